@@ -1,0 +1,98 @@
+#include "tensor_wrap.h"
+
+#include "convert.h"
+#include "env_data.h"
+
+namespace sfr::binding {
+
+Napi::Function TensorWrap::define(Napi::Env env) {
+  return DefineClass(env, "Tensor",
+                     {InstanceAccessor<&TensorWrap::dtype>("dtype"), InstanceAccessor<&TensorWrap::shape>("shape"),
+                      InstanceAccessor<&TensorWrap::disposed>("disposed"), InstanceMethod<&TensorWrap::data>("data"),
+                      InstanceMethod<&TensorWrap::fill_from_file>("fillFromFile"),
+                      InstanceMethod<&TensorWrap::dispose>("dispose")});
+}
+
+Napi::Object TensorWrap::wrap(Napi::Env env, const TensorPtr& tensor) {
+  // The constructor adopts the pointer when it is given as an external value.
+  auto* holder = new TensorPtr(tensor);  // freed by the finalizer
+  return env_data(env).tensor.New(
+      {Napi::External<TensorPtr>::New(env, holder, [](Napi::Env, TensorPtr* p) { std::unique_ptr<TensorPtr> owner(p); })});
+}
+
+TensorWrap::TensorWrap(const Napi::CallbackInfo& info) : Napi::ObjectWrap<TensorWrap>(info) {
+  guarded(info.Env(), [&] {
+    if (info[0].IsExternal()) {
+      tensor_ = *info[0].As<Napi::External<TensorPtr>>().Data();
+    } else {
+      tensor_ = std::make_shared<Tensor>(TensorType{dtype_from_name(to_string(info[0], "dtype")), to_shape(info[1])});
+    }
+    type_ = tensor_->type();
+  });
+}
+
+TensorPtr TensorWrap::unwrap(const Napi::Value& value, const char* name) {
+  const Napi::Env env = value.Env();
+  if (!value.IsObject() || !value.As<Napi::Object>().InstanceOf(env_data(env).tensor.Value())) fail(name, "a Tensor");
+  return Napi::ObjectWrap<TensorWrap>::Unwrap(value.As<Napi::Object>())->tensor();
+}
+
+const TensorPtr& TensorWrap::tensor() const {
+  if (!tensor_) throw Error(ErrorCode::disposed, "tensor: expected a live tensor, received one that was disposed");
+  return tensor_;
+}
+
+Napi::Value TensorWrap::dtype(const Napi::CallbackInfo& info) {
+  return Napi::String::New(info.Env(), dtype_name(type_.dtype));
+}
+
+Napi::Value TensorWrap::shape(const Napi::CallbackInfo& info) { return from_shape(info.Env(), type_.shape); }
+
+Napi::Value TensorWrap::disposed(const Napi::CallbackInfo& info) {
+  return Napi::Boolean::New(info.Env(), tensor_ == nullptr);
+}
+
+Napi::Value TensorWrap::data(const Napi::CallbackInfo& info) {
+  const Napi::Env env = info.Env();
+  return guarded(env, [&]() -> Napi::Value {
+    const TensorPtr& t = tensor();
+    if (buffer_.IsEmpty()) {
+      auto* holder = new TensorPtr(t);  // keeps the memory for as long as the view lives
+      const auto view = Napi::ArrayBuffer::New(env, t->data(), type_.bytes(), [](Napi::Env, void*, TensorPtr* p) {
+        std::unique_ptr<TensorPtr> owner(p);
+      }, holder);
+      buffer_ = Napi::Persistent(view);
+    }
+    const Napi::ArrayBuffer buffer = buffer_.Value();
+    const size_t count = static_cast<size_t>(type_.shape.count());
+    switch (type_.dtype) {
+      case DType::f32: return Napi::Float32Array::New(env, count, buffer, 0);
+      case DType::f64: return Napi::Float64Array::New(env, count, buffer, 0);
+      case DType::i32: return Napi::Int32Array::New(env, count, buffer, 0);
+      case DType::u8: return Napi::Uint8Array::New(env, count, buffer, 0);
+      case DType::u16: return Napi::Uint16Array::New(env, count, buffer, 0);
+    }
+    return env.Undefined();
+  });
+}
+
+Napi::Value TensorWrap::fill_from_file(const Napi::CallbackInfo& info) {
+  guarded(info.Env(), [&] {
+    const int64_t offset = to_integer(info[1], "offset");
+    if (offset < 0) fail("offset", "an offset >= 0");
+    tensor()->fill_from_file(to_string(info[0], "path"), static_cast<uint64_t>(offset));
+  });
+  return info.Env().Undefined();
+}
+
+Napi::Value TensorWrap::dispose(const Napi::CallbackInfo& info) {
+  if (!buffer_.IsEmpty()) {
+    Napi::ArrayBuffer buffer = buffer_.Value();
+    if (!buffer.IsDetached()) buffer.Detach();
+    buffer_.Reset();
+  }
+  tensor_.reset();
+  return info.Env().Undefined();
+}
+
+}  // namespace sfr::binding

@@ -1,0 +1,33 @@
+#pragma once
+#include <napi.h>
+
+#include "core/tensor.h"
+
+namespace sfr::binding {
+
+/// `new Tensor(dtype, shape)`: a zero-filled typed tensor handle. Properties dtype, shape, disposed; methods
+/// data() (typed array on the tensor's own memory, until dispose), fillFromFile(path, offset), dispose().
+class TensorWrap : public Napi::ObjectWrap<TensorWrap> {
+ public:
+  static Napi::Function define(Napi::Env env);
+  static Napi::Object wrap(Napi::Env env, const TensorPtr& tensor);
+  /// The tensor of a JavaScript handle. Throws Error(usage) on other values, Error(disposed) after dispose.
+  static TensorPtr unwrap(const Napi::Value& value, const char* name);
+
+  explicit TensorWrap(const Napi::CallbackInfo& info);
+
+ private:
+  Napi::Value dtype(const Napi::CallbackInfo& info);
+  Napi::Value shape(const Napi::CallbackInfo& info);
+  Napi::Value disposed(const Napi::CallbackInfo& info);
+  Napi::Value data(const Napi::CallbackInfo& info);
+  Napi::Value fill_from_file(const Napi::CallbackInfo& info);
+  Napi::Value dispose(const Napi::CallbackInfo& info);
+  const TensorPtr& tensor() const;
+
+  TensorPtr tensor_;
+  TensorType type_;
+  Napi::Reference<Napi::ArrayBuffer> buffer_;  // the one view, detached by dispose
+};
+
+}  // namespace sfr::binding

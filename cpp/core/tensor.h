@@ -1,0 +1,63 @@
+// A typed block of host memory. Owned by shared pointers: a graph that uses a tensor as state keeps it alive.
+#pragma once
+#include <atomic>
+#include <cstddef>
+#include <memory>
+
+#include "core/dtype.h"
+#include "core/shape.h"
+
+namespace sfr {
+
+/// Dtype and shape of a tensor or graph value.
+struct TensorType {
+  DType dtype = DType::f32;
+  Shape shape;
+  size_t bytes() const { return static_cast<size_t>(shape.count()) * dtype_bytes(dtype); }
+  bool operator==(const TensorType& o) const { return dtype == o.dtype && shape == o.shape; }
+  bool operator!=(const TensorType& o) const { return !(*this == o); }
+  std::string text() const { return std::string(dtype_name(dtype)) + shape.text(); }
+};
+
+/// Borrowed view of a tensor inside a kernel. `data` is null where an optional input is absent.
+struct TensorView {
+  void* data = nullptr;
+  TensorType type;
+  template <class T>
+  T* as() const {
+    return static_cast<T*>(data);
+  }
+  explicit operator bool() const { return data != nullptr; }
+  int64_t count() const { return type.shape.count(); }
+};
+
+struct FreeDeleter {
+  void operator()(std::byte* p) const;
+};
+using AlignedBytes = std::unique_ptr<std::byte, FreeDeleter>;
+
+/// Page-aligned memory; zeroed by the operating system when first touched.
+/// Throws Error(device) naming the bytes when there is not enough memory.
+AlignedBytes allocate_bytes(size_t bytes);
+
+class Tensor {
+ public:
+  /// A zero-filled tensor.
+  explicit Tensor(TensorType type);
+
+  const TensorType& type() const { return type_; }
+  std::byte* data() const { return data_.get(); }
+  TensorView view() const { return {data_.get(), type_}; }
+
+  /// Fills the tensor from `path` at `offset` bytes; the file's bytes are little-endian elements.
+  /// Throws Error(data) when the file is shorter than the tensor needs or cannot be read.
+  void fill_from_file(const std::string& path, uint64_t offset);
+
+ private:
+  TensorType type_;
+  AlignedBytes data_;
+};
+
+using TensorPtr = std::shared_ptr<Tensor>;
+
+}  // namespace sfr

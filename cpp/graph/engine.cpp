@@ -1,0 +1,40 @@
+#include "graph/engine.h"
+
+namespace sfr {
+
+Engine& Engine::instance() {
+  static Engine engine;
+  return engine;
+}
+
+Engine::Engine() : pool_(std::make_unique<ThreadPool>(available_threads())) {}
+
+int Engine::threads() {
+  const std::lock_guard<std::mutex> lock(mutex_);
+  return pool_->threads();
+}
+
+void Engine::set_threads(int threads) {
+  if (threads < 1)
+    throw Error(ErrorCode::usage, "engine: expected threads >= 1, received " + std::to_string(threads));
+  const std::lock_guard<std::mutex> lock(mutex_);
+  if (threads != pool_->threads()) pool_ = std::make_unique<ThreadPool>(threads);
+}
+
+std::byte* Engine::Lease::arena(size_t bytes) {
+  if (bytes > engine_.arena_bytes_) {
+    engine_.arena_.reset();
+    engine_.arena_bytes_ = 0;
+    engine_.arena_ = allocate_bytes(bytes);
+    engine_.arena_bytes_ = bytes;
+  }
+  return engine_.arena_.get();
+}
+
+void Engine::release_arena() {
+  const std::lock_guard<std::mutex> lock(mutex_);
+  arena_.reset();
+  arena_bytes_ = 0;
+}
+
+}  // namespace sfr

@@ -1,0 +1,56 @@
+#include <cstdio>
+
+#include "graph/program.h"
+
+namespace sfr {
+
+namespace {
+
+std::string quoted(const std::string& text) {
+  std::string s = "\"";
+  for (const char c : text) {
+    if (c == '"' || c == '\\') s += '\\';
+    if (static_cast<unsigned char>(c) >= 0x20) s += c;
+  }
+  return s + "\"";
+}
+
+std::string number(double value) {
+  char text[40];
+  std::snprintf(text, sizeof text, "%.17g", value);
+  return text;
+}
+
+}  // namespace
+
+std::string Program::explain() const {
+  std::string nodes;
+  double total_flops = 0, total_bytes = 0;
+  for (size_t n = 0; n < graph_.nodes().size(); ++n) {
+    const Node& node = graph_.nodes()[n];
+    const NodeTypes types = graph_.node_types(node);
+    const double flops = node.op->flops ? node.op->flops(types) : 0;
+    double bytes = 0;
+    std::string outputs;
+    for (const TensorType* t : types.inputs) bytes += t ? static_cast<double>(t->bytes()) : 0;
+    for (const TensorType& t : types.outputs) {
+      bytes += static_cast<double>(t.bytes());
+      outputs += (outputs.empty() ? "" : ",") + quoted(t.text());
+    }
+    if (node.op->is_view) bytes = 0;
+    total_flops += flops;
+    total_bytes += bytes;
+    nodes += std::string(n ? "," : "") + "{\"op\":" + quoted(node.op->name) + ",\"name\":" + quoted(node.name) +
+             ",\"kernel\":" + (bound_[n].kernel ? quoted(bound_[n].kernel->name) : "null") +
+             ",\"refused\":" + quoted(bound_[n].refused) + ",\"outputs\":[" + outputs + "],\"flops\":" + number(flops) +
+             ",\"bytes\":" + number(bytes) + "}";
+  }
+  return "{\"nodes\":[" + nodes + "],\"arenaBytes\":" + std::to_string(plan_.arena_bytes) +
+         ",\"workBytes\":" + std::to_string(plan_.work_bytes) + ",\"outputBytes\":" + std::to_string(plan_.output_bytes) +
+         ",\"persistentBytes\":" + std::to_string(plan_.persistent_bytes) +
+         ",\"peakBytes\":" +
+         std::to_string(plan_.arena_bytes + plan_.work_bytes + plan_.output_bytes + plan_.persistent_bytes) +
+         ",\"flops\":" + number(total_flops) + ",\"bytesMoved\":" + number(total_bytes) + "}";
+}
+
+}  // namespace sfr

@@ -1,0 +1,136 @@
+#include "graph/memory_plan.h"
+
+#include <algorithm>
+
+namespace sfr {
+
+namespace {
+
+class Planner {
+ public:
+  Planner(const Graph& graph, const std::vector<ValueId>& outputs, int threads)
+      : graph_(graph), outputs_(outputs), threads_(threads) {}
+
+  MemoryPlan run() {
+    plan_.values.resize(graph_.values().size());
+    place_fixed_values();
+    const std::vector<Node>& nodes = graph_.nodes();
+    for (size_t n = 0; n < nodes.size(); ++n) start_outputs(nodes[n], static_cast<int>(n));
+    assign_offsets();
+    return std::move(plan_);
+  }
+
+ private:
+  Placement& at(ValueId v) { return plan_.values[static_cast<size_t>(v)]; }
+  ValueId owner(ValueId v) { return at(v).owner == kNoValue ? v : at(v).owner; }
+
+  void place_fixed_values() {
+    for (size_t i = 0; i < graph_.values().size(); ++i) {
+      const Value& value = graph_.values()[i];
+      Placement& p = plan_.values[i];
+      p.bytes = value.type.bytes();
+      if (value.kind == ValueKind::input) p.where = Placement::Where::input;
+      if (value.kind == ValueKind::persistent) {
+        p.where = Placement::Where::persistent;
+        plan_.persistent_bytes += p.bytes;
+      }
+    }
+    for (const ValueId v : outputs_) {
+      if (graph_.value(v).kind != ValueKind::node || at(v).where == Placement::Where::output) continue;
+      at(v).where = Placement::Where::output;
+      plan_.output_bytes += at(v).bytes;
+    }
+    last_use_.assign(graph_.values().size(), -1);
+    const std::vector<Node>& nodes = graph_.nodes();
+    for (size_t n = 0; n < nodes.size(); ++n)
+      for (const ValueId v : nodes[n].inputs)
+        if (v != kNoValue) last_use_[static_cast<size_t>(v)] = static_cast<int>(n);
+  }
+
+  void start_outputs(const Node& node, int index) {
+    const NodeTypes types = graph_.node_types(node);
+    if (node.op->work_bytes != nullptr)
+      plan_.work_bytes = std::max(plan_.work_bytes, node.op->work_bytes(types, threads_));
+    for (size_t i = 0; i < node.outputs.size(); ++i) {
+      const ValueId out = node.outputs[i];
+      Placement& p = at(out);
+      p.first = index;
+      p.last = std::max(index, last_use_[static_cast<size_t>(out)]);
+      if (p.where == Placement::Where::output) continue;
+      p.where = Placement::Where::arena;
+      const ValueId source = i == 0 ? reusable_input(node, index) : kNoValue;
+      if (source == kNoValue) continue;
+      p.where = Placement::Where::view;
+      p.owner = owner(source);
+      at(p.owner).last = std::max(at(p.owner).last, p.last);
+    }
+  }
+
+  /// The input whose memory output 0 of the node may take over, if any.
+  ValueId reusable_input(const Node& node, int index) {
+    if (node.op->is_view) return node.inputs[0];
+    if (node.op->in_place_input < 0) return kNoValue;
+    const ValueId in = node.inputs[static_cast<size_t>(node.op->in_place_input)];
+    const ValueId memory = owner(in);
+    const bool dies_here = last_use_[static_cast<size_t>(in)] == index && at(memory).last <= index &&
+                           at(memory).where == Placement::Where::arena;
+    // The node may read the same memory through another input, which it would overwrite.
+    int readers = 0;
+    for (const ValueId v : node.inputs) readers += v != kNoValue && owner(v) == memory ? 1 : 0;
+    return dies_here && readers == 1 && at(in).bytes == at(node.outputs[0]).bytes ? in : kNoValue;
+  }
+
+  void assign_offsets() {
+    std::vector<ValueId> order;
+    for (size_t i = 0; i < plan_.values.size(); ++i)
+      if (plan_.values[i].where == Placement::Where::arena) order.push_back(static_cast<ValueId>(i));
+    std::stable_sort(order.begin(), order.end(), [&](ValueId a, ValueId b) { return at(a).bytes > at(b).bytes; });
+    std::vector<ValueId> placed;
+    for (const ValueId v : order) {
+      Placement& p = at(v);
+      const size_t size = (p.bytes + 63) / 64 * 64 + kGuardBytes;
+      size_t offset = 0;
+      for (const ValueId other : placed) {  // sorted by offset
+        const Placement& o = at(other);
+        if (o.last < p.first || p.last < o.first) continue;
+        if (offset + size <= o.offset) break;
+        offset = std::max(offset, o.offset + (o.bytes + 63) / 64 * 64 + kGuardBytes);
+      }
+      p.offset = offset;
+      plan_.arena_bytes = std::max(plan_.arena_bytes, offset + size);
+      placed.insert(std::upper_bound(placed.begin(), placed.end(), v,
+                                     [&](ValueId a, ValueId b) { return at(a).offset < at(b).offset; }),
+                    v);
+    }
+  }
+
+  const Graph& graph_;
+  const std::vector<ValueId>& outputs_;
+  int threads_;
+  MemoryPlan plan_;
+  std::vector<int> last_use_;
+};
+
+}  // namespace
+
+MemoryPlan plan_memory(const Graph& graph, const std::vector<ValueId>& outputs, int threads) {
+  return Planner(graph, outputs, threads).run();
+}
+
+void verify_memory_plan(const Graph& graph, const MemoryPlan& plan) {
+  std::vector<size_t> live;
+  for (size_t i = 0; i < plan.values.size(); ++i)
+    if (plan.values[i].where == Placement::Where::arena) live.push_back(i);
+  std::sort(live.begin(), live.end(), [&](size_t a, size_t b) { return plan.values[a].first < plan.values[b].first; });
+  for (size_t i = 0; i < live.size(); ++i) {
+    const Placement& a = plan.values[live[i]];
+    for (size_t j = i + 1; j < live.size() && plan.values[live[j]].first <= a.last; ++j) {
+      const Placement& b = plan.values[live[j]];
+      if (a.offset < b.offset + b.bytes && b.offset < a.offset + a.bytes)
+        throw Error(ErrorCode::internal, "memory plan: " + graph.values()[live[i]].name + " and " +
+                                             graph.values()[live[j]].name + " are alive together and overlap");
+    }
+  }
+}
+
+}  // namespace sfr

@@ -1,0 +1,180 @@
+// What an op is: its contract (shapes, gradient rule, work memory) without any device, and a list of
+// implementations per device, fastest first, each of which may refuse a node with a reason.
+#pragma once
+#include <functional>
+#include <map>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "core/tensor.h"
+#include "core/thread_pool.h"
+#include "graph/attributes.h"
+
+namespace sfr {
+
+class Graph;
+using ValueId = int32_t;
+constexpr ValueId kNoValue = -1;  // an optional input that is absent, or a gradient that nobody needs
+
+/// Types of a node's inputs and outputs, and its attributes: all that work-memory, FLOP and support queries see.
+struct NodeTypes {
+  std::vector<const TensorType*> inputs;  // null where an optional input is absent
+  std::vector<TensorType> outputs;
+  const void* attributes = nullptr;
+
+  const TensorType& input(size_t i) const { return *inputs[i]; }
+  bool has(size_t i) const { return i < inputs.size() && inputs[i] != nullptr; }
+  template <class A>
+  const A& as() const {
+    return *static_cast<const A*>(attributes);
+  }
+};
+
+/// Given to an op's infer function: reads input types, checks them, and appends output types.
+class InferContext {
+ public:
+  InferContext(std::string where, NodeTypes& types) : where_(std::move(where)), types_(types) {}
+
+  size_t input_count() const { return types_.inputs.size(); }
+  bool has(size_t i) const { return types_.has(i); }
+  /// Type of input i; throws Error(shape) when it is absent.
+  const TensorType& input(size_t i, const char* name) const;
+  template <class A>
+  const A& attributes() const {
+    return types_.as<A>();
+  }
+
+  void output(TensorType type) { types_.outputs.push_back(type); }
+
+  /// Throws `<where>: expected <expected> for <name>, received <received>` unless the condition holds.
+  void expect(bool condition, const char* name, const std::string& expected, const std::string& received,
+              ErrorCode code = ErrorCode::shape) const;
+  void expect_dtype(size_t i, const char* name, DType dtype) const;
+  void expect_rank(size_t i, const char* name, int rank) const;
+  void expect_shape(size_t i, const char* name, const Shape& shape) const;
+  void expect_inputs(size_t least, size_t most) const;
+  const std::string& where() const { return where_; }
+
+ private:
+  std::string where_;
+  NodeTypes& types_;
+};
+
+/// Given to an op's gradient rule. The rule adds nodes to the graph and sets the gradient of each wanted input.
+class GradientContext {
+ public:
+  GradientContext(Graph& graph, const std::vector<ValueId>& inputs, const std::vector<ValueId>& outputs,
+                  const void* attributes, std::vector<ValueId> output_gradients, std::vector<bool> wanted,
+                  std::string name);
+
+  Graph& graph() { return graph_; }
+  ValueId input(size_t i) const { return i < inputs_.size() ? inputs_[i] : kNoValue; }
+  ValueId output(size_t i) const { return outputs_[i]; }
+  size_t input_count() const { return inputs_.size(); }
+  /// Gradient of the loss with respect to output i, or kNoValue when the loss does not depend on it.
+  ValueId output_gradient(size_t i) const { return output_gradients_[i]; }
+  /// Whether anybody needs the gradient of input i: rules must not compute others.
+  bool wants(size_t i) const { return i < wanted_.size() && wanted_[i]; }
+  void set(size_t i, ValueId gradient) { gradients_[i] = gradient; }
+  template <class A>
+  const A& attributes() const {
+    return *static_cast<const A*>(attributes_);
+  }
+  /// Adds a node and returns its outputs; the attribute struct is copied.
+  std::vector<ValueId> add(const char* op, const std::vector<ValueId>& inputs);
+  template <class A>
+  std::vector<ValueId> add(const char* op, const std::vector<ValueId>& inputs, const A& attributes) {
+    return add_node(op, inputs, std::make_shared<A>(attributes));
+  }
+  const TensorType& type(ValueId value) const;
+  const std::vector<ValueId>& gradients() const { return gradients_; }
+
+ private:
+  std::vector<ValueId> add_node(const char* op, const std::vector<ValueId>& inputs,
+                                std::shared_ptr<const void> attributes);
+  Graph& graph_;
+  const std::vector<ValueId>& inputs_;
+  const std::vector<ValueId>& outputs_;
+  const void* attributes_;
+  std::vector<ValueId> output_gradients_;
+  std::vector<bool> wanted_;
+  std::string name_;
+  std::vector<ValueId> gradients_;
+};
+
+/// Given to a kernel. Outputs are uninitialised memory; inputs that the op writes (state) are writable.
+struct KernelContext {
+  std::vector<TensorView> inputs;
+  std::vector<TensorView> outputs;
+  const void* attributes = nullptr;
+  void* work = nullptr;  // as many bytes as work_bytes asked for, 64-byte aligned, uninitialised
+  ThreadPool* pool = nullptr;
+
+  bool has(size_t i) const { return i < inputs.size() && inputs[i].data != nullptr; }
+  template <class T>
+  T* in(size_t i) const {
+    return i < inputs.size() ? inputs[i].as<T>() : nullptr;
+  }
+  template <class T>
+  T* out(size_t i) const {
+    return outputs[i].as<T>();
+  }
+  template <class A>
+  const A& as() const {
+    return *static_cast<const A*>(attributes);
+  }
+};
+
+struct CpuKernel {
+  const char* name;
+  void (*run)(const KernelContext&);
+  /// Null when the node is supported, else the reason why not. May itself be null: supports everything.
+  const char* (*refuses)(const NodeTypes&) = nullptr;
+};
+
+struct OpDef {
+  std::string name;
+  std::shared_ptr<const void> (*parse)(const std::string&, const AttributeMap&) = &parse_attributes<NoAttributes>;
+  std::vector<std::string> (*names)() = &attribute_names<NoAttributes>;
+  void (*infer)(InferContext&) = nullptr;
+  /// Null: the op is not differentiable, asking for its gradient is an error that names it.
+  void (*gradient)(GradientContext&) = nullptr;
+  std::vector<CpuKernel> cpu;
+  /// Bytes of work memory on the CPU with `threads` threads; null: none.
+  size_t (*work_bytes)(const NodeTypes&, int threads) = nullptr;
+  /// Multiply-adds count two; null: counted as zero (memory-bound ops).
+  double (*flops)(const NodeTypes&) = nullptr;
+  /// Whether input i is state that the node updates in place (parameters, statistics); null: none.
+  bool (*writes)(const NodeTypes&, size_t input) = nullptr;
+  /// Output 0 may use the memory of this input when nobody reads it afterwards; -1: no.
+  int in_place_input = -1;
+  /// Output 0 is input 0 under another shape: no work, no memory.
+  bool is_view = false;
+};
+
+/// Sets the attribute struct of an op definition.
+template <class A>
+OpDef op_definition(const char* name) {
+  OpDef op;
+  op.name = name;
+  op.parse = &parse_attributes<A>;
+  op.names = &attribute_names<A>;
+  return op;
+}
+
+/// All ops, by name. Filled once, from cpp/ops/ops.def.
+class OpRegistry {
+ public:
+  static const OpRegistry& instance();
+  static OpRegistry& mutable_instance();  // tests plant faulty ops here
+  const OpDef& get(const std::string& name) const;  // throws Error(usage) with the nearest name
+  void add(OpDef op);
+  const std::map<std::string, OpDef>& all() const { return ops_; }
+
+ private:
+  OpRegistry() = default;
+  std::map<std::string, OpDef> ops_;
+};
+
+}  // namespace sfr

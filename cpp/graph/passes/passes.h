@@ -1,0 +1,20 @@
+// Graph rewrites. Each takes a graph and leaves an equivalent one; each has its own file and its own test.
+#pragma once
+#include <vector>
+
+#include "../graph.h"
+
+namespace sfr {
+
+/// relu(batch_norm(x)) and relu(batch_norm(x)) + skip become one batch_norm node with attribute relu and an
+/// input skip: the normalised volume is written once. Only where nobody else reads the values in between.
+void fuse_batch_norm(Graph& graph, const std::vector<ValueId>& outputs);
+
+/// Drops nodes that neither write state nor lead to one that does or to an output.
+void remove_unused_nodes(Graph& graph, const std::vector<ValueId>& outputs);
+
+/// Moves each node that writes state as late as the readers of that state allow, keeping the order of
+/// construction among them: a step that is cancelled before its first write leaves the state untouched.
+void sink_state_writes(Graph& graph);
+
+}  // namespace sfr

@@ -1,0 +1,154 @@
+#include "graph/program.h"
+
+#include <algorithm>
+#include <cstring>
+
+#include "graph/autodiff.h"
+#include "graph/passes/passes.h"
+#include "graph/verify.h"
+
+namespace sfr {
+
+namespace {
+constexpr unsigned char kGuardPattern = 0xA5;
+}
+
+Program::Program(Graph graph, const std::vector<ValueId>& outputs, CompileOptions options)
+    : graph_(std::move(graph)), outputs_(outputs), options_(options) {
+  for (const ValueId v : outputs_) graph_.value(v);  // throws on a foreign id
+  verify_graph(graph_, outputs_, "build");
+  if (options_.fuse) {
+    fuse_batch_norm(graph_, outputs_);
+    verify_graph(graph_, outputs_, "fuse_batch_norm");
+  }
+  const std::vector<ValueId> now = differentiate(graph_);
+  for (ValueId& v : outputs_) v = now[static_cast<size_t>(v)];
+  verify_graph(graph_, outputs_, "differentiate");
+  remove_unused_nodes(graph_, outputs_);
+  verify_graph(graph_, outputs_, "remove_unused_nodes");
+  sink_state_writes(graph_);
+  verify_graph(graph_, outputs_, "sink_state_writes");
+  bind_kernels();
+  plan_ = plan_memory(graph_, outputs_, Engine::instance().threads());
+  verify_memory_plan(graph_, plan_);
+  for (const ValueId v : outputs_) {
+    const Value& value = graph_.value(v);
+    TensorPtr& tensor = output_of_value_[v];
+    if (!tensor) tensor = value.persistent ? value.persistent : std::make_shared<Tensor>(value.type);
+    output_tensors_.push_back(tensor);
+  }
+}
+
+void Program::bind_kernels() {
+  first_write_ = graph_.nodes().size();
+  for (size_t n = 0; n < graph_.nodes().size(); ++n) {
+    const Node& node = graph_.nodes()[n];
+    const NodeTypes types = graph_.node_types(node);
+    BoundNode bound;
+    for (const CpuKernel& kernel : node.op->cpu) {
+      const char* reason = kernel.refuses ? kernel.refuses(types) : nullptr;
+      if (reason == nullptr) {
+        bound.kernel = &kernel;
+        break;
+      }
+      bound.refused += (bound.refused.empty() ? "" : "; ") + std::string(kernel.name) + ": " + reason;
+    }
+    if (bound.kernel == nullptr && !node.op->is_view)
+      throw Error(ErrorCode::device, node.op->name + " " + node.name + ": expected a CPU kernel that supports it, " +
+                                         (bound.refused.empty() ? "there is none" : bound.refused));
+    for (size_t i = 0; node.op->writes != nullptr && i < node.inputs.size(); ++i)
+      if (node.inputs[i] != kNoValue && node.op->writes(types, i)) first_write_ = std::min(first_write_, n);
+    bound_.push_back(bound);
+  }
+}
+
+std::byte* Program::address(ValueId v, std::byte* arena, const std::map<ValueId, TensorPtr>& inputs) const {
+  const Placement& p = plan_.values[static_cast<size_t>(v)];
+  switch (p.where) {
+    case Placement::Where::arena: return arena + p.offset;
+    case Placement::Where::view: return address(p.owner, arena, inputs);
+    case Placement::Where::persistent: return graph_.value(v).persistent->data();
+    case Placement::Where::output: return output_of_value_.at(v)->data();
+    case Placement::Where::input: return inputs.at(v)->data();
+    case Placement::Where::nowhere: break;
+  }
+  throw Error(ErrorCode::internal, "program: value " + graph_.value(v).name + " has no memory");
+}
+
+void Program::check_inputs(const std::map<ValueId, TensorPtr>& inputs) const {
+  const auto check = [&](ValueId v) {
+    if (v == kNoValue || graph_.value(v).kind != ValueKind::input) return;
+    const auto given = inputs.find(v);
+    const std::string& name = graph_.value(v).name;
+    if (given == inputs.end())
+      throw Error(ErrorCode::usage, "run: expected a tensor for input " + name + ", received none");
+    if (given->second->type() != graph_.type(v))
+      throw Error(given->second->type().dtype == graph_.type(v).dtype ? ErrorCode::shape : ErrorCode::dtype,
+                  "run: expected " + graph_.type(v).text() + " for input " + name + ", received " +
+                      given->second->type().text());
+  };
+  for (const Node& node : graph_.nodes())
+    for (const ValueId v : node.inputs) check(v);
+  for (const ValueId v : outputs_) check(v);
+}
+
+void Program::run(const std::map<ValueId, TensorPtr>& inputs, const std::atomic<bool>& cancel) {
+  check_inputs(inputs);
+  Engine::Lease lease(Engine::instance());
+  std::byte* arena = lease.arena(plan_.arena_bytes + plan_.work_bytes + kGuardBytes);
+  for (size_t n = 0; n < graph_.nodes().size(); ++n) {
+    if (n <= first_write_ && cancel.load(std::memory_order_relaxed))
+      throw Error(ErrorCode::cancelled, "run: stopped on request before the step's end");
+    const Node& node = graph_.nodes()[n];
+    if (options_.guards) set_guards(node, arena);
+    run_node(n, arena, inputs, lease.pool());
+    if (options_.guards) check_guards(node, arena);
+  }
+  for (const ValueId v : outputs_)
+    if (graph_.value(v).kind == ValueKind::input)
+      std::memcpy(output_of_value_.at(v)->data(), inputs.at(v)->data(), graph_.type(v).bytes());
+}
+
+void Program::run_node(size_t index, std::byte* arena, const std::map<ValueId, TensorPtr>& inputs, ThreadPool& pool) {
+  const Node& node = graph_.nodes()[index];
+  if (node.op->is_view) {
+    std::byte* to = address(node.outputs[0], arena, inputs);
+    const std::byte* from = address(node.inputs[0], arena, inputs);
+    if (to != from) std::memcpy(to, from, graph_.type(node.outputs[0]).bytes());
+    return;
+  }
+  KernelContext context;
+  for (const ValueId v : node.inputs) {
+    TensorView view;
+    if (v != kNoValue) view = {address(v, arena, inputs), graph_.type(v)};
+    context.inputs.push_back(view);
+  }
+  for (const ValueId v : node.outputs) context.outputs.push_back({address(v, arena, inputs), graph_.type(v)});
+  context.attributes = node.attributes.get();
+  context.work = arena + plan_.arena_bytes;
+  context.pool = &pool;
+  bound_[index].kernel->run(context);
+}
+
+void Program::set_guards(const Node& node, std::byte* arena) const {
+  for (const ValueId v : node.outputs) {
+    const Placement& p = plan_.values[static_cast<size_t>(v)];
+    if (p.where == Placement::Where::arena) std::memset(arena + p.offset + p.bytes, kGuardPattern, kGuardBytes);
+  }
+  std::memset(arena + plan_.arena_bytes + plan_.work_bytes, kGuardPattern, kGuardBytes);
+}
+
+void Program::check_guards(const Node& node, std::byte* arena) const {
+  const auto intact = [](const std::byte* p) {
+    return std::all_of(p, p + kGuardBytes, [](std::byte b) { return b == std::byte{kGuardPattern}; });
+  };
+  for (const ValueId v : node.outputs) {
+    const Placement& p = plan_.values[static_cast<size_t>(v)];
+    if (p.where == Placement::Where::arena && !intact(arena + p.offset + p.bytes))
+      throw Error(ErrorCode::internal, node.op->name + " " + node.name + ": wrote behind its output");
+  }
+  if (!intact(arena + plan_.arena_bytes + plan_.work_bytes))
+    throw Error(ErrorCode::internal, node.op->name + " " + node.name + ": wrote behind its work memory");
+}
+
+}  // namespace sfr

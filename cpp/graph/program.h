@@ -1,0 +1,66 @@
+// A compiled graph: fused, differentiated, verified, planned, with a kernel bound to each node. Running it is
+// one call that allocates nothing.
+#pragma once
+#include <atomic>
+#include <map>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "graph/engine.h"
+#include "graph/graph.h"
+#include "graph/memory_plan.h"
+
+namespace sfr {
+
+struct CompileOptions {
+  bool fuse = true;     // off: every node runs as it was built, the reference for fused ops
+  bool guards = false;  // check a pattern behind every buffer after every node
+};
+
+/// What a node will run as.
+struct BoundNode {
+  const CpuKernel* kernel = nullptr;  // null for views
+  std::string refused;                // `name: reason; ...` of faster kernels that refused the node
+};
+
+class Program {
+ public:
+  /// Compiles the part of `graph` that `outputs` and state writes need.
+  /// Throws Error(device) naming the node and each kernel's reason when no kernel supports a node.
+  Program(Graph graph, const std::vector<ValueId>& outputs, CompileOptions options);
+
+  /// Runs one step. `inputs` holds one tensor per input that the program reads (others are ignored).
+  /// When `cancel` becomes true before the first state write, throws Error(cancelled) and no state has changed;
+  /// afterwards the step runs to its end.
+  /// Throws Error(usage | shape | dtype) when an input is missing or of another type.
+  void run(const std::map<ValueId, TensorPtr>& inputs, const std::atomic<bool>& cancel);
+
+  /// Results of the last run, overwritten by the next one; in the order of `outputs` given to compile.
+  const std::vector<TensorPtr>& outputs() const { return output_tensors_; }
+
+  /// JSON: nodes with kernel, refused kernels with reasons, bytes, FLOPs; peak bytes; persistent bytes.
+  std::string explain() const;
+
+  const Graph& graph() const { return graph_; }
+  const MemoryPlan& plan() const { return plan_; }
+
+ private:
+  void bind_kernels();
+  std::byte* address(ValueId v, std::byte* arena, const std::map<ValueId, TensorPtr>& inputs) const;
+  void run_node(size_t index, std::byte* arena, const std::map<ValueId, TensorPtr>& inputs, ThreadPool& pool);
+  void check_inputs(const std::map<ValueId, TensorPtr>& inputs) const;
+  void set_guards(const Node& node, std::byte* arena) const;
+  void check_guards(const Node& node, std::byte* arena) const;
+
+  Graph graph_;
+  std::vector<ValueId> outputs_;
+  CompileOptions options_;
+  MemoryPlan plan_;
+  std::vector<BoundNode> bound_;
+  std::vector<TensorPtr> output_tensors_;
+  std::map<ValueId, TensorPtr> output_of_value_;
+  size_t first_write_ = 0;  // index of the first node that writes state
+};
+
+}  // namespace sfr
