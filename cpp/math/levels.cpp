@@ -8,8 +8,8 @@ SimdLevel best_simd_level() {
 #if defined(__x86_64__)
   __builtin_cpu_init();
   const bool v2 = __builtin_cpu_supports("sse4.2") && __builtin_cpu_supports("popcnt");
-  const bool v3 = v2 && __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") &&
-                  __builtin_cpu_supports("bmi2");
+  const bool v3 =
+      v2 && __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") && __builtin_cpu_supports("bmi2");
   const bool v4 = v3 && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
                   __builtin_cpu_supports("avx512cd") && __builtin_cpu_supports("avx512dq") &&
                   __builtin_cpu_supports("avx512vl");
@@ -24,7 +24,9 @@ static std::atomic<SimdLevel>& current_level() {
   return level;
 }
 
-SimdLevel simd_level() { return current_level().load(std::memory_order_relaxed); }
+SimdLevel simd_level() {
+  return current_level().load(std::memory_order_relaxed);
+}
 
 bool set_simd_level(SimdLevel level) {
   if (static_cast<int>(level) > static_cast<int>(best_simd_level())) return false;
@@ -34,10 +36,14 @@ bool set_simd_level(SimdLevel level) {
 
 const char* simd_level_name(SimdLevel level) {
   switch (level) {
-    case SimdLevel::generic: return "generic";
-    case SimdLevel::v2: return "v2";
-    case SimdLevel::v3: return "v3";
-    case SimdLevel::v4: return "v4";
+    case SimdLevel::generic:
+      return "generic";
+    case SimdLevel::v2:
+      return "v2";
+    case SimdLevel::v3:
+      return "v3";
+    case SimdLevel::v4:
+      return "v4";
   }
   return "generic";
 }

@@ -1,11 +1,13 @@
-// SIMD levels: each `*.simd.cpp` is compiled once per level into namespace sfr::<level>; callers pick a copy here.
+// SIMD levels: each `*.simd.cpp` is compiled once per level into namespace sfr::<level>; callers pick a copy
+// here.
 //
 // Only ordinary sources may use SFR_DISPATCH; the level sources merely see their own declarations.
 #pragma once
 
 namespace sfr {
 
-/// Instruction sets a kernel exists for: x86-64-v2 (SSE4.2), v3 (AVX2 + FMA), v4 (AVX-512), or the plain target.
+/// Instruction sets a kernel exists for: x86-64-v2 (SSE4.2), v3 (AVX2 + FMA), v4 (AVX-512), or the plain
+/// target.
 enum class SimdLevel { generic = 0, v2 = 2, v3 = 3, v4 = 4 };
 
 /// The level in use: the best one this CPU supports unless set_simd_level() chose another.
@@ -41,10 +43,10 @@ const char* simd_level_name(SimdLevel level);
   }
 
 /// Pointer to the current level's copy of a function declared with SFR_DECLARE_LEVELS.
-#define SFR_DISPATCH(name)                                              \
-  (::sfr::simd_level() == ::sfr::SimdLevel::v4   ? &::sfr::v4::name    \
-   : ::sfr::simd_level() == ::sfr::SimdLevel::v3 ? &::sfr::v3::name    \
-   : ::sfr::simd_level() == ::sfr::SimdLevel::v2 ? &::sfr::v2::name    \
+#define SFR_DISPATCH(name)                                          \
+  (::sfr::simd_level() == ::sfr::SimdLevel::v4   ? &::sfr::v4::name \
+   : ::sfr::simd_level() == ::sfr::SimdLevel::v3 ? &::sfr::v3::name \
+   : ::sfr::simd_level() == ::sfr::SimdLevel::v2 ? &::sfr::v2::name \
                                                  : &::sfr::generic::name)
 
 #else

@@ -1,0 +1,191 @@
+// Matrix product of a block of rows: tiles of 14 x 32 (v4), 6 x 16 (v3) or 4 x 8.
+//
+// B lies in panels of two vectors of columns, [k][columns]; a block of 168 rows of A is packed as
+// [tile][k][rows] for a depth of 384 and stays in L2 (258 KB), while each panel's 384 x 32 block (49 KB) is
+// used by 12 tiles in turn. Per k a tile loads 2 vectors, broadcasts 14 floats and does 28 fused
+// multiply-adds: bound by the FMA units. Traffic beyond L2 per tile is B once per 168 rows and C twice per
+// 384 k. Each element of C is one chain of adds per k block, the same for every tile size, so how rows and
+// panels are shared out cannot change a bit.
+#include "math/gemm_rows.h"
+
+#include "math/simd.h"
+
+namespace sfr::SFR_LEVEL {
+
+#if SFR_REGISTERS == 32
+constexpr int kTileRows = 14;
+#elif SFR_VECTOR_BYTES == 32
+constexpr int kTileRows = 6;
+#else
+constexpr int kTileRows = 4;
+#endif
+constexpr int64_t kPanel = 2 * kLanes;
+constexpr int64_t kBlockRows = 168 / kTileRows * kTileRows;
+constexpr int64_t kDepth = 384;
+/// With fewer panels than this per packed block of A, A is read in place instead.
+constexpr int64_t kPanelsToPack = 3;
+
+SFR_INLINE int64_t smaller(int64_t a, int64_t b) {
+  return a < b ? a : b;
+}
+
+void gemm_tile_sizes(GemmTileSizes* sizes) {
+  *sizes = GemmTileSizes{kPanel, kBlockRows, kDepth};
+}
+
+void gemm_pack_panels(float* dst, const float* b, int64_t ldb, int64_t k, int64_t n, bool transposed,
+                      int64_t first, int64_t last) {
+  for (int64_t panel = first; panel < last; ++panel) {
+    float* d = dst + panel * k * kPanel;
+    const int64_t column = panel * kPanel, count = smaller(kPanel, n - column);
+    if (count < kPanel) __builtin_memset(d, 0, static_cast<size_t>(k * kPanel) * sizeof(float));
+    if (transposed) {
+      transpose(d, kPanel, b + column * ldb, ldb, count, k);
+    } else if (count == kPanel) {
+      for (int64_t i = 0; i < k; ++i, d += kPanel) {
+        const float* s = b + i * ldb + column;
+        store(d, load(s));
+        store(d + kLanes, load(s + kLanes));
+      }
+    } else {
+      for (int64_t i = 0; i < k; ++i) {
+        for (int64_t j = 0; j < count; ++j) d[i * kPanel + j] = b[i * ldb + column + j];
+      }
+    }
+  }
+}
+
+/// One tile's operands. Packed A: element (r, k) at a[k * rows + r]; in place: at a[r * lda + k].
+struct TileJob {
+  const float* a;
+  int64_t lda;
+  const float* b;
+  int64_t depth;
+  float* c;
+  int64_t ldc;
+  const float* bias;  // at the panel's first column, or null
+  bool add_c;
+  int rows, columns;  // that exist
+};
+
+template <int R, bool PACKED>
+static void tile(const TileJob& job) {
+  vf acc[R][2];
+#pragma GCC unroll 16
+  for (int r = 0; r < R; ++r) acc[r][0] = acc[r][1] = zero();
+  const float* a = job.a;
+  const float* b = job.b;
+  const int64_t row_pitch = PACKED ? 1 : job.lda, step = PACKED ? R : 1;
+  for (int64_t k = 0; k < job.depth; ++k, a += step, b += kPanel) {
+    const vf b0 = load(b), b1 = load(b + kLanes);
+#pragma GCC unroll 16
+    for (int r = 0; r < R; ++r) {
+      const vf av = broadcast(a[r * row_pitch]);
+      acc[r][0] += av * b0;
+      acc[r][1] += av * b1;
+    }
+  }
+#pragma GCC unroll 16
+  for (int r = 0; r < R; ++r) {
+    if (r < job.rows) {
+#pragma GCC unroll 2
+      for (int i = 0; i < 2; ++i) {
+        const int lanes = job.columns - i * kLanes;
+        float* c = job.c + r * job.ldc + i * kLanes;
+        vf sum = acc[r][i];
+        if (lanes >= kLanes) {
+          if (job.add_c) sum += load(c);
+          if (job.bias) sum += load(job.bias + i * kLanes);
+          store(c, sum);
+        } else if (lanes > 0) {
+          if (job.add_c) sum += load_partial(c, lanes);
+          if (job.bias) sum += load_partial(job.bias + i * kLanes, lanes);
+          store_partial(c, sum, lanes);
+        }
+      }
+    }
+  }
+}
+
+struct TileKind {
+  int rows;
+  void (*packed)(const TileJob&);
+};
+
+#define SFR_TILE(r) \
+  { r, &tile<r, true> }
+#if SFR_REGISTERS == 32
+static const TileKind kTiles[] = {SFR_TILE(1), SFR_TILE(2),  SFR_TILE(4),  SFR_TILE(6),
+                                  SFR_TILE(8), SFR_TILE(10), SFR_TILE(12), SFR_TILE(14)};
+#elif SFR_VECTOR_BYTES == 32
+static const TileKind kTiles[] = {SFR_TILE(1), SFR_TILE(2), SFR_TILE(4), SFR_TILE(6)};
+#else
+static const TileKind kTiles[] = {SFR_TILE(1), SFR_TILE(2), SFR_TILE(4)};
+#endif
+
+/// The smallest tile that covers `rows` rows.
+static const TileKind& tile_kind(int64_t rows) {
+  for (const TileKind& kind : kTiles) {
+    if (kind.rows >= rows) return kind;
+  }
+  return kTiles[sizeof(kTiles) / sizeof(kTiles[0]) - 1];
+}
+
+/// Packs rows [m0, m0 + rows), depth [k0, k0 + depth) of A as [tile][k][tile rows]; missing rows become
+/// zeros.
+static void pack_a(const GemmRows& job, int64_t m0, int64_t rows, int64_t k0, int64_t depth, float* dst) {
+  for (int64_t r = 0; r < rows; r += kTileRows) {
+    const int64_t count = smaller(kTileRows, rows - r), pitch = tile_kind(count).rows;
+    if (count < pitch) __builtin_memset(dst, 0, static_cast<size_t>(pitch * depth) * sizeof(float));
+    if (job.a_transposed) {
+      const float* s = job.a + k0 * job.lda + m0 + r;
+      for (int64_t k = 0; k < depth; ++k, s += job.lda) {
+        for (int64_t i = 0; i < count; ++i) dst[k * pitch + i] = s[i];
+      }
+    } else {
+      transpose(dst, pitch, job.a + (m0 + r) * job.lda + k0, job.lda, count, depth);
+    }
+    dst += pitch * depth;
+  }
+}
+
+/// All panels for rows [m0, m0 + rows) and depth [k0, k0 + depth).
+static void run_block(const GemmRows& job, int64_t m0, int64_t rows, int64_t k0, int64_t depth,
+                      float* scratch) {
+  const bool pack =
+      job.a_transposed || job.last_panel - job.first_panel >= kPanelsToPack || rows % kTileRows != 0;
+  if (pack) pack_a(job, m0, rows, k0, depth, scratch);
+  for (int64_t panel = job.first_panel; panel < job.last_panel; ++panel) {
+    const int64_t column = panel * kPanel;
+    TileJob t;
+    t.lda = job.lda;
+    t.b = job.packed_b + (panel * job.packed_k + k0) * kPanel;
+    t.depth = depth;
+    t.ldc = job.ldc;
+    t.bias = job.bias && k0 == 0 ? job.bias + column : nullptr;
+    t.add_c = job.accumulate || k0 > 0;
+    t.columns = static_cast<int>(smaller(kPanel, job.n - column));
+    for (int64_t r = 0; r < rows; r += kTileRows) {
+      t.rows = static_cast<int>(smaller(kTileRows, rows - r));
+      t.c = job.c + (m0 + r) * job.ldc + column;
+      if (pack) {
+        t.a = scratch + r * depth;
+        tile_kind(t.rows).packed(t);
+      } else {
+        t.a = job.a + (m0 + r) * job.lda + k0;
+        tile<kTileRows, false>(t);
+      }
+    }
+  }
+}
+
+void gemm_rows(const GemmRows& job, float* scratch) {
+  for (int64_t m0 = 0; m0 < job.m; m0 += kBlockRows) {
+    const int64_t rows = smaller(kBlockRows, job.m - m0);
+    for (int64_t k0 = 0; k0 < job.k; k0 += kDepth) {
+      run_block(job, m0, rows, k0, smaller(kDepth, job.k - k0), scratch);
+    }
+  }
+}
+
+}  // namespace sfr::SFR_LEVEL

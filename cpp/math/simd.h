@@ -1,0 +1,225 @@
+// Vectors of floats and the small maths on them, for `*.simd.cpp` sources only.
+//
+// Everything is static inline in the level's own namespace: no symbol leaves the object file, so the linker
+// can never hand one level's code to another. GCC/Clang vector extensions; intrinsics only for masked access.
+#pragma once
+
+#include <stddef.h>
+#include <stdint.h>
+
+#if defined(__AVX2__)
+#include <immintrin.h>
+#endif
+
+#if defined(__AVX512F__)
+#define SFR_VECTOR_BYTES 64
+#elif defined(__AVX2__)
+#define SFR_VECTOR_BYTES 32
+#else
+#define SFR_VECTOR_BYTES 16
+#endif
+
+/// Vector registers that a tile may count on.
+#if defined(__AVX512F__) || defined(__aarch64__)
+#define SFR_REGISTERS 32
+#else
+#define SFR_REGISTERS 16
+#endif
+
+#define SFR_INLINE static inline __attribute__((always_inline, unused))
+
+namespace sfr::SFR_LEVEL {
+
+/// Floats per vector: 16 (v4), 8 (v3), 4 (v2, generic).
+constexpr int kLanes = SFR_VECTOR_BYTES / 4;
+
+/// One register of floats / of 32-bit integers.
+typedef float vf __attribute__((vector_size(SFR_VECTOR_BYTES)));
+typedef int32_t vi __attribute__((vector_size(SFR_VECTOR_BYTES)));
+/// The same in memory: any float's address will do.
+typedef float vf_unaligned __attribute__((vector_size(SFR_VECTOR_BYTES), aligned(4), may_alias));
+typedef float v4f __attribute__((vector_size(16)));
+typedef float v4f_unaligned __attribute__((vector_size(16), aligned(4), may_alias));
+
+SFR_INLINE vf zero() {
+  return vf{};
+}
+SFR_INLINE vf load(const float* p) {
+  return *reinterpret_cast<const vf_unaligned*>(p);
+}
+SFR_INLINE void store(float* p, vf v) {
+  *reinterpret_cast<vf_unaligned*>(p) = v;
+}
+
+SFR_INLINE vf broadcast(float s) {
+#if SFR_VECTOR_BYTES == 64
+  return vf{s, s, s, s, s, s, s, s, s, s, s, s, s, s, s, s};
+#elif SFR_VECTOR_BYTES == 32
+  return vf{s, s, s, s, s, s, s, s};
+#else
+  return vf{s, s, s, s};
+#endif
+}
+
+SFR_INLINE vi broadcast_int(int32_t s) {
+  vi v;
+  for (int i = 0; i < kLanes; ++i) v[i] = s;
+  return v;
+}
+
+SFR_INLINE vi as_int(vf v) {
+  return reinterpret_cast<vi>(v);
+}
+SFR_INLINE vf as_float(vi v) {
+  return reinterpret_cast<vf>(v);
+}
+
+#if SFR_VECTOR_BYTES == 32
+/// Lanes below n set; n in [0, 8].
+SFR_INLINE __m256i lane_mask(int n) {
+  return _mm256_cmpgt_epi32(_mm256_set1_epi32(n), _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7));
+}
+#endif
+
+/// Loads n lanes (0 <= n <= kLanes) and zeros the others; no byte beyond them is read.
+SFR_INLINE vf load_partial(const float* p, int n) {
+#if SFR_VECTOR_BYTES == 64
+  return reinterpret_cast<vf>(_mm512_maskz_loadu_ps(static_cast<__mmask16>((1u << n) - 1u), p));
+#elif SFR_VECTOR_BYTES == 32
+  return reinterpret_cast<vf>(_mm256_maskload_ps(p, lane_mask(n)));
+#else
+  vf v{};
+  for (int i = 0; i < n; ++i) v[i] = p[i];
+  return v;
+#endif
+}
+
+/// Stores n lanes (0 <= n <= kLanes); no byte beyond them is touched.
+SFR_INLINE void store_partial(float* p, vf v, int n) {
+#if SFR_VECTOR_BYTES == 64
+  _mm512_mask_storeu_ps(p, static_cast<__mmask16>((1u << n) - 1u), reinterpret_cast<__m512>(v));
+#elif SFR_VECTOR_BYTES == 32
+  _mm256_maskstore_ps(p, lane_mask(n), reinterpret_cast<__m256>(v));
+#else
+  for (int i = 0; i < n; ++i) p[i] = v[i];
+#endif
+}
+
+SFR_INLINE vf vmin(vf a, vf b) {
+  return a < b ? a : b;
+}
+SFR_INLINE vf vmax(vf a, vf b) {
+  return a > b ? a : b;
+}
+SFR_INLINE vf vabs(vf a) {
+  return as_float(as_int(a) & 0x7fffffff);
+}
+
+/// Sum of all lanes by halves: the same order at every call of a level.
+SFR_INLINE float horizontal_sum(vf v) {
+  float lanes[kLanes];
+  store(lanes, v);
+  for (int width = kLanes / 2; width > 0; width /= 2) {
+    for (int i = 0; i < width; ++i) lanes[i] += lanes[i + width];
+  }
+  return lanes[0];
+}
+
+/// Largest lane (NaN lanes give no promise).
+SFR_INLINE float horizontal_max(vf v) {
+  float lanes[kLanes];
+  store(lanes, v);
+  for (int width = kLanes / 2; width > 0; width /= 2) {
+    for (int i = 0; i < width; ++i) lanes[i] = lanes[i] > lanes[i + width] ? lanes[i] : lanes[i + width];
+  }
+  return lanes[0];
+}
+
+/// e^x, within 1.1 ulp over the whole range; 0 below -104 (so for -inf), inf above 89, NaN for NaN.
+/// x = n ln 2 + r with |r| <= ln 2 / 2, Taylor polynomial of degree 7 in r, scaling by 2^n in two halves so
+/// that results that are denormal or near the largest float come out right.
+SFR_INLINE vf vexp(vf x) {
+  const vf lowest = broadcast(-104.0f), highest = broadcast(89.0f);
+  vf clamped = x < lowest ? lowest : x;
+  clamped = clamped > highest ? highest : clamped;
+  const vf magic =
+      broadcast(12582912.0f);  // 1.5 * 2^23: adding it rounds to an integer in the low mantissa bits
+  const vf shifted = clamped * 1.44269504f + magic;
+  const vi n = as_int(shifted) - as_int(magic);
+  const vf steps = shifted - magic;
+  vf r = clamped - steps * 0.693359375f;
+  r = r + steps * 2.12194440e-4f;
+  vf p = r * (1.0f / 5040) + (1.0f / 720);
+  p = p * r + (1.0f / 120);
+  p = p * r + (1.0f / 24);
+  p = p * r + (1.0f / 6);
+  p = p * r + 0.5f;
+  p = (p * r) * r + r + 1.0f;
+  const vi half = n >> 1;
+  return p * as_float((half + 127) << 23) * as_float((n - half + 127) << 23);
+}
+
+/// erf(x) within 3 ulp: x P(x^2) below 1, 1 - exp(Q(|x|)) from 1 to 4, then +-1; NaN for NaN. P and Q are our
+/// own Chebyshev fits (degree 6 of erf(sqrt s)/sqrt s, degree 6 of log erfc), off by 2e-9 at most.
+SFR_INLINE vf verf(vf x) {
+  const vf s = x * x, a = vabs(x);
+  vf p = s * 7.882497e-05f - 8.0188555e-04f;
+  p = p * s + 5.1893122e-03f;
+  p = p * s - 2.6854328e-02f;
+  p = p * s + 1.1283597e-01f;
+  p = p * s - 3.7612626e-01f;
+  p = (p * s + 1.1283791f) * x;
+  const vf t = a > 4.0f ? broadcast(4.0f) : a;
+  vf q = t * 1.8655171e-04f - 2.9489459e-03f;
+  q = q * t + 2.1841707e-02f;
+  q = q * t - 1.0311145e-01f;
+  q = q * t - 6.3814247e-01f;
+  q = q * t - 1.1270889f;
+  q = q * t - 3.4196235e-04f;
+  const vf tail = 1.0f - vexp(q);
+  return a < 1.0f ? p : x < 0.0f ? -tail : tail;
+}
+
+/// GELU with erf: x * Phi(x), as torch.nn.GELU().
+SFR_INLINE vf vgelu(vf x) {
+  return 0.5f * x * (1.0f + verf(x * 0.70710678f));
+}
+
+/// d gelu(x) / dx = Phi(x) + x * phi(x).
+SFR_INLINE vf vgelu_gradient(vf x) {
+  return 0.5f * (1.0f + verf(x * 0.70710678f)) + x * 0.39894228f * vexp(-0.5f * x * x);
+}
+
+/// Transposes src[rows][cols] (row pitch src_pitch) into dst[cols][rows] (row pitch dst_pitch), pitches in
+/// floats.
+SFR_INLINE void transpose(float* dst, ptrdiff_t dst_pitch, const float* src, ptrdiff_t src_pitch,
+                          int64_t rows, int64_t cols) {
+  int64_t r = 0;
+  for (; r + 4 <= rows; r += 4) {
+    const float* s = src + r * src_pitch;
+    int64_t c = 0;
+    for (; c + 4 <= cols; c += 4) {
+      const v4f a0 = *reinterpret_cast<const v4f_unaligned*>(s + c);
+      const v4f a1 = *reinterpret_cast<const v4f_unaligned*>(s + src_pitch + c);
+      const v4f a2 = *reinterpret_cast<const v4f_unaligned*>(s + 2 * src_pitch + c);
+      const v4f a3 = *reinterpret_cast<const v4f_unaligned*>(s + 3 * src_pitch + c);
+      const v4f b0 = __builtin_shufflevector(a0, a1, 0, 4, 1, 5),
+                b1 = __builtin_shufflevector(a0, a1, 2, 6, 3, 7);
+      const v4f b2 = __builtin_shufflevector(a2, a3, 0, 4, 1, 5),
+                b3 = __builtin_shufflevector(a2, a3, 2, 6, 3, 7);
+      float* d = dst + c * dst_pitch + r;
+      *reinterpret_cast<v4f_unaligned*>(d) = __builtin_shufflevector(b0, b2, 0, 1, 4, 5);
+      *reinterpret_cast<v4f_unaligned*>(d + dst_pitch) = __builtin_shufflevector(b0, b2, 2, 3, 6, 7);
+      *reinterpret_cast<v4f_unaligned*>(d + 2 * dst_pitch) = __builtin_shufflevector(b1, b3, 0, 1, 4, 5);
+      *reinterpret_cast<v4f_unaligned*>(d + 3 * dst_pitch) = __builtin_shufflevector(b1, b3, 2, 3, 6, 7);
+    }
+    for (; c < cols; ++c) {
+      for (int i = 0; i < 4; ++i) dst[c * dst_pitch + r + i] = s[i * src_pitch + c];
+    }
+  }
+  for (; r < rows; ++r) {
+    for (int64_t c = 0; c < cols; ++c) dst[c * dst_pitch + r] = src[r * src_pitch + c];
+  }
+}
+
+}  // namespace sfr::SFR_LEVEL
