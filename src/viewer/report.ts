@@ -1,0 +1,254 @@
+import { stringify } from "yaml";
+import { writeFileAtomic } from "../data/atomic-file.js";
+import { encodePng, type Picture } from "../io/png.js";
+import { formatDuration } from "../run/progress.js";
+import type { JsonValue } from "../run/stage-key.js";
+import type { MetricName, MetricValues, Summary } from "../run/summary.js";
+import { cssColor, labelColor } from "./colors.js";
+import type { CurveGroup } from "./curves.js";
+import { escapeHtml } from "./html.js";
+import { reportStyle } from "./report-style.js";
+import { chartFigure } from "./svg-chart.js";
+
+/** One trained segmenter of the run, under the name it is shown by. */
+export interface ArmReport {
+  readonly name: string;
+  readonly summary: Summary;
+  /** Time of all its stages, in seconds. */
+  readonly wallSeconds: number;
+}
+
+/** Pictures that belong together. */
+export interface PictureGroup {
+  readonly title: string;
+  /** A sentence on how to read them. */
+  readonly note?: string;
+  readonly pictures: readonly { readonly caption: string; readonly picture: Picture }[];
+}
+
+/** Everything a report shows. Texts are plain; they are escaped here. */
+export interface ReportData {
+  readonly title: string;
+  /** What this run is, in a paragraph. */
+  readonly about: string;
+  readonly arms: readonly ArmReport[];
+  /** Class names by label id. */
+  readonly labelNames?: Readonly<Record<string, string>>;
+  readonly curves: readonly CurveGroup[];
+  readonly pictures: readonly PictureGroup[];
+  /** The resolved configuration. */
+  readonly config: JsonValue;
+  /** Versions, device, seed and what else is worth knowing, in the order shown. */
+  readonly facts: Readonly<Record<string, string>>;
+}
+
+/** Metrics of the tables: digits, and whether more is better. */
+const columns: readonly { name: MetricName; digits: number; isMoreBetter: boolean }[] = [
+  { name: "Dice", digits: 3, isMoreBetter: true },
+  { name: "Jaccard", digits: 3, isMoreBetter: true },
+  { name: "HD95", digits: 2, isMoreBetter: false },
+  { name: "ASD", digits: 2, isMoreBetter: false },
+];
+
+/**
+ * Writes the report as one HTML file that needs nothing else: style, charts (SVG) and pictures (PNG) are inside, there
+ * is no script, and a content security policy forbids every request.
+ *
+ * @throws DataError when the file cannot be written
+ */
+export async function writeReport(path: string, data: ReportData): Promise<void> {
+  await writeFileAtomic(path, Buffer.from(reportHtml(data)));
+}
+
+/** The text of the report (see writeReport). */
+export function reportHtml(data: ReportData): string {
+  const labels = labelsOf(data.arms);
+  const sections = [
+    armsSection(data, labels),
+    casesSection(data, labels),
+    ...section("Training curves", data.curves.map(curveGroup)),
+    ...section(
+      "Pictures",
+      data.pictures.length > 0 ? [labelKey(data, labels), ...data.pictures.map(pictureGroup)] : [],
+    ),
+    ...section("Configuration", [
+      `<details><summary>Resolved configuration</summary><pre>${escapeHtml(stringify(data.config))}</pre></details>`,
+    ]),
+    ...section("Versions and machine", [factsTable(data.facts)]),
+  ];
+  return `<!DOCTYPE html>
+<html lang="en">
+<head>
+<meta charset="utf-8">
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<meta http-equiv="Content-Security-Policy" content="default-src 'none'; style-src 'unsafe-inline'; img-src data:">
+<title>${escapeHtml(data.title)}</title>
+<style>${reportStyle}</style>
+</head>
+<body>
+<h1>${escapeHtml(data.title)}</h1>
+<p>${escapeHtml(data.about)}</p>
+${sections.join("\n")}
+</body>
+</html>
+`;
+}
+
+function section(title: string, parts: readonly string[]): string[] {
+  return parts.length === 0 ? [] : [`<section><h2>${title}</h2>\n${parts.join("\n")}</section>`];
+}
+
+function armsSection(data: ReportData, labels: readonly string[]): string {
+  const header = columns.map(({ name }) => `<th>${name}${unitOf(name, data.arms)}</th>`).join("");
+  const best = bestOf(data.arms.map((arm) => arm.summary.foreground_mean));
+  const rows = data.arms.flatMap(({ name, summary, wallSeconds }) => {
+    const time = `<td class="from">${formatDuration(wallSeconds)}</td>`;
+    const row = `<tr><th class="first" scope="row">${escapeHtml(name)}</th>${scoreCells(summary.foreground_mean, summary.foreground_sd, best)}${time}</tr>`;
+    const classes = labels.map((label) => {
+      const cells = scoreCells(summary.mean[label], summary.sd[label]);
+      const title = escapeHtml(className(label, data.labelNames));
+      return `<tr class="class"><th class="first" scope="row">${title}</th>${cells}<td class="from"></td></tr>`;
+    });
+    return [row, ...(labels.length > 1 ? classes : [])];
+  });
+  const cases = Math.max(0, ...data.arms.map((arm) => arm.summary.metric_per_case.length));
+  return section("Scores", [
+    scrollTable(`<tr><th class="first">Arm</th>${header}<th class="from">Wall time</th></tr>`, rows),
+    `<p class="note">Mean ± sample standard deviation over ${cases} ${cases === 1 ? "case" : "cases"}` +
+      `${labels.length > 1 ? "; the first row of an arm is the mean over its classes" : ""}. Dice and Jaccard: 0 to 1, ` +
+      `more is better; HD95 and ASD: ${distanceNote(data.arms)}, less is better. A class that is in neither prediction ` +
+      "nor reference is left out, one that is in only one of them has Dice 0 and no distances. Best means in bold.</p>",
+  ]).join("");
+}
+
+function casesSection(data: ReportData, labels: readonly string[]): string {
+  const ids = [...new Set(data.arms.flatMap((arm) => arm.summary.metric_per_case.map((item) => item.id)))];
+  const hasClasses = labels.length > 1;
+  const classHeader = hasClasses ? '<th class="text" rowspan="2">Class</th>' : "";
+  const top = data.arms.map((arm) => `<th colspan="${columns.length}">${escapeHtml(arm.name)}</th>`).join("");
+  const names = columns.map(({ name }, i) => `<th${i === 0 ? ' class="from"' : ""}>${name}</th>`);
+  const header =
+    `<tr><th class="first" rowspan="2">Case</th>${classHeader}${top}</tr>` +
+    `<tr>${data.arms.map(() => names.join("")).join("")}</tr>`;
+  const rows = ids.flatMap((id) =>
+    labels.map((label, row) => {
+      const values = data.arms.map(
+        (arm) => arm.summary.metric_per_case.find((item) => item.id === id)?.metrics[label],
+      );
+      const best = bestOf(values);
+      const cells = values.map((value) =>
+        columns
+          .map(({ name }, i) => {
+            const from = i === 0 ? "from" : "";
+            return `<td class="${from}${isBest(value, name, best) ? " best" : ""}">${number(value?.[name], name)}</td>`;
+          })
+          .join(""),
+      );
+      const classCell = hasClasses
+        ? `<td class="text">${escapeHtml(className(label, data.labelNames))}</td>`
+        : "";
+      const caseCell = `<th class="first" scope="rowgroup" rowspan="${labels.length}">${escapeHtml(id)}</th>`;
+      return `<tr>${row === 0 ? caseCell : ""}${classCell}${cells.join("")}</tr>`;
+    }),
+  );
+  const note = `<p class="note">HD95 and ASD in ${distanceNote(data.arms)}.</p>`;
+  return section("Scores per case", rows.length === 0 ? [] : [scrollTable(header, rows), note]).join("");
+}
+
+function scrollTable(header: string, rows: readonly string[]): string {
+  return `<div class="scroll"><table><thead>${header}</thead><tbody>\n${rows.join("\n")}\n</tbody></table></div>`;
+}
+
+type Best = Partial<Record<MetricName, number>>;
+
+function scoreCells(mean: MetricValues | undefined, sd: MetricValues | undefined, best: Best = {}): string {
+  return columns
+    .map(({ name }) => {
+      const spread = sd?.[name] ?? null;
+      const tail = spread === null ? "" : `<span class="sd"> ± ${number(spread, name)}</span>`;
+      const value = number(mean?.[name], name);
+      return `<td>${isBest(mean, name, best) ? `<span class="best">${value}</span>` : value}${tail}</td>`;
+    })
+    .join("");
+}
+
+/** Best value of each metric; none where there is nothing to compare. */
+function bestOf(values: readonly (MetricValues | undefined)[]): Best {
+  const best: Best = {};
+  for (const { name, isMoreBetter } of columns) {
+    const numbers = values.map((value) => value?.[name]).filter((value) => typeof value === "number");
+    if (new Set(numbers).size > 1) {
+      best[name] = isMoreBetter ? Math.max(...numbers) : Math.min(...numbers);
+    }
+  }
+  return best;
+}
+
+function isBest(values: MetricValues | undefined, name: MetricName, best: Best): boolean {
+  return best[name] !== undefined && values?.[name] === best[name];
+}
+
+function number(value: number | null | undefined, name: MetricName): string {
+  const digits = columns.find((column) => column.name === name)?.digits ?? 3;
+  return value === null || value === undefined ? "–" : value.toFixed(digits);
+}
+
+function curveGroup(group: CurveGroup): string {
+  const charts = group.charts.map(chartFigure).join("\n");
+  return `<h3>${escapeHtml(group.title)}</h3><div class="charts">${charts}</div>`;
+}
+
+function pictureGroup(group: PictureGroup): string {
+  const isWide = group.pictures.some(({ picture }) => picture.width > 1.6 * picture.height);
+  const figures = group.pictures.map(({ caption, picture }) => {
+    const { pixels, width, height, channels } = picture;
+    const source = encodePng(pixels, width, height, channels).toString("base64");
+    const text = escapeHtml(caption);
+    return (
+      `<figure><figcaption>${text}</figcaption>` +
+      `<img src="data:image/png;base64,${source}" width="${width}" height="${height}" alt="${text}"></figure>`
+    );
+  });
+  const note = group.note === undefined ? "" : `<p class="note">${escapeHtml(group.note)}</p>`;
+  const style = isWide ? "pictures wide" : "pictures";
+  return `<h3>${escapeHtml(group.title)}</h3>${note}<div class="${style}">${figures.join("\n")}</div>`;
+}
+
+function labelKey(data: ReportData, labels: readonly string[]): string {
+  const keys = labels.map((label) => {
+    const color = cssColor(labelColor(Number(label)));
+    return `<span class="key"><i style="background:${color}"></i>${escapeHtml(className(label, data.labelNames))}</span>`;
+  });
+  return `<p class="legend">${keys.join("")}</p>`;
+}
+
+function factsTable(facts: ReportData["facts"]): string {
+  const rows = Object.entries(facts).map(
+    ([name, value]) =>
+      `<tr><th class="first" scope="row">${escapeHtml(name)}</th><td>${escapeHtml(value)}</td></tr>`,
+  );
+  return `<table class="facts"><tbody>${rows.join("\n")}</tbody></table>`;
+}
+
+function className(label: string, names: ReportData["labelNames"]): string {
+  const name = names?.[label];
+  return name === undefined ? `label ${label}` : `${name} (${label})`;
+}
+
+/** Label ids of all arms, rising. */
+function labelsOf(arms: readonly ArmReport[]): string[] {
+  const labels = arms.flatMap(({ summary }) =>
+    summary.metric_per_case.flatMap((item) => Object.keys(item.metrics)),
+  );
+  return [...new Set(labels)].sort((a, b) => Number(a) - Number(b));
+}
+
+function unitOf(name: MetricName, arms: readonly ArmReport[]): string {
+  return name === "HD95" || name === "ASD" ? ` (${distanceNote(arms)})` : "";
+}
+
+function distanceNote(arms: readonly ArmReport[]): string {
+  const units = new Set(arms.map((arm) => arm.summary.distance_unit));
+  const [unit = "voxel"] = units;
+  return units.size > 1 || unit === "mixed" ? "mm or voxels, mixed" : unit === "voxel" ? "voxels" : unit;
+}
