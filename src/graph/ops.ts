@@ -1,0 +1,308 @@
+/**
+ * One typed builder per op. The contract of each (formula, gradient, errors) stands in cpp/ops/<op>/<op>.h;
+ * here are the shapes. Axis letters: N batch, D H W = z y x, C channels (last, fastest), B T C tokens, K classes.
+ */
+import { UsageError } from "../errors.js";
+import type { Graph, Value } from "./graph.js";
+
+function only(values: readonly Value[]): Value {
+  const [value] = values;
+  if (value === undefined || values.length !== 1)
+    throw new UsageError(`graph: expected an op with one output, received ${values.length}`);
+  return value;
+}
+
+function first(values: readonly Value[]): Value {
+  const [value] = values;
+  if (value === undefined) throw new UsageError("graph: expected an op with outputs, received none");
+  return value;
+}
+
+// ---- elementwise and reductions
+
+/** a + b; b has a's shape, a suffix of it, or is a scalar. */
+export const add = (a: Value, b: Value): Value => only(a.graph.node("add", [a, b]));
+/** a - b; shapes as in add. */
+export const subtract = (a: Value, b: Value): Value => only(a.graph.node("subtract", [a, b]));
+/** a * b; shapes as in add. */
+export const multiply = (a: Value, b: Value): Value => only(a.graph.node("multiply", [a, b]));
+/** factor * x + offset. */
+export const affine = (x: Value, factor: number, offset = 0): Value =>
+  only(x.graph.node("affine", [x], { factor, offset }));
+/** Sum of all elements -> []. */
+export const sum = (x: Value): Value => only(x.graph.node("sum", [x]));
+/** x [..suffix] repeated over leading axes -> shape. */
+export const broadcastTo = (x: Value, shape: readonly number[]): Value =>
+  only(x.graph.node("broadcast_to", [x], { shape }));
+/** x, through which no gradient flows. */
+export const stopGradient = (x: Value): Value => only(x.graph.node("stop_gradient", [x]));
+/** A constant f32 tensor. */
+export const fill = (graph: Graph, shape: readonly number[], value: number): Value =>
+  only(graph.node("fill", [], { shape, value }));
+export const relu = (x: Value): Value => only(x.graph.node("relu", [x]));
+/** x * Phi(x), the erf form. */
+export const gelu = (x: Value): Value => only(x.graph.node("gelu", [x]));
+
+// ---- shapes
+
+/** The same elements under another shape of equal count; costs nothing. */
+export const reshape = (x: Value, shape: readonly number[]): Value =>
+  only(x.graph.node("reshape", [x], { shape }));
+/** Joins along `axis`. */
+export const concat = (inputs: readonly Value[], axis: number): Value => {
+  const [head] = inputs;
+  if (head === undefined) throw new UsageError("concat: expected at least one value, received none");
+  return only(head.graph.node("concat", inputs, { axis }));
+};
+/** Elements [begin, end) along `axis`. */
+export const slice = (x: Value, axis: number, begin: number, end: number): Value =>
+  only(x.graph.node("slice", [x], { axis, begin, end }));
+/** [N,D,H,W,C] -> [N,D/bd,H/bh,W/bw,bd*bh*bw*C]. */
+export const spaceToDepth = (x: Value, block: readonly [number, number, number]): Value =>
+  only(x.graph.node("space_to_depth", [x], { block }));
+/** [N,D,H,W,bd*bh*bw*C] -> [N,D*bd,H*bh,W*bw,C] (+ bias [C]). */
+export const depthToSpace = (x: Value, block: readonly [number, number, number], bias?: Value): Value =>
+  only(x.graph.node("depth_to_space", [x, bias], { block }));
+/** [N,H,W,C] -> [N*ceil(H/w)*ceil(W/w), w*w, C]; zeros at the bottom and right. */
+export const windowPartition = (x: Value, window: number): Value =>
+  only(x.graph.node("window_partition", [x], { window }));
+/** Inverse of windowPartition for a grid of `size` = [H, W]. */
+export const windowMerge = (x: Value, window: number, size: readonly [number, number]): Value =>
+  only(x.graph.node("window_merge", [x], { window, size }));
+
+// ---- layers
+
+/** x [..,Cin], weight [Cin,Cout], bias [Cout] -> [..,Cout]. */
+export const linear = (x: Value, weight: Value, bias?: Value): Value =>
+  only(x.graph.node("linear", [x, weight, bias]));
+/** Batched product of a [B,M,K] (or [B,K,M]) and b [B,K,N] (or [B,N,K]) -> [B,M,N]. */
+export const matmul = (a: Value, b: Value, transpose: { a?: boolean; b?: boolean } = {}): Value =>
+  only(
+    a.graph.node("matmul", [a, b], { transposeA: transpose.a ?? false, transposeB: transpose.b ?? false }),
+  );
+/** x [N,D,H,W,Cin], weight [kd,kh,kw,Cin,Cout] (odd kernel, stride 1, zero padding), bias -> [N,D,H,W,Cout]. */
+export const conv3d = (x: Value, weight: Value, bias?: Value): Value =>
+  only(x.graph.node("conv3d", [x, weight, bias]));
+
+/** Learned scale and shift [C] and running statistics [C] of a batch-norm. */
+export interface BatchNormState {
+  weight: Value;
+  bias: Value;
+  runningMean: Value;
+  runningVariance: Value;
+}
+
+/**
+ * Batch-norm over all axes but the last. `training` normalises with the batch's statistics, else with the running
+ * ones; `updateStatistics` moves the running ones (momentum 0.1) at the end of the step.
+ */
+export function batchNorm(
+  x: Value,
+  state: BatchNormState,
+  options: { training: boolean; updateStatistics: boolean; epsilon?: number },
+): Value {
+  const [y, mean, variance] = x.graph.node(
+    "batch_norm",
+    [x, state.weight, state.bias, state.runningMean, state.runningVariance],
+    { training: options.training, epsilon: options.epsilon ?? 1e-5 },
+  );
+  if (y === undefined || mean === undefined || variance === undefined)
+    throw new UsageError("batch_norm: expected three outputs");
+  if (options.training && options.updateStatistics) {
+    const count = x.shape.reduce((product, extent) => product * extent, 1) / x.dim(-1);
+    x.graph.node("batch_norm_update", [state.runningMean, state.runningVariance, mean, variance], {
+      momentum: 0.1,
+      count,
+    });
+  }
+  return y;
+}
+
+/** Normalises the last axis, then weight [C] and bias [C]. */
+export const layerNorm = (x: Value, weight: Value, bias: Value, epsilon: number): Value =>
+  first(x.graph.node("layer_norm", [x, weight, bias], { epsilon }));
+
+/** Softmax over the last axis. */
+export const softmax = (x: Value): Value => only(x.graph.node("softmax", [x]));
+
+/** Tables [2*Gh-1, d], [2*Gw-1, d] of decomposed relative position on a grid [Gh, Gw]. */
+export interface RelativePosition {
+  height: Value;
+  width: Value;
+  grid: readonly [number, number];
+}
+
+/** q [B,Tq,C], k [B,Tk,C], v [B,Tk,C] -> [B,Tq,C]; no score matrix in memory. */
+export const attention = (q: Value, k: Value, v: Value, heads: number, relative?: RelativePosition): Value =>
+  first(
+    q.graph.node("attention", relative ? [q, k, v, relative.height, relative.width] : [q, k, v], {
+      heads,
+      ...(relative ? { grid: relative.grid } : {}),
+    }),
+  );
+
+/** [N,H,W,C] -> [N,...size,C], half-pixel centres (align_corners = false). */
+export const resizeBilinear = (x: Value, size: readonly [number, number]): Value =>
+  only(x.graph.node("resize_bilinear", [x], { size }));
+
+/** Random-Fourier encoding of a grid [H, W] with a matrix [2, F] -> [H, W, 2F]; no gradient. */
+export const fourierPositions = (matrix: Value, size: readonly [number, number]): Value =>
+  only(matrix.graph.node("fourier_positions", [matrix], { size }));
+
+// ---- random numbers; `rng` is i32 [3] = (low word of seed, high word of seed, step)
+
+/**
+ * Zeroes with probability `rate` and scales the rest by 1/(1-rate); whole channels of [N,...,C] when `channels`.
+ * The stream's name is the node's path, so the mask depends on (seed, step, name) alone.
+ */
+export const dropout = (x: Value, rng: Value, rate: number, channels: boolean, name: string): Value =>
+  only(x.graph.node("dropout", [x, rng], { rate, channels, stream: x.graph.path(name) }, name));
+/** clip(scale * N(0,1), +-limit), f32. */
+export const gaussianNoise = (
+  rng: Value,
+  shape: readonly number[],
+  scale: number,
+  limit: number,
+  name: string,
+): Value =>
+  only(rng.graph.node("gaussian_noise", [rng], { shape, scale, limit, stream: rng.graph.path(name) }, name));
+
+// ---- losses
+
+/** logits [..,K], labels u8 [..] with 255 ignored -> cross-entropy [] and Dice loss []. */
+export function segmentationLoss(
+  logits: Value,
+  labels: Value,
+  smooth = 1e-10,
+): { crossEntropy: Value; dice: Value } {
+  const [crossEntropy, dice] = logits.graph.node("segmentation_loss", [logits, labels], { smooth });
+  if (crossEntropy === undefined || dice === undefined)
+    throw new UsageError("segmentation_loss: expected two outputs");
+  return { crossEntropy, dice };
+}
+/** Mean of (a - b)^2 -> []. */
+export const meanSquaredError = (a: Value, b: Value): Value =>
+  only(a.graph.node("mean_squared_error", [a, b]));
+/** Largest of the last axis: [..,K] -> u8 [..]. */
+export const argmax = (x: Value): Value => only(x.graph.node("argmax", [x]));
+
+// ---- state updates; they run at the end of the step and have no value
+
+/** Parameter and its gradient with what the optimiser keeps for it. */
+export interface SgdSlot {
+  parameter: Value;
+  gradient: Value;
+  momentum: Value;
+}
+
+/** g += decay*p; v = momentum*v + g; p -= lr*v (torch.optim.SGD). */
+export function sgd(
+  learningRate: Value,
+  slots: readonly SgdSlot[],
+  settings: { momentum: number; weightDecay: number },
+): void {
+  const inputs = slots.flatMap((slot) => [slot.parameter, slot.gradient, slot.momentum]);
+  learningRate.graph.node("sgd", [learningRate, ...inputs], settings, "sgd");
+}
+
+export interface AdamWSlot {
+  parameter: Value;
+  gradient: Value;
+  first: Value;
+  second: Value;
+}
+
+/** torch.optim.AdamW; `step` counts from 1. */
+export function adamw(
+  learningRate: Value,
+  step: Value,
+  slots: readonly AdamWSlot[],
+  settings: { beta1: number; beta2: number; epsilon: number; weightDecay: number },
+): void {
+  const inputs = slots.flatMap((slot) => [slot.parameter, slot.gradient, slot.first, slot.second]);
+  learningRate.graph.node("adamw", [learningRate, step, ...inputs], settings, "adamw");
+}
+
+/** teacher = alpha * teacher + (1 - alpha) * student for each pair. */
+export function ema(alpha: Value, pairs: readonly { teacher: Value; student: Value }[]): void {
+  alpha.graph.node("ema", [alpha, ...pairs.flatMap((pair) => [pair.teacher, pair.student])], {}, "ema");
+}
+
+// ---- data preparation; no gradient unless the contract says so
+
+/** (x - mean) / std over the whole tensor. */
+export const standardize = (x: Value): Value => only(x.graph.node("standardize", [x]));
+/** f32 [D,H,W] -> mean of 2x2x2 blocks; an odd remainder is dropped. */
+export const downsampleMean = (x: Value): Value => only(x.graph.node("downsample_mean", [x]));
+/** u8 [D,H,W] -> majority of 2x2x2 blocks; ties go to the smaller id. */
+export const downsampleMajority = (x: Value): Value => only(x.graph.node("downsample_majority", [x]));
+/**
+ * Rotation by k*90 degrees in the x-y plane, flip (0 none, 1 of x, 2 of y), zero padding, crop.
+ * x [D,H,W], parameters i32 [5] = (x0, y0, z0, k, flip) -> size [d,h,w].
+ */
+export const cropRotFlip = (x: Value, parameters: Value, size: readonly [number, number, number]): Value =>
+  only(x.graph.node("crop_rot_flip", [x, parameters], { size }));
+/** Whole canvases [N,S,S] rotated and flipped; parameters i32 [N,2] = (k, flip). */
+export const rotFlipCanvas = (x: Value, parameters: Value): Value =>
+  only(x.graph.node("rot_flip_canvas", [x, parameters]));
+/** Bezier intensity map of slices: x [D,H,W], points f32 [D,4], apply i32 [D]. */
+export const intensityMap = (x: Value, points: Value, apply: Value): Value =>
+  only(x.graph.node("intensity_map", [x, points, apply]));
+
+/** Numbers of a stitching geometry that the gathers need (src/stitch/geometry.ts). */
+export interface StitchNumbers {
+  canvas: number;
+  canvases: number;
+  slices: number;
+  sliceHeight: number;
+  sliceWidth: number;
+  rows: number;
+  cols: number;
+  tileHeight: number;
+  tileWidth: number;
+  originY: number;
+  originX: number;
+  frontSlices: number;
+}
+
+/** [N,D,H,W] -> canvases [N*canvases,S,S]; gaps get `fill`. */
+export const stitch = (x: Value, geometry: StitchNumbers, fillValue: number): Value =>
+  only(x.graph.node("stitch", [x], { ...stitchAttributes(geometry), fill: fillValue }));
+/** Canvases [N*canvases,S,S] or [..,K] -> [N,D,H,W] or [..,K]. */
+export const unstitch = (canvases: Value, geometry: StitchNumbers): Value =>
+  only(canvases.graph.node("unstitch", [canvases], stitchAttributes(geometry)));
+
+function stitchAttributes(g: StitchNumbers): Record<string, number> {
+  const { canvas, canvases, slices, sliceHeight, sliceWidth, rows, cols } = g;
+  const { tileHeight, tileWidth, originY, originX, frontSlices } = g;
+  return {
+    canvas,
+    canvases,
+    slices,
+    sliceHeight,
+    sliceWidth,
+    rows,
+    cols,
+    tileHeight,
+    tileWidth,
+    originY,
+    originX,
+    frontSlices,
+  };
+}
+
+// ---- prediction and metrics
+
+/** sums [D,H,W,K] += softmax(logits [d,h,w,K]) and counts [D,H,W] += 1 at offset i32 [3] = (x, y, z). */
+export function windowAccumulate(sums: Value, counts: Value, logits: Value, offset: Value): void {
+  sums.graph.node("window_accumulate", [sums, counts, logits, offset]);
+}
+/** sums [D,H,W,K] / counts [D,H,W]. */
+export const windowMean = (sums: Value, counts: Value): Value =>
+  only(sums.graph.node("window_mean", [sums, counts]));
+/** Confusion matrix i32 [K,K] of two u8 label volumes; rows are the reference. */
+export const overlapCounts = (prediction: Value, reference: Value, classes: number): Value =>
+  only(prediction.graph.node("overlap_counts", [prediction, reference], { classes }));
+/** Distance of each border voxel of a to the border of b (f32 [D,H,W], elsewhere -1); spacing (x, y, z). */
+export const surfaceDistance = (a: Value, b: Value, spacing: readonly number[]): Value =>
+  only(a.graph.node("surface_distance", [a, b], { spacing }));

@@ -1,0 +1,138 @@
+import { existsSync } from "node:fs";
+import { createRequire } from "node:module";
+import { dirname, join } from "node:path";
+import { fileURLToPath } from "node:url";
+import {
+  CancelledError,
+  DataError,
+  DeviceError,
+  DisposedError,
+  DtypeError,
+  SfrError,
+  ShapeError,
+  UsageError,
+} from "../errors.js";
+
+/** Element types of tensors; equal to cpp/core/dtype.h. */
+export type Dtype = "f32" | "f64" | "i32" | "u8" | "u16";
+
+/** Typed array that shows a tensor's memory. */
+export type TensorData = Float32Array | Float64Array | Int32Array | Uint8Array | Uint16Array;
+
+/** An attribute of a node as it crosses the border. */
+export type Attribute = number | boolean | string | readonly number[];
+
+/** What the addon exports; binding/addon.cc is its other side. */
+export interface NativeModule {
+  Tensor: new (dtype: Dtype, shape: readonly number[]) => NativeTensor;
+  Graph: new () => NativeGraph;
+  engineInfo(): EngineInfo;
+  configureEngine(options: { threads?: number; simd?: string }): void;
+}
+
+export interface NativeTensor {
+  readonly dtype: Dtype;
+  readonly shape: number[];
+  readonly disposed: boolean;
+  data(): TensorData;
+  fillFromFile(path: string, offset: number): void;
+  dispose(): void;
+}
+
+export interface NativeGraph {
+  addInput(name: string, dtype: Dtype, shape: readonly number[]): number;
+  addPersistent(tensor: NativeTensor, name: string): number;
+  addNode(
+    op: string,
+    inputs: readonly number[],
+    attributes: Record<string, Attribute>,
+    name: string,
+  ): number[];
+  gradients(loss: number, values: readonly number[]): number[];
+  type(value: number): { dtype: Dtype; shape: number[] };
+  compile(outputs: readonly number[], options: { fuse?: boolean; guards?: boolean }): NativeProgram;
+}
+
+export interface NativeProgram {
+  run(inputs: readonly number[], tensors: readonly NativeTensor[]): Promise<void>;
+  cancel(): void;
+  outputs(): NativeTensor[];
+  explain(): string;
+  dispose(): void;
+}
+
+export interface EngineInfo {
+  /** Threads of the engine's pool. */
+  threads: number;
+  /** SIMD level in use: generic, v2, v3 or v4. */
+  simd: string;
+  bestSimd: string;
+  /** Compiler that built the addon. */
+  compiler: string;
+  /** Attribute names of every op. */
+  ops: Record<string, string[]>;
+}
+
+const typedErrors = {
+  usage: UsageError,
+  data: DataError,
+  shape: ShapeError,
+  dtype: DtypeError,
+  device: DeviceError,
+  disposed: DisposedError,
+  cancelled: CancelledError,
+} as const;
+
+/** Turns an error of the addon into the typed error of its code; others pass through. */
+export function typedError(error: unknown): unknown {
+  if (!(error instanceof Error) || error instanceof SfrError) return error;
+  const code = (error as Error & { code?: unknown }).code;
+  for (const [name, Typed] of Object.entries(typedErrors))
+    if (code === name) return new Typed(error.message, { cause: error });
+  return code === "internal" ? new SfrError("internal", error.message, { cause: error }) : error;
+}
+
+/** Calls into the addon; its errors come out typed. */
+export function callNative<T>(body: () => T): T {
+  try {
+    return body();
+  } catch (error) {
+    throw typedError(error);
+  }
+}
+
+function packageRoot(): string {
+  let folder = dirname(fileURLToPath(import.meta.url));
+  while (!existsSync(join(folder, "package.json"))) folder = dirname(folder);
+  return folder;
+}
+
+function load(): NativeModule {
+  const path = join(packageRoot(), "build", "Release", "sfr.node");
+  const found = `Node ${process.version}, ${process.platform} ${process.arch}`;
+  if (!existsSync(path))
+    throw new DeviceError(
+      `native addon: expected ${path}, found none (${found}); run \`npm run build:native\` (needs a C++17 compiler and CMake >= 3.18)`,
+    );
+  try {
+    return createRequire(import.meta.url)(path) as NativeModule;
+  } catch (error) {
+    throw new DeviceError(
+      `native addon: expected ${path} to load on this machine (${found}), received "${(error as Error).message}"; run \`npm run build:native\` to build it here`,
+      { cause: error },
+    );
+  }
+}
+
+/** The loaded addon. Throws DeviceError with what was found, what is needed and the cure. */
+export const native: NativeModule = load();
+
+/** Version, threads and SIMD level of the engine. */
+export function engineInfo(): EngineInfo {
+  return native.engineInfo();
+}
+
+/** Sets threads (default: affinity mask and cgroup quota) or the SIMD level, for the whole process. */
+export function configureEngine(options: { threads?: number; simd?: string }): void {
+  callNative(() => native.configureEngine(options));
+}
