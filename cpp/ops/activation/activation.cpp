@@ -1,0 +1,83 @@
+#include "ops/activation/activation.h"
+
+#include "core/chunks.h"
+#include "graph/graph.h"
+
+namespace sfr {
+
+namespace {
+
+void infer(InferContext& c) {
+  c.expect_inputs(1, 1);
+  c.expect_dtype(0, "x", DType::f32);
+  c.output(c.input(0, "x"));
+}
+
+void infer_backward(InferContext& c) {
+  c.expect_inputs(2, 2);
+  c.expect_dtype(0, "dy", DType::f32);
+  c.expect_dtype(1, "x", DType::f32);
+  c.expect_shape(1, "x", c.input(0, "dy").shape);
+  c.output(c.input(0, "dy"));
+}
+
+/// Calls row(begin, count) over all elements.
+template <class F>
+void over_elements(const KernelContext& c, F row) {
+  const int64_t count = c.outputs[0].count(), chunks = chunk_count(count, kElementGrain);
+  c.pool->parallel_for(chunks, [&](int64_t chunk, int) {
+    const Range r = chunk_range(count, chunk, chunks);
+    row(r.begin, r.end - r.begin);
+  });
+}
+
+void relu_cpu(const KernelContext& c) {
+  const auto row = SFR_DISPATCH(relu_row);
+  over_elements(c, [&](int64_t i, int64_t n) { row(c.in<float>(0) + i, c.out<float>(0) + i, n); });
+}
+
+void relu_backward_cpu(const KernelContext& c) {
+  const auto row = SFR_DISPATCH(relu_backward_row);
+  over_elements(
+      c, [&](int64_t i, int64_t n) { row(c.in<float>(0) + i, c.in<float>(1) + i, c.out<float>(0) + i, n); });
+}
+
+void gelu_cpu(const KernelContext& c) {
+  const auto row = SFR_DISPATCH(gelu_row);
+  over_elements(c, [&](int64_t i, int64_t n) { row(c.in<float>(0) + i, c.out<float>(0) + i, n); });
+}
+
+void gelu_backward_cpu(const KernelContext& c) {
+  const auto row = SFR_DISPATCH(gelu_backward_row);
+  over_elements(
+      c, [&](int64_t i, int64_t n) { row(c.in<float>(0) + i, c.in<float>(1) + i, c.out<float>(0) + i, n); });
+}
+
+void gradient_relu(GradientContext& c) {
+  c.set(0, c.add("relu_backward", {c.output_gradient(0), c.output(0)})[0]);
+}
+
+void gradient_gelu(GradientContext& c) {
+  c.set(0, c.add("gelu_backward", {c.output_gradient(0), c.input(0)})[0]);
+}
+
+void add(OpRegistry& registry, const char* name, void (*infer_types)(InferContext&),
+         void (*gradient)(GradientContext&), void (*run)(const KernelContext&)) {
+  OpDef op = op_definition<NoAttributes>(name);
+  op.infer = infer_types;
+  op.gradient = gradient;
+  op.cpu = {{"rows", run}};
+  op.in_place_input = 0;
+  registry.add(std::move(op));
+}
+
+}  // namespace
+
+void register_activation(OpRegistry& registry) {
+  add(registry, "relu", &infer, &gradient_relu, &relu_cpu);
+  add(registry, "relu_backward", &infer_backward, nullptr, &relu_backward_cpu);
+  add(registry, "gelu", &infer, &gradient_gelu, &gelu_cpu);
+  add(registry, "gelu_backward", &infer_backward, nullptr, &gelu_backward_cpu);
+}
+
+}  // namespace sfr

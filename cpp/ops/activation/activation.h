@@ -1,0 +1,19 @@
+// relu: y = max(x, 0) (NaN stays NaN).   x [..] -> y [..]; f32
+//   relu_backward: dx = dy where y > 0, else 0.   dy [..], y [..] -> dx [..]   (the gradient at 0 is 0, as in
+//   torch)
+// gelu: y = x * Phi(x), Phi the normal distribution function (equals torch.nn.GELU(), the erf form).
+//   gelu_backward: dx = dy * (Phi(x) + x * phi(x)).   dy [..], x [..] -> dx [..]
+// All may run in place of their first input. Errors: another dtype than f32, shapes that differ.
+#pragma once
+#include <cstdint>
+
+#include "math/levels.h"
+
+namespace sfr {
+
+SFR_DECLARE_LEVELS(void relu_row(const float* x, float* y, int64_t count))
+SFR_DECLARE_LEVELS(void relu_backward_row(const float* dy, const float* y, float* dx, int64_t count))
+SFR_DECLARE_LEVELS(void gelu_row(const float* x, float* y, int64_t count))
+SFR_DECLARE_LEVELS(void gelu_backward_row(const float* dy, const float* x, float* dx, int64_t count))
+
+}  // namespace sfr

@@ -1,0 +1,74 @@
+// Element by element, a vector at a time; each vector is read before it is written, so in-place is safe.
+#include "ops/activation/activation.h"
+
+#include "math/simd.h"
+
+namespace sfr::SFR_LEVEL {
+
+namespace {
+
+template <class F>
+inline void unary_loop(const float* x, float* y, int64_t count, F f) {
+  int64_t i = 0;
+  for (; i + kLanes <= count; i += kLanes) store(y + i, f(load(x + i)));
+  const int rest = static_cast<int>(count - i);
+  if (rest > 0) store_partial(y + i, f(load_partial(x + i, rest)), rest);
+}
+
+template <class F>
+inline void binary_loop(const float* a, const float* b, float* y, int64_t count, F f) {
+  int64_t i = 0;
+  for (; i + kLanes <= count; i += kLanes) store(y + i, f(load(a + i), load(b + i)));
+  const int rest = static_cast<int>(count - i);
+  if (rest > 0) store_partial(y + i, f(load_partial(a + i, rest), load_partial(b + i, rest)), rest);
+}
+
+/// The lower tail of the normal distribution: Phi(-|x|) = exp(-x^2 / 2) erfcx(z) / 2 with z = |x| / sqrt(2).
+/// erfcx(z) is a polynomial of degree 9 in t = 1 / (1 + 0.45 z) without constant term, fitted by least
+/// squares (reweighted towards minimax) to absolute error 2e-9 of the tail; rounding in f32 leaves below
+/// 1e-7, so erf = 1 - 2 tail is within 2e-7. `gauss` returns exp(-x^2 / 2), which the derivative needs again.
+inline vf normal_tail(vf x, vf* gauss) {
+  const vf t = broadcast(1.0f) / (vabs(x) * 0.318198052f + 1.0f);
+  vf p = t * -0.03998165f + 0.2533677f;
+  p = p * t - 0.60565411f;
+  p = p * t + 0.59852199f;
+  p = p * t - 0.20451354f;
+  p = p * t + 0.2799691f;
+  p = p * t + 0.20878794f;
+  p = p * t + 0.25567433f;
+  p = p * t + 0.25382823f;
+  *gauss = vexp(x * x * -0.5f);
+  return *gauss * t * p * 0.5f;
+}
+
+inline vf normal_distribution(vf x, vf* gauss) {
+  const vf tail = normal_tail(x, gauss);
+  return x > 0 ? 1.0f - tail : tail;
+}
+
+}  // namespace
+
+void relu_row(const float* x, float* y, int64_t count) {
+  unary_loop(x, y, count, [](vf v) { return v < 0 ? zero() : v; });
+}
+
+void relu_backward_row(const float* dy, const float* y, float* dx, int64_t count) {
+  binary_loop(dy, y, dx, count, [](vf g, vf v) { return v > 0 ? g : zero(); });
+}
+
+void gelu_row(const float* x, float* y, int64_t count) {
+  unary_loop(x, y, count, [](vf v) {
+    vf gauss;
+    return v * normal_distribution(v, &gauss);
+  });
+}
+
+void gelu_backward_row(const float* dy, const float* x, float* dx, int64_t count) {
+  binary_loop(dy, x, dx, count, [](vf g, vf v) {
+    vf gauss;
+    const vf distribution = normal_distribution(v, &gauss);
+    return g * (v * gauss * 0.398942280f + distribution);
+  });
+}
+
+}  // namespace sfr::SFR_LEVEL

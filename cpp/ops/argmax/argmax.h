@@ -1,0 +1,12 @@
+// argmax: index of the largest value of the last axis; the smallest such index when values tie.
+//   x [.., K] f32, 1 <= K <= 255 -> y [..] u8. A NaN is never the largest. Not differentiable.
+#pragma once
+#include <cstdint>
+
+#include "math/levels.h"
+
+namespace sfr {
+
+SFR_DECLARE_LEVELS(void argmax_rows(const float* x, int64_t rows, int64_t classes, uint8_t* y))
+
+}  // namespace sfr

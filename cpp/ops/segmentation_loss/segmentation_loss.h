@@ -1,0 +1,34 @@
+// segmentation_loss: cross-entropy and Dice of a softmax over the last axis, in one pass; no probability is stored.
+//   logits [.., K] f32, labels [..] u8 (255 = ignored)
+//   -> cross_entropy [] f32 = mean over positions that are not ignored of -log softmax(logits)[label]; 0 if all are
+//      dice [] f32 = mean over classes of 1 - (2 I + s) / (P + Y + s), I = sum(p y), P = sum(p^2), Y = sum(y) over all
+//      positions of the batch jointly; an ignored position belongs to no class, but its p counts in P
+//      sums [K, 3] f64 = (I, P, Y) of each class; sum(Y) is the number of positions that are not ignored
+//   attribute smooth: s > 0.   1 <= K <= 255.   Equals DiceLoss and CrossEntropyLoss(ignore_index = 255) of SFR's code.
+//   Throws Error(data) on a label that is neither 255 nor below K. Gradient: logits.
+// segmentation_loss_backward(logits, labels, sums, d cross_entropy, d dice) -> dlogits; either gradient may be absent.
+#pragma once
+#include <cstdint>
+
+#include "math/levels.h"
+
+namespace sfr {
+
+struct SegmentationLossAttributes {
+  double smooth = 1e-10;
+  template <class V>
+  void visit(V& v) {
+    v("smooth", smooth);
+  }
+};
+
+// Writes I, P, Y of each class and then the sum of the cross-entropies to sums [3 K + 1].
+// Returns the first position with a bad label, or -1; its sums mean nothing then.
+SFR_DECLARE_LEVELS(int64_t segmentation_loss_rows(const float* logits, const uint8_t* labels, int64_t count,
+                                                  int64_t classes, double* sums))
+// d logits = ce (p - y) (0 if ignored) + p (g - sum(g p)) with g = label_factor[k] y + square_factor[k] p.
+SFR_DECLARE_LEVELS(void segmentation_loss_backward_rows(const float* logits, const uint8_t* labels, int64_t count,
+                                                        int64_t classes, float ce, const float* label_factor,
+                                                        const float* square_factor, float* dlogits))
+
+}  // namespace sfr

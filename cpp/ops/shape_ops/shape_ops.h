@@ -1,0 +1,57 @@
+// Ops that move whole blocks of elements and compute nothing; any dtype, bit for bit.
+// reshape: y = x under attribute shape (same number of elements); a view, no work, no memory.
+// concat: x0 [.., n0, ..], x1 [.., n1, ..], ... -> y [.., n0 + n1 + .., ..] along attribute axis; all other
+// extents
+//   and the dtype are equal. Equals numpy.concatenate.
+// slice: x [.., n, ..] -> y [.., end - begin, ..], the positions begin <= i < end of attribute axis.
+// pad: x [.., n, ..] -> y [.., before + n + after, ..], zeros around x along attribute axis.
+// Gradients: reshape <- reshape, concat <- slice per input, slice <- pad, pad <- slice (f32).
+// axis counts from 0, outermost first. Errors: shape (extents that differ, an axis or range outside the
+// tensor).
+#pragma once
+#include <cstdint>
+#include <vector>
+
+namespace sfr {
+
+struct ReshapeAttributes {
+  std::vector<int64_t> shape;
+  template <class V>
+  void visit(V& v) {
+    v("shape", shape);
+  }
+};
+
+struct ConcatAttributes {
+  int64_t axis = 0;
+  template <class V>
+  void visit(V& v) {
+    v("axis", axis);
+  }
+};
+
+struct SliceAttributes {
+  int64_t axis = 0;
+  int64_t begin = 0;
+  int64_t end = 0;
+  template <class V>
+  void visit(V& v) {
+    v("axis", axis);
+    v("begin", begin);
+    v("end", end);
+  }
+};
+
+struct PadAttributes {
+  int64_t axis = 0;
+  int64_t before = 0;
+  int64_t after = 0;
+  template <class V>
+  void visit(V& v) {
+    v("axis", axis);
+    v("before", before);
+    v("after", after);
+  }
+};
+
+}  // namespace sfr

@@ -1,0 +1,14 @@
+// softmax: y = e^(x - max) / sum over the last axis.   x [.., C] f32 -> y [.., C]; C >= 1
+// softmax_backward(y, dy) -> dx = y (dy - sum(dy y)).
+#pragma once
+#include <cstdint>
+
+#include "math/levels.h"
+
+namespace sfr {
+
+// y may be x.
+SFR_DECLARE_LEVELS(void softmax_rows(const float* x, int64_t rows, int64_t channels, float* y))
+SFR_DECLARE_LEVELS(void softmax_backward_rows(const float* y, const float* dy, int64_t rows, int64_t channels, float* dx))
+
+}  // namespace sfr

@@ -1,0 +1,58 @@
+// stitch: slices of volumes laid out as tiles on square canvases; unstitch: the exact inverse. Rows are
+// copied.
+//   stitch:   x [N, D, H, W] or [N, D, H, W, K] -> y [N * canvases, S, S(, K)]; f32 or u8
+//   unstitch: y [N * canvases, S, S(, K)] -> x [N, slices, slice_height, slice_width(, K)]; f32 or u8
+// Slice z lies on tile t = z + front_slices: canvas t / (rows * cols), tile row r = t % (rows * cols) / cols,
+// tile column c = t % cols; its pixel (y, x) is canvas pixel (origin_y + r * tile_height + y, origin_x + c *
+// tile_width + x). Pixels that no slice covers get `fill` (images 0, labels 255 = ignored). The numbers come
+// from src/stitch/geometry.ts; equals Spread_bs_aug / Spread_bs_tensor of the SFR authors with its
+// deviations. Gradients (f32): of stitch = unstitch; of unstitch = stitch with fill 0. Errors: shape when the
+// slices do not fit the tiles, or a tile reaches over the canvas or its neighbour.
+#pragma once
+#include <cstdint>
+
+namespace sfr {
+
+struct StitchAttributes {
+  int64_t canvas = 0;    // side S in pixels
+  int64_t canvases = 1;  // per volume
+  int64_t rows = 0, cols = 0;
+  int64_t tile_height = 0, tile_width = 0;
+  int64_t origin_y = 0, origin_x = 0;
+  int64_t front_slices = 0;
+  template <class V>
+  void visit(V& v) {
+    v("canvas", canvas);
+    v("canvases", canvases);
+    v("rows", rows);
+    v("cols", cols);
+    v("tile_height", tile_height);
+    v("tile_width", tile_width);
+    v("origin_y", origin_y);
+    v("origin_x", origin_x);
+    v("front_slices", front_slices);
+  }
+};
+
+struct StitchForwardAttributes : StitchAttributes {
+  double fill = 0;
+  template <class V>
+  void visit(V& v) {
+    StitchAttributes::visit(v);
+    v("fill", fill);
+  }
+};
+
+struct UnstitchAttributes : StitchAttributes {
+  int64_t slices = 0;
+  int64_t slice_height = 0, slice_width = 0;
+  template <class V>
+  void visit(V& v) {
+    StitchAttributes::visit(v);
+    v("slices", slices);
+    v("slice_height", slice_height);
+    v("slice_width", slice_width);
+  }
+};
+
+}  // namespace sfr
