@@ -1,0 +1,127 @@
+/**
+ * Settings, one schema per group. A schema gives type, default, range and help text; configuration file, command-line
+ * flags and reference page come from it. Lengths in voxels are (x, y, z) = the paper's (H, W, D).
+ */
+import { z } from "zod";
+
+const count = (text: string) => z.int().min(1).describe(text);
+const fraction = (text: string) => z.number().min(0).max(1).describe(text);
+const voxels = (text: string) => z.tuple([z.int().min(1), z.int().min(1), z.int().min(1)]).describe(text);
+const caseChoice = (text: string) =>
+  z.union([z.int().min(0), z.literal("all"), z.array(z.string()).min(1)]).describe(text);
+
+export const dataSettings = z.strictObject({
+  root: z.string().describe("Folder of the data set"),
+  layout: z.string().default("auto").describe("Layout of the folder; auto detects it"),
+  labelled: z
+    .union([z.int().min(1), z.array(z.string()).min(1)])
+    .describe("Labelled cases: the first n of the training list, or their ids"),
+  unlabelled: caseChoice("Unlabelled cases: the next n, all others, or their ids").default("all"),
+  test: caseChoice("Test cases: the first n, all, or their ids").default("all"),
+  halve: z
+    .boolean()
+    .default(false)
+    .describe("Resample to half resolution: 2x2x2 mean of the image, majority of the labels"),
+});
+
+export const samSettings = z.strictObject({
+  size: z.enum(["tiny", "vit_b", "vit_l", "vit_h"]).default("vit_b").describe("Size of SAM"),
+  checkpoint: z
+    .string()
+    .nullable()
+    .default(null)
+    .describe("Weights of SAM (.safetensors or .pth); null: random start"),
+  train: z
+    .enum(["auto", "all", "lora"])
+    .default("auto")
+    .describe("What trains: LoRA and decoder, or all weights; auto: LoRA with a checkpoint, all without"),
+  rank: z.int().min(1).max(64).default(4).describe("Rank of the LoRA updates of q and v"),
+  canvas: z.int().min(64).multipleOf(16).default(1024).describe("Side of the stitched canvas, pixels"),
+});
+
+export const finetuneSettings = z.strictObject({
+  steps: count("Training steps T").default(6000),
+  batch: count("Canvases per step").default(2),
+  learningRate: z
+    .number()
+    .positive()
+    .default(1e-3)
+    .describe("AdamW learning rate at the start; falls as (1 - t/T)^0.9"),
+  weightDecay: z.number().min(0).default(0.1).describe("AdamW weight decay, on every trained tensor"),
+  warmup: z.int().min(0).default(0).describe("Steps of linear warm-up"),
+  intensityMap: fraction("Probability of a Bezier intensity map, per slice").default(0.5),
+  rotateCanvas: z.boolean().default(true).describe("Rotate and flip whole canvases"),
+});
+
+export const segmenterSettings = z.strictObject({
+  model: z.enum(["vnet"]).default("vnet").describe("Network that is re-trained and kept"),
+  filters: count("Channels of the first level").default(16),
+  dropout: fraction("Probability of dropping a channel").default(0.5),
+});
+
+export const retrainSettings = z.strictObject({
+  steps: count("Training steps T").default(6000),
+  labelledBatch: count("Labelled crops per step").default(2),
+  unlabelledBatch: count("Unlabelled crops per step").default(2),
+  learningRate: z.number().positive().default(0.01).describe("SGD learning rate at the start"),
+  momentum: fraction("SGD momentum").default(0.9),
+  weightDecay: z.number().min(0).default(1e-4).describe("SGD weight decay, on every trained tensor"),
+  schedule: z
+    .enum(["step", "poly"])
+    .default("step")
+    .describe("step: x0.1 at 5/12 and 10/12 of T; poly: (1 - t/T)^0.9"),
+  consistency: z
+    .number()
+    .min(0)
+    .default(0.1)
+    .describe("Largest consistency weight; ramps up in 40 stairs over T"),
+  emaDecay: fraction("Decay of the teacher's moving average").default(0.99),
+  rotateCrops: z.boolean().default(true).describe("Rotate and flip crops in the x-y plane"),
+});
+
+export const predictSettings = z.strictObject({
+  stride: voxels("Stride of the sliding window")
+    .nullable()
+    .default(null)
+    .describe("Stride of the sliding window; null: patch/4"),
+});
+
+export const armSettings = z.strictObject({
+  name: z.string().optional().describe("Name in tables; by default made from method and pseudo-labels"),
+  method: z
+    .enum(["labelled-only", "self-training", "mean-teacher", "sam"])
+    .describe("Re-training method; sam: no re-training, the fine-tuned SAM alone"),
+  pseudoLabels: z
+    .enum(["sam", "none"])
+    .default("none")
+    .describe("Whose pseudo-labels the unlabelled crops get"),
+});
+
+export const configSchema = z.strictObject({
+  name: z.string().min(1).describe("Name of the run"),
+  data: dataSettings,
+  patch: voxels("Crop a training step works on"),
+  sam: samSettings.prefault({}),
+  finetune: finetuneSettings.prefault({}),
+  segmenter: segmenterSettings.prefault({}),
+  retrain: retrainSettings.prefault({}),
+  pseudoLabels: z
+    .enum(["per-crop", "per-volume"])
+    .default("per-crop")
+    .describe("per-crop: SAM labels each augmented crop (the paper); per-volume: each volume once, cached"),
+  predict: predictSettings.prefault({}),
+  arms: z.array(armSettings).min(1).describe("What to train and compare, with the same data and steps"),
+  checkpointEvery: count("Steps between checkpoints").default(100),
+  seed: z.int().min(0).default(1).describe("Seed of everything random"),
+});
+
+export type Config = z.infer<typeof configSchema>;
+export type DataSettings = z.infer<typeof dataSettings>;
+export type SamSettings = z.infer<typeof samSettings>;
+export type FinetuneSettings = z.infer<typeof finetuneSettings>;
+export type SegmenterSettings = z.infer<typeof segmenterSettings>;
+export type RetrainSettings = z.infer<typeof retrainSettings>;
+export type PredictSettings = z.infer<typeof predictSettings>;
+export type ArmSettings = z.infer<typeof armSettings>;
+/** Extents along x, y, z. */
+export type Voxels = readonly [number, number, number];

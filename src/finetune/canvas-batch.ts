@@ -1,0 +1,100 @@
+import type { FinetuneSettings, Voxels } from "../config/schema.js";
+import { Cropper, drawCrop } from "../data/augment.js";
+import type { PreparedCase } from "../data/prepare.js";
+import { RandomStream } from "../data/random.js";
+import { DataError } from "../errors.js";
+import { Graph, type Program } from "../graph/graph.js";
+import * as ops from "../graph/ops.js";
+import { Tensor } from "../native/tensor.js";
+import type { StitchGeometry } from "../stitch/geometry.js";
+
+/** Value of gaps in a stitched image (the mean of a z-scored volume) and of ignored pixels in a stitched label. */
+export const gapImage = 0;
+export const gapLabel = 255;
+
+/**
+ * Makes training canvases: a turned crop of a case, intensity-mapped slice by slice, stitched, and the canvas turned
+ * again. Every draw depends on (seed, step, sample) alone.
+ */
+export class CanvasMaker implements Disposable {
+  private readonly cropper: Cropper;
+  private readonly image: Tensor;
+  private readonly label: Tensor;
+  private readonly points: Tensor;
+  private readonly apply: Tensor;
+  private readonly turn: Tensor;
+  private readonly program: Program<"canvases" | "labels">;
+
+  constructor(
+    private readonly geometry: StitchGeometry,
+    private readonly patch: Voxels,
+    private readonly settings: FinetuneSettings,
+    private readonly seed: number,
+  ) {
+    const shape = [1, patch[2], patch[1], patch[0]];
+    this.cropper = new Cropper(patch);
+    this.image = Tensor.zeros("f32", shape);
+    this.label = Tensor.zeros("u8", shape);
+    this.points = Tensor.zeros("f32", [patch[2], 4]);
+    this.apply = Tensor.zeros("i32", [patch[2]]);
+    this.turn = Tensor.zeros("i32", [geometry.canvases, 2]);
+    const graph = new Graph();
+    const image = ops.reshape(graph.input("image", "f32", shape), shape.slice(1));
+    const points = graph.input("points", "f32", this.points.shape);
+    const mapped = ops.reshape(
+      ops.intensityMap(image, points, graph.input("apply", "i32", this.apply.shape)),
+      shape,
+    );
+    const turn = graph.input("turn", "i32", this.turn.shape);
+    this.program = graph.compile({
+      canvases: ops.rotFlipCanvas(ops.stitch(mapped, geometry, gapImage), turn),
+      labels: ops.rotFlipCanvas(ops.stitch(graph.input("label", "u8", shape), geometry, gapLabel), turn),
+    });
+  }
+
+  /**
+   * Fills `canvases` f32 [n * canvases, S, S] and `labels` u8 with one crop of each case for step t.
+   * Throws DataError when a case has no label.
+   */
+  async fill(t: number, cases: readonly PreparedCase[], canvases: Tensor, labels: Tensor): Promise<void> {
+    for (const [i, { image, label, id }] of cases.entries()) {
+      if (label === undefined)
+        throw new DataError(`finetune: expected a label for case '${id}', received none`);
+      const [z = 0, y = 0, x = 0] = image.shape;
+      const stream = new RandomStream(this.seed, t, `finetune/${i}`);
+      const draw = drawCrop(stream, [x, y, z], this.patch, true);
+      await this.cropper.into(this.image, 0, image, draw);
+      await this.cropper.into(this.label, 0, label, draw);
+      this.drawIntensityMaps(stream);
+      this.drawTurns(stream);
+      const { image: crop, label: target, points, apply, turn } = this;
+      const made = await this.program.run({ image: crop, label: target, points, apply, turn });
+      canvases.data.set(made.canvases.data, i * made.canvases.count);
+      labels.data.set(made.labels.data, i * made.labels.count);
+    }
+  }
+
+  private drawIntensityMaps(stream: RandomStream): void {
+    for (let slice = 0; slice < this.patch[2]; slice++) {
+      this.apply.data[slice] = stream.uniform() < this.settings.intensityMap ? 1 : 0;
+      for (let k = 0; k < 4; k++) this.points.data[4 * slice + k] = stream.uniform();
+    }
+  }
+
+  private drawTurns(stream: RandomStream): void {
+    for (let canvas = 0; canvas < this.geometry.canvases; canvas++) {
+      this.turn.data[2 * canvas] = this.settings.rotateCanvas ? stream.integer(4) : 0;
+      this.turn.data[2 * canvas + 1] = this.settings.rotateCanvas ? 1 + stream.integer(2) : 0;
+    }
+  }
+
+  dispose(): void {
+    this.cropper.dispose();
+    this.program.dispose();
+    for (const tensor of [this.image, this.label, this.points, this.apply, this.turn]) tensor.dispose();
+  }
+
+  [Symbol.dispose](): void {
+    this.dispose();
+  }
+}

@@ -1,0 +1,78 @@
+import type { FinetuneSettings, SamSettings, Voxels } from "../config/schema.js";
+import type { PreparedCase } from "../data/prepare.js";
+import { BatchSampler } from "../data/sampler.js";
+import { UsageError } from "../errors.js";
+import { writeSafetensors } from "../io/safetensors.js";
+import { type TrainObserver, trainLoop } from "../run/train-loop.js";
+import { stitchGeometry } from "../stitch/geometry.js";
+import { CanvasMaker } from "./canvas-batch.js";
+import { readWeights, samNetwork, samTraining } from "./sam-file.js";
+import { FinetuneStep } from "./step.js";
+
+export interface FinetuneOptions {
+  /** Labelled cases; at least one. */
+  cases: readonly PreparedCase[];
+  /** K, background included. */
+  classes: number;
+  patch: Voxels;
+  sam: SamSettings;
+  settings: FinetuneSettings;
+  seed: number;
+  checkpointEvery: number;
+  /** Checkpoint to write and to resume from. */
+  checkpointPath: string;
+  /** Final weights: all tensors, or the trained ones when SAM came from a checkpoint. */
+  weightsPath: string;
+}
+
+/** Learning rate of step t (0-based): linear warm-up, then lr0 (1 - t/T)^0.9. */
+export function finetuneLearningRate(t: number, settings: FinetuneSettings): number {
+  if (t < settings.warmup) return (settings.learningRate * (t + 1)) / settings.warmup;
+  return settings.learningRate * (1 - t / settings.steps) ** 0.9;
+}
+
+/**
+ * Stage 2: fine-tunes SAM on stitched canvases of labelled cases, CE + Dice, AdamW. Resumes from the checkpoint bit for
+ * bit.
+ */
+export async function finetune(
+  options: FinetuneOptions,
+  observer?: TrainObserver,
+  signal?: AbortSignal,
+): Promise<void> {
+  const { cases, settings, sam, seed } = options;
+  if (cases.length === 0)
+    throw new UsageError("finetune: expected at least one labelled case, received none; add labels");
+  const geometry = stitchGeometry({ patch: options.patch, canvas: sam.canvas });
+  using network = samNetwork(sam, options.classes, seed);
+  using step = new FinetuneStep(network, settings, settings.batch * geometry.canvases);
+  if (sam.checkpoint !== null) network.loadCheckpoint(await readWeights(sam.checkpoint));
+  using canvases = new CanvasMaker(geometry, options.patch, settings, seed);
+  const sampler = new BatchSampler(cases.length, settings.batch, seed, "finetune", false);
+  await trainLoop(
+    {
+      steps: settings.steps,
+      checkpointEvery: options.checkpointEvery,
+      checkpointPath: options.checkpointPath,
+      state: () => step.state(),
+      restore: (state) => step.restore(state),
+      async step(t, aborted) {
+        const chosen = sampler.at(t).flatMap((index) => cases[index] ?? []);
+        await canvases.fill(t, chosen, step.canvases, step.labels);
+        return step.run(t, finetuneLearningRate(t, settings), aborted);
+      },
+    },
+    observer,
+    signal,
+  );
+  const metadata = {
+    size: sam.size,
+    canvas: sam.canvas,
+    classes: options.classes,
+    training: samTraining(sam),
+    patch: options.patch,
+  };
+  await writeSafetensors(options.weightsPath, network.toState(sam.checkpoint !== null), {
+    sfr: JSON.stringify(metadata),
+  });
+}

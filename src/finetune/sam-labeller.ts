@@ -1,0 +1,94 @@
+import type { SamSettings, Voxels } from "../config/schema.js";
+import { Graph, type Program } from "../graph/graph.js";
+import * as ops from "../graph/ops.js";
+import type { SamNetwork } from "../models/sam/network.js";
+import { fullResolution } from "../models/sam/sam.js";
+import { Tensor } from "../native/tensor.js";
+import { slidingWindow } from "../predict/sliding-window.js";
+import { type StitchGeometry, stitchGeometry } from "../stitch/geometry.js";
+import { gapImage } from "./canvas-batch.js";
+import { readWeights, samNetwork } from "./sam-file.js";
+
+/** A fine-tuned SAM that labels crops and volumes through stitched canvases of its training's plan. */
+export class SamLabeller implements Disposable {
+  private readonly stitched: Program<"logits" | "labels">;
+  private readonly crop: Tensor;
+
+  private constructor(
+    private readonly network: SamNetwork,
+    private readonly geometry: StitchGeometry,
+    private readonly patch: Voxels,
+  ) {
+    const shape = [1, patch[2], patch[1], patch[0]];
+    const graph = new Graph();
+    const canvases = ops.stitch(graph.input("crop", "f32", shape), geometry, gapImage);
+    const logits = ops.unstitch(
+      fullResolution(network.forward(graph, canvases, false), network.config),
+      geometry,
+    );
+    this.stitched = graph.compile({ logits, labels: ops.argmax(logits) });
+    this.crop = Tensor.zeros("f32", shape);
+  }
+
+  /**
+   * Reads weights written by finetune(); the frozen encoder comes from the checkpoint when there was one.
+   * Throws DataError when they do not fit the settings.
+   */
+  static async load(
+    weightsPath: string,
+    options: { sam: SamSettings; classes: number; patch: Voxels },
+  ): Promise<SamLabeller> {
+    const { sam, classes, patch } = options;
+    const network = samNetwork(sam, classes, 0);
+    const labeller = new SamLabeller(network, stitchGeometry({ patch, canvas: sam.canvas }), patch);
+    if (sam.checkpoint !== null) network.loadCheckpoint(await readWeights(sam.checkpoint));
+    network.load(await readWeights(weightsPath));
+    return labeller;
+  }
+
+  /** K, background included. */
+  get classes(): number {
+    return this.network.config.classes;
+  }
+
+  /** Labels of crops f32 [N, D, H, W] of the training's patch size -> u8 [N, D, H, W]; one crop at a time. */
+  async labelCrops(crops: Tensor, signal?: AbortSignal): Promise<Tensor> {
+    const labels = Tensor.zeros("u8", crops.shape);
+    const size = this.crop.count;
+    for (let i = 0; i < crops.count / size; i++) {
+      this.crop.f32.set(crops.f32.subarray(i * size, (i + 1) * size));
+      labels.u8.set((await this.stitched.run({ crop: this.crop }, signal)).labels.u8, i * size);
+    }
+    return labels;
+  }
+
+  /** Labels of a volume f32 [D, H, W]: patches with 50 % overlap, softmax averaged, argmax -> u8 [D, H, W]. */
+  async labelVolume(image: Tensor, signal?: AbortSignal): Promise<Tensor> {
+    const half = (extent: number) => Math.max(1, Math.floor(extent / 2));
+    return slidingWindow(
+      image,
+      async (crop, aborted) => (await this.stitched.run({ crop }, aborted)).logits,
+      {
+        classes: this.classes,
+        patch: this.patch,
+        stride: [half(this.patch[0]), half(this.patch[1]), half(this.patch[2])],
+        ...(signal ? { signal } : {}),
+      },
+    );
+  }
+
+  /** Where each slice of a crop lies on its canvases; for pictures. */
+  get plan(): StitchGeometry {
+    return this.geometry;
+  }
+
+  dispose(): void {
+    this.stitched.dispose();
+    this.network.dispose();
+    this.crop.dispose();
+  }
+
+  [Symbol.dispose](): void {
+    this.dispose();
+  }
+}

@@ -1,0 +1,83 @@
+import type { FinetuneSettings } from "../config/schema.js";
+import { Graph, type Program } from "../graph/graph.js";
+import { adamWDefaults, minimize, OptimizerState } from "../graph/optimizer.js";
+import type { HostTensor } from "../io/host-tensor.js";
+import { supervisedLoss } from "../losses/supervised.js";
+import type { SamNetwork } from "../models/sam/network.js";
+import { fullResolution } from "../models/sam/sam.js";
+import { Tensor } from "../native/tensor.js";
+
+const optimizerPrefix = "optimizer/";
+
+/** One compiled fine-tuning step: forward, 0.5 (CE + Dice) at full resolution, backward, AdamW. */
+export class FinetuneStep implements Disposable {
+  /** f32 [N, S, S] and u8 [N, S, S]; filled by the caller. */
+  readonly canvases: Tensor;
+  readonly labels: Tensor;
+  private readonly optimizer = new OptimizerState();
+  private readonly program: Program<"loss" | "crossEntropy" | "dice">;
+
+  constructor(
+    private readonly network: SamNetwork,
+    settings: FinetuneSettings,
+    batch: number,
+  ) {
+    const side = network.config.canvas;
+    const graph = new Graph();
+    const canvases = graph.input("canvases", "f32", [batch, side, side]);
+    const labels = graph.input("labels", "u8", [batch, side, side]);
+    const logits = fullResolution(network.forward(graph, canvases, true), network.config);
+    const { loss, crossEntropy, dice } = supervisedLoss(logits, labels);
+    minimize(
+      graph,
+      loss,
+      network.parameters(),
+      this.optimizer,
+      { ...adamWDefaults, weightDecay: settings.weightDecay },
+      graph.input("learningRate", "f32", []),
+      graph.input("step", "f32", []),
+    );
+    this.program = graph.compile({ loss, crossEntropy, dice });
+    this.canvases = Tensor.zeros("f32", canvases.shape);
+    this.labels = Tensor.zeros("u8", labels.shape);
+  }
+
+  /** Runs step t (0-based) on the canvases. */
+  async run(t: number, learningRate: number, signal?: AbortSignal): Promise<Record<string, number>> {
+    const { canvases, labels } = this;
+    const out = await this.program.run({ canvases, labels, learningRate, step: t + 1 }, signal);
+    return { loss: out.loss.item, crossEntropy: out.crossEntropy.item, dice: out.dice.item, learningRate };
+  }
+
+  /** Nodes, memory and FLOPs of the step. */
+  explain(): ReturnType<Program["explain"]> {
+    return this.program.explain();
+  }
+
+  /** Everything a step changes, for a checkpoint. */
+  state(): Map<string, HostTensor> {
+    const state = this.network.toState(true);
+    for (const [name, tensor] of this.optimizer.toState()) state.set(optimizerPrefix + name, tensor);
+    return state;
+  }
+
+  /** Takes back what state() gave. Throws DataError when it does not fit. */
+  restore(state: ReadonlyMap<string, HostTensor>): void {
+    this.network.load(state);
+    const moments = [...state].filter(([name]) => name.startsWith(optimizerPrefix));
+    this.optimizer.load(
+      new Map(moments.map(([name, tensor]) => [name.slice(optimizerPrefix.length), tensor])),
+    );
+  }
+
+  dispose(): void {
+    this.program.dispose();
+    this.optimizer.dispose();
+    this.canvases.dispose();
+    this.labels.dispose();
+  }
+
+  [Symbol.dispose](): void {
+    this.dispose();
+  }
+}

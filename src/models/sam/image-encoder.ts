@@ -1,0 +1,91 @@
+import type { Value } from "../../graph/graph.js";
+import {
+  conv2dLayer,
+  layerNormLayer,
+  linearLayer,
+  type NetworkContext,
+  patchConv2dLayer,
+  pointConvLayer,
+  tableLayer,
+} from "../../graph/layers.js";
+import * as ops from "../../graph/ops.js";
+import { type SamConfig, samPatch } from "./config.js";
+import { addLora, type Lora } from "./lora.js";
+
+const epsilon = 1e-6;
+
+/**
+ * SAM's ViT encoder (Kirillov et al. 2023; Li et al. 2022), state-dict names `image_encoder.*`.
+ *
+ * @param x [N, S, S, 3]
+ * @returns image embedding [N, S/16, S/16, decoderWidth]
+ */
+export function imageEncoder(ctx: NetworkContext, x: Value, config: SamConfig, lora?: Lora): Value {
+  const grid = config.canvas / samPatch;
+  let y = patchConv2dLayer(ctx, x, "image_encoder.patch_embed.proj", config.width, samPatch);
+  const position = tableLayer(ctx, "image_encoder.pos_embed", [1, grid, grid, config.width], "zeros");
+  y = ops.add(y, ops.reshape(position, [grid, grid, config.width]));
+  for (let block = 0; block < config.depth; block++)
+    y = ctx.graph.within(`block${block}`, () => encoderBlock(ctx, y, block, config, lora));
+  y = pointConvLayer(ctx, y, "image_encoder.neck.0", config.decoderWidth, { axes: 2, bias: false });
+  y = layerNormLayer(ctx, y, "image_encoder.neck.1", epsilon);
+  y = conv2dLayer(ctx, y, "image_encoder.neck.2", config.decoderWidth, 3);
+  return layerNormLayer(ctx, y, "image_encoder.neck.3", epsilon);
+}
+
+/** Pre-norm transformer block on [N, H, W, C]. */
+function encoderBlock(ctx: NetworkContext, x: Value, block: number, config: SamConfig, lora?: Lora): Value {
+  const name = `image_encoder.blocks.${block}`;
+  const attended = encoderAttention(
+    ctx,
+    layerNormLayer(ctx, x, `${name}.norm1`, epsilon),
+    block,
+    config,
+    lora,
+  );
+  const y = ops.add(x, attended);
+  const hidden = linearLayer(
+    ctx,
+    layerNormLayer(ctx, y, `${name}.norm2`, epsilon),
+    `${name}.mlp.lin1`,
+    4 * config.width,
+  );
+  return ops.add(y, linearLayer(ctx, ops.gelu(hidden), `${name}.mlp.lin2`, config.width));
+}
+
+/**
+ * Attention with decomposed relative position, in windows or global. The token grid is zero-padded to whole windows
+ * after the LayerNorm, so padded tokens take part with k and v equal to their biases.
+ */
+function encoderAttention(
+  ctx: NetworkContext,
+  x: Value,
+  block: number,
+  config: SamConfig,
+  lora?: Lora,
+): Value {
+  const name = `image_encoder.blocks.${block}.attn`;
+  const { width, heads, window } = config;
+  const [n, height, gridWidth] = [x.dim(0), x.dim(1), x.dim(2)];
+  const global = config.globalBlocks.includes(block);
+  const side = global ? height : window;
+  const tokens = global ? ops.reshape(x, [n, height * gridWidth, width]) : ops.windowPartition(x, window);
+
+  const qkv = linearLayer(ctx, tokens, `${name}.qkv`, 3 * width);
+  const part = (i: number) => ops.slice(qkv, 2, i * width, (i + 1) * width);
+  const q = lora ? addLora(ctx, lora, tokens, part(0), 2 * block) : part(0);
+  const v = lora ? addLora(ctx, lora, tokens, part(2), 2 * block + 1) : part(2);
+  const table = (axis: "h" | "w") =>
+    tableLayer(ctx, `${name}.rel_pos_${axis}`, [2 * side - 1, width / heads], "zeros");
+  const attended = ops.attention(q, part(1), v, heads, {
+    height: table("h"),
+    width: table("w"),
+    grid: [side, side],
+  });
+
+  // The projection works token by token, so padded tokens can be dropped before it.
+  const merged = global
+    ? ops.reshape(attended, [n, height, gridWidth, width])
+    : ops.windowMerge(attended, window, [height, gridWidth]);
+  return linearLayer(ctx, merged, `${name}.proj`, width);
+}

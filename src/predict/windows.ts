@@ -1,0 +1,26 @@
+import type { Voxels } from "../config/schema.js";
+
+/** Corner of a window in voxels, (x, y, z); negative where the volume is padded. */
+export type Corner = readonly [number, number, number];
+
+/**
+ * Corners of sliding windows over a volume: starts at i * stride, the last one moved back to end at the border. A volume
+ * smaller than the patch along an axis is centre-padded there, so the only corner is negative.
+ */
+export function windowCorners(extents: Voxels, patch: Voxels, stride: Voxels): Corner[] {
+  const starts = [0, 1, 2].map((axis) => axisStarts(extents[axis] ?? 0, patch[axis] ?? 0, stride[axis] ?? 1));
+  const [xs = [], ys = [], zs = []] = starts;
+  return xs.flatMap((x) => ys.flatMap((y) => zs.map((z): Corner => [x, y, z])));
+}
+
+function axisStarts(extent: number, patch: number, stride: number): number[] {
+  if (extent <= patch) return [-Math.floor((patch - extent) / 2)];
+  const count = Math.ceil((extent - patch) / stride) + 1;
+  return Array.from({ length: count }, (_, i) => Math.min(i * stride, extent - patch));
+}
+
+/** A quarter of the patch, at least one voxel. */
+export function quarterStride(patch: Voxels): Voxels {
+  const quarter = (extent: number) => Math.max(1, Math.floor(extent / 4));
+  return [quarter(patch[0]), quarter(patch[1]), quarter(patch[2])];
+}
