@@ -44,7 +44,8 @@ Napi::Value configure_engine(const Napi::CallbackInfo& info) {
     for (const SimdLevel level : {SimdLevel::generic, SimdLevel::v2, SimdLevel::v3, SimdLevel::v4})
       if (name == simd_level_name(level) && set_simd_level(level)) return;
     throw Error(ErrorCode::device, "engine: expected a SIMD level that this CPU has (best: " +
-                                       std::string(simd_level_name(best_simd_level())) + "), received " + name);
+                                       std::string(simd_level_name(best_simd_level())) + "), received " +
+                                       name);
   });
   return info.Env().Undefined();
 }
@@ -68,5 +69,7 @@ Napi::Object init(Napi::Env env, Napi::Object exports) {
 
 }  // namespace sfr::binding
 
-static Napi::Object init_addon(Napi::Env env, Napi::Object exports) { return sfr::binding::init(env, exports); }
+static Napi::Object init_addon(Napi::Env env, Napi::Object exports) {
+  return sfr::binding::init(env, exports);
+}
 NODE_API_MODULE(sfr, init_addon)

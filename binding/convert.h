@@ -67,7 +67,8 @@ inline Shape to_shape(const Napi::Value& v) {
 }
 
 inline std::vector<ValueId> to_ids(const Napi::Value& v, const char* name) {
-  return to_list<ValueId>(v, name, [&](const Napi::Value& e) { return static_cast<ValueId>(to_integer(e, name)); });
+  return to_list<ValueId>(v, name,
+                          [&](const Napi::Value& e) { return static_cast<ValueId>(to_integer(e, name)); });
 }
 
 inline AttributeMap to_attributes(const Napi::Value& v) {
@@ -84,7 +85,8 @@ inline AttributeMap to_attributes(const Napi::Value& v) {
     else if (value.IsString())
       map[key] = to_string(value, key.c_str());
     else if (value.IsArray())
-      map[key] = to_list<double>(value, key.c_str(), [&](const Napi::Value& e) { return to_number(e, key.c_str()); });
+      map[key] = to_list<double>(value, key.c_str(),
+                                 [&](const Napi::Value& e) { return to_number(e, key.c_str()); });
     else
       map[key] = to_number(value, key.c_str());
   }

@@ -9,6 +9,8 @@ struct EnvData {
   Napi::FunctionReference tensor, graph, program;
 };
 
-inline EnvData& env_data(Napi::Env env) { return *env.GetInstanceData<EnvData>(); }
+inline EnvData& env_data(Napi::Env env) {
+  return *env.GetInstanceData<EnvData>();
+}
 
 }  // namespace sfr::binding

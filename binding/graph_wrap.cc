@@ -10,7 +10,8 @@ namespace sfr::binding {
 Napi::Function GraphWrap::define(Napi::Env env) {
   return DefineClass(
       env, "Graph",
-      {InstanceMethod<&GraphWrap::add_input>("addInput"), InstanceMethod<&GraphWrap::add_persistent>("addPersistent"),
+      {InstanceMethod<&GraphWrap::add_input>("addInput"),
+       InstanceMethod<&GraphWrap::add_persistent>("addPersistent"),
        InstanceMethod<&GraphWrap::add_node>("addNode"), InstanceMethod<&GraphWrap::gradients>("gradients"),
        InstanceMethod<&GraphWrap::type>("type"), InstanceMethod<&GraphWrap::compile>("compile")});
 }
@@ -24,8 +25,8 @@ Napi::Value GraphWrap::add_input(const Napi::CallbackInfo& info) {
 
 Napi::Value GraphWrap::add_persistent(const Napi::CallbackInfo& info) {
   return guarded(info.Env(), [&] {
-    return Napi::Number::New(info.Env(), graph_.add_persistent(TensorWrap::unwrap(info[0], "tensor"),
-                                                               to_string(info[1], "name")));
+    return Napi::Number::New(
+        info.Env(), graph_.add_persistent(TensorWrap::unwrap(info[0], "tensor"), to_string(info[1], "name")));
   });
 }
 
@@ -68,10 +69,11 @@ Napi::Value GraphWrap::compile(const Napi::CallbackInfo& info) {
 }
 
 Napi::Function ProgramWrap::define(Napi::Env env) {
-  return DefineClass(env, "Program",
-                     {InstanceMethod<&ProgramWrap::run>("run"), InstanceMethod<&ProgramWrap::cancel>("cancel"),
-                      InstanceMethod<&ProgramWrap::outputs>("outputs"), InstanceMethod<&ProgramWrap::explain>("explain"),
-                      InstanceMethod<&ProgramWrap::dispose>("dispose")});
+  return DefineClass(
+      env, "Program",
+      {InstanceMethod<&ProgramWrap::run>("run"), InstanceMethod<&ProgramWrap::cancel>("cancel"),
+       InstanceMethod<&ProgramWrap::outputs>("outputs"), InstanceMethod<&ProgramWrap::explain>("explain"),
+       InstanceMethod<&ProgramWrap::dispose>("dispose")});
 }
 
 ProgramWrap::ProgramWrap(const Napi::CallbackInfo& info) : Napi::ObjectWrap<ProgramWrap>(info) {
@@ -83,7 +85,8 @@ ProgramWrap::ProgramWrap(const Napi::CallbackInfo& info) : Napi::ObjectWrap<Prog
 }
 
 const std::shared_ptr<ProgramWrap::State>& ProgramWrap::state() const {
-  if (!state_) throw Error(ErrorCode::disposed, "program: expected a live program, received one that was disposed");
+  if (!state_)
+    throw Error(ErrorCode::disposed, "program: expected a live program, received one that was disposed");
   return state_;
 }
 
@@ -91,10 +94,11 @@ Napi::Value ProgramWrap::run(const Napi::CallbackInfo& info) {
   return guarded(info.Env(), [&]() -> Napi::Value {
     const std::shared_ptr<State> s = state();
     if (s->running)
-      throw Error(ErrorCode::usage, "run: expected the program to be idle, received a second run; await the first");
+      throw Error(ErrorCode::usage,
+                  "run: expected the program to be idle, received a second run; await the first");
     const std::vector<ValueId> ids = to_ids(info[0], "inputs");
-    const auto tensors =
-        to_list<TensorPtr>(info[1], "tensors", [](const Napi::Value& e) { return TensorWrap::unwrap(e, "input"); });
+    const auto tensors = to_list<TensorPtr>(
+        info[1], "tensors", [](const Napi::Value& e) { return TensorWrap::unwrap(e, "input"); });
     if (ids.size() != tensors.size()) fail("tensors", "one tensor per input");
     std::map<ValueId, TensorPtr> inputs;
     for (size_t i = 0; i < ids.size(); ++i) inputs[ids[i]] = tensors[i];

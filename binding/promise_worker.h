@@ -1,5 +1,5 @@
-// The one template for asynchronous work: runs a function off the main thread, keeps a JavaScript object alive
-// meanwhile, and settles a promise. Every exception becomes a rejection with a code.
+// The one template for asynchronous work: runs a function off the main thread, keeps a JavaScript object
+// alive meanwhile, and settles a promise. Every exception becomes a rejection with a code.
 #pragma once
 #include <functional>
 
@@ -10,8 +10,10 @@ namespace sfr::binding {
 class PromiseWorker : public Napi::AsyncWorker {
  public:
   /// `work` runs off the main thread; `settled` runs on it afterwards, whatever the outcome.
-  static Napi::Promise run(Napi::Object keep_alive, std::function<void()> work, std::function<void()> settled) {
-    auto* worker = new PromiseWorker(keep_alive, std::move(work), std::move(settled));  // deletes itself (Napi)
+  static Napi::Promise run(Napi::Object keep_alive, std::function<void()> work,
+                           std::function<void()> settled) {
+    auto* worker =
+        new PromiseWorker(keep_alive, std::move(work), std::move(settled));  // deletes itself (Napi)
     const Napi::Promise promise = worker->deferred_.Promise();
     worker->Queue();
     return promise;

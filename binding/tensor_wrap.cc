@@ -6,18 +6,19 @@
 namespace sfr::binding {
 
 Napi::Function TensorWrap::define(Napi::Env env) {
-  return DefineClass(env, "Tensor",
-                     {InstanceAccessor<&TensorWrap::dtype>("dtype"), InstanceAccessor<&TensorWrap::shape>("shape"),
-                      InstanceAccessor<&TensorWrap::disposed>("disposed"), InstanceMethod<&TensorWrap::data>("data"),
-                      InstanceMethod<&TensorWrap::fill_from_file>("fillFromFile"),
-                      InstanceMethod<&TensorWrap::dispose>("dispose")});
+  return DefineClass(
+      env, "Tensor",
+      {InstanceAccessor<&TensorWrap::dtype>("dtype"), InstanceAccessor<&TensorWrap::shape>("shape"),
+       InstanceAccessor<&TensorWrap::disposed>("disposed"), InstanceMethod<&TensorWrap::data>("data"),
+       InstanceMethod<&TensorWrap::fill_from_file>("fillFromFile"),
+       InstanceMethod<&TensorWrap::dispose>("dispose")});
 }
 
 Napi::Object TensorWrap::wrap(Napi::Env env, const TensorPtr& tensor) {
   // The constructor adopts the pointer when it is given as an external value.
   auto* holder = new TensorPtr(tensor);  // freed by the finalizer
-  return env_data(env).tensor.New(
-      {Napi::External<TensorPtr>::New(env, holder, [](Napi::Env, TensorPtr* p) { std::unique_ptr<TensorPtr> owner(p); })});
+  return env_data(env).tensor.New({Napi::External<TensorPtr>::New(
+      env, holder, [](Napi::Env, TensorPtr* p) { std::unique_ptr<TensorPtr> owner(p); })});
 }
 
 TensorWrap::TensorWrap(const Napi::CallbackInfo& info) : Napi::ObjectWrap<TensorWrap>(info) {
@@ -25,7 +26,8 @@ TensorWrap::TensorWrap(const Napi::CallbackInfo& info) : Napi::ObjectWrap<Tensor
     if (info[0].IsExternal()) {
       tensor_ = *info[0].As<Napi::External<TensorPtr>>().Data();
     } else {
-      tensor_ = std::make_shared<Tensor>(TensorType{dtype_from_name(to_string(info[0], "dtype")), to_shape(info[1])});
+      tensor_ = std::make_shared<Tensor>(
+          TensorType{dtype_from_name(to_string(info[0], "dtype")), to_shape(info[1])});
     }
     type_ = tensor_->type();
   });
@@ -33,12 +35,14 @@ TensorWrap::TensorWrap(const Napi::CallbackInfo& info) : Napi::ObjectWrap<Tensor
 
 TensorPtr TensorWrap::unwrap(const Napi::Value& value, const char* name) {
   const Napi::Env env = value.Env();
-  if (!value.IsObject() || !value.As<Napi::Object>().InstanceOf(env_data(env).tensor.Value())) fail(name, "a Tensor");
+  if (!value.IsObject() || !value.As<Napi::Object>().InstanceOf(env_data(env).tensor.Value()))
+    fail(name, "a Tensor");
   return Napi::ObjectWrap<TensorWrap>::Unwrap(value.As<Napi::Object>())->tensor();
 }
 
 const TensorPtr& TensorWrap::tensor() const {
-  if (!tensor_) throw Error(ErrorCode::disposed, "tensor: expected a live tensor, received one that was disposed");
+  if (!tensor_)
+    throw Error(ErrorCode::disposed, "tensor: expected a live tensor, received one that was disposed");
   return tensor_;
 }
 
@@ -46,7 +50,9 @@ Napi::Value TensorWrap::dtype(const Napi::CallbackInfo& info) {
   return Napi::String::New(info.Env(), dtype_name(type_.dtype));
 }
 
-Napi::Value TensorWrap::shape(const Napi::CallbackInfo& info) { return from_shape(info.Env(), type_.shape); }
+Napi::Value TensorWrap::shape(const Napi::CallbackInfo& info) {
+  return from_shape(info.Env(), type_.shape);
+}
 
 Napi::Value TensorWrap::disposed(const Napi::CallbackInfo& info) {
   return Napi::Boolean::New(info.Env(), tensor_ == nullptr);
@@ -58,19 +64,24 @@ Napi::Value TensorWrap::data(const Napi::CallbackInfo& info) {
     const TensorPtr& t = tensor();
     if (buffer_.IsEmpty()) {
       auto* holder = new TensorPtr(t);  // keeps the memory for as long as the view lives
-      const auto view = Napi::ArrayBuffer::New(env, t->data(), type_.bytes(), [](Napi::Env, void*, TensorPtr* p) {
-        std::unique_ptr<TensorPtr> owner(p);
-      }, holder);
+      const auto view = Napi::ArrayBuffer::New(
+          env, t->data(), type_.bytes(),
+          [](Napi::Env, void*, TensorPtr* p) { std::unique_ptr<TensorPtr> owner(p); }, holder);
       buffer_ = Napi::Persistent(view);
     }
     const Napi::ArrayBuffer buffer = buffer_.Value();
     const size_t count = static_cast<size_t>(type_.shape.count());
     switch (type_.dtype) {
-      case DType::f32: return Napi::Float32Array::New(env, count, buffer, 0);
-      case DType::f64: return Napi::Float64Array::New(env, count, buffer, 0);
-      case DType::i32: return Napi::Int32Array::New(env, count, buffer, 0);
-      case DType::u8: return Napi::Uint8Array::New(env, count, buffer, 0);
-      case DType::u16: return Napi::Uint16Array::New(env, count, buffer, 0);
+      case DType::f32:
+        return Napi::Float32Array::New(env, count, buffer, 0);
+      case DType::f64:
+        return Napi::Float64Array::New(env, count, buffer, 0);
+      case DType::i32:
+        return Napi::Int32Array::New(env, count, buffer, 0);
+      case DType::u8:
+        return Napi::Uint8Array::New(env, count, buffer, 0);
+      case DType::u16:
+        return Napi::Uint16Array::New(env, count, buffer, 0);
     }
     return env.Undefined();
   });

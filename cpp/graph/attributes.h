@@ -44,7 +44,8 @@ class AttributeReader {
         names += (names.empty() ? "" : ", ") + k;
       }
       if (!known)
-        throw Error(ErrorCode::usage, op_ + ": expected an attribute among (" + names + "), received " + entry.first);
+        throw Error(ErrorCode::usage,
+                    op_ + ": expected an attribute among (" + names + "), received " + entry.first);
     }
   }
 
@@ -61,20 +62,28 @@ class AttributeReader {
     return static_cast<int64_t>(number);
   }
   void read(const char* name, const AttributeValue& v, bool& field) const {
-    if (const bool* b = get<bool>(v)) field = *b;
-    else fail(name, "true or false");
+    if (const bool* b = get<bool>(v))
+      field = *b;
+    else
+      fail(name, "true or false");
   }
   void read(const char* name, const AttributeValue& v, double& field) const {
-    if (const double* d = get<double>(v)) field = *d;
-    else fail(name, "a number");
+    if (const double* d = get<double>(v))
+      field = *d;
+    else
+      fail(name, "a number");
   }
   void read(const char* name, const AttributeValue& v, int64_t& field) const {
-    if (const double* d = get<double>(v)) field = integer(name, *d);
-    else fail(name, "an integer");
+    if (const double* d = get<double>(v))
+      field = integer(name, *d);
+    else
+      fail(name, "an integer");
   }
   void read(const char* name, const AttributeValue& v, std::string& field) const {
-    if (const std::string* s = get<std::string>(v)) field = *s;
-    else fail(name, "a text");
+    if (const std::string* s = get<std::string>(v))
+      field = *s;
+    else
+      fail(name, "a text");
   }
   void read(const char* name, const AttributeValue& v, std::vector<int64_t>& field) const {
     const auto* list = get<std::vector<double>>(v);
@@ -90,13 +99,15 @@ class AttributeReader {
   template <size_t N>
   void read(const char* name, const AttributeValue& v, std::array<int64_t, N>& field) const {
     const auto* list = get<std::vector<double>>(v);
-    if (list == nullptr || list->size() != N) fail(name, ("a list of " + std::to_string(N) + " integers").c_str());
+    if (list == nullptr || list->size() != N)
+      fail(name, ("a list of " + std::to_string(N) + " integers").c_str());
     for (size_t i = 0; i < N; ++i) field[i] = integer(name, (*list)[i]);
   }
   template <size_t N>
   void read(const char* name, const AttributeValue& v, std::array<double, N>& field) const {
     const auto* list = get<std::vector<double>>(v);
-    if (list == nullptr || list->size() != N) fail(name, ("a list of " + std::to_string(N) + " numbers").c_str());
+    if (list == nullptr || list->size() != N)
+      fail(name, ("a list of " + std::to_string(N) + " numbers").c_str());
     for (size_t i = 0; i < N; ++i) field[i] = (*list)[i];
   }
 

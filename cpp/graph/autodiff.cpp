@@ -4,9 +4,10 @@
 
 namespace sfr {
 
-GradientContext::GradientContext(Graph& graph, const std::vector<ValueId>& inputs, const std::vector<ValueId>& outputs,
-                                 const void* attributes, std::vector<ValueId> output_gradients,
-                                 std::vector<bool> wanted, std::string name)
+GradientContext::GradientContext(Graph& graph, const std::vector<ValueId>& inputs,
+                                 const std::vector<ValueId>& outputs, const void* attributes,
+                                 std::vector<ValueId> output_gradients, std::vector<bool> wanted,
+                                 std::string name)
     : graph_(graph),
       inputs_(inputs),
       outputs_(outputs),
@@ -16,7 +17,9 @@ GradientContext::GradientContext(Graph& graph, const std::vector<ValueId>& input
       name_(std::move(name)),
       gradients_(inputs.size(), kNoValue) {}
 
-const TensorType& GradientContext::type(ValueId value) const { return graph_.type(value); }
+const TensorType& GradientContext::type(ValueId value) const {
+  return graph_.type(value);
+}
 
 std::vector<ValueId> GradientContext::add(const char* op, const std::vector<ValueId>& inputs) {
   return add_node(op, inputs, std::make_shared<NoAttributes>());
@@ -32,7 +35,8 @@ namespace {
 /// Differentiates one loss; nodes are appended to `graph`, which holds all nodes built before.
 class ReverseWalk {
  public:
-  ReverseWalk(Graph& graph, ValueId loss, std::vector<ValueId> wrt) : graph_(graph), loss_(loss), wrt_(std::move(wrt)) {
+  ReverseWalk(Graph& graph, ValueId loss, std::vector<ValueId> wrt)
+      : graph_(graph), loss_(loss), wrt_(std::move(wrt)) {
     wanted_.assign(graph_.values().size(), false);
     for (const ValueId v : wrt_) wanted_[static_cast<size_t>(v)] = true;
     // A value needs a gradient when a wanted value flows into it.
@@ -45,7 +49,8 @@ class ReverseWalk {
   std::vector<ValueId> run() {
     gradients_.assign(graph_.values().size(), kNoValue);
     const std::vector<Node> forward = graph_.nodes();
-    accumulate(loss_, graph_.add_node("fill", {}, {{"value", 1.0}, {"shape", std::vector<double>{}}}, "d loss")[0]);
+    accumulate(loss_,
+               graph_.add_node("fill", {}, {{"value", 1.0}, {"shape", std::vector<double>{}}}, "d loss")[0]);
     for (auto node = forward.rbegin(); node != forward.rend(); ++node) visit(*node);
     std::vector<ValueId> result;
     for (const ValueId v : wrt_) {
@@ -78,21 +83,22 @@ class ReverseWalk {
     }
     std::vector<bool> wanted;
     for (const ValueId in : node.inputs) wanted.push_back(wants(in));
-    if (!reached || node.op->name == "stop_gradient" || std::find(wanted.begin(), wanted.end(), true) == wanted.end())
+    if (!reached || node.op->name == "stop_gradient" ||
+        std::find(wanted.begin(), wanted.end(), true) == wanted.end())
       return;
     if (node.op->gradient == nullptr)
-      throw Error(ErrorCode::usage, "gradients: expected a gradient rule for " + node.op->name + " " + node.name +
-                                        ", received none; use stop_gradient before it");
-    GradientContext context(graph_, node.inputs, node.outputs, node.attributes.get(), output_gradients, wanted,
-                            node.name);
+      throw Error(ErrorCode::usage, "gradients: expected a gradient rule for " + node.op->name + " " +
+                                        node.name + ", received none; use stop_gradient before it");
+    GradientContext context(graph_, node.inputs, node.outputs, node.attributes.get(), output_gradients,
+                            wanted, node.name);
     node.op->gradient(context);
     for (size_t i = 0; i < node.inputs.size(); ++i) {
       const ValueId g = context.gradients()[i];
       if (!wanted[i] || g == kNoValue) continue;
       if (graph_.type(g) != graph_.type(node.inputs[i]))
-        throw Error(ErrorCode::internal, "gradients: expected " + graph_.type(node.inputs[i]).text() + " for input " +
-                                             std::to_string(i) + " of " + node.op->name + ", received " +
-                                             graph_.type(g).text());
+        throw Error(ErrorCode::internal, "gradients: expected " + graph_.type(node.inputs[i]).text() +
+                                             " for input " + std::to_string(i) + " of " + node.op->name +
+                                             ", received " + graph_.type(g).text());
       accumulate(node.inputs[i], g);
     }
   }
@@ -120,7 +126,8 @@ std::vector<ValueId> differentiate(Graph& graph) {
     }
     const std::vector<ValueId> gradients =
         ReverseWalk(graph, node.inputs[0], {node.inputs.begin() + 1, node.inputs.end()}).run();
-    for (size_t i = 0; i < gradients.size(); ++i) replaced[static_cast<size_t>(node.outputs[i])] = gradients[i];
+    for (size_t i = 0; i < gradients.size(); ++i)
+      replaced[static_cast<size_t>(node.outputs[i])] = gradients[i];
   }
   return replaced;
 }

@@ -4,9 +4,9 @@
 
 namespace sfr {
 
-/// Expands all `gradients` nodes of the graph in place. Returns, for each value that the graph had before, the
-/// value that now stands for it. Throws Error(usage) naming the node that has no gradient rule when the loss
-/// depends on a wanted value through it.
+/// Expands all `gradients` nodes of the graph in place. Returns, for each value that the graph had before,
+/// the value that now stands for it. Throws Error(usage) naming the node that has no gradient rule when the
+/// loss depends on a wanted value through it.
 std::vector<ValueId> differentiate(Graph& graph);
 
 }  // namespace sfr

@@ -40,15 +40,16 @@ std::string Program::explain() const {
     if (node.op->is_view) bytes = 0;
     total_flops += flops;
     total_bytes += bytes;
-    nodes += std::string(n ? "," : "") + "{\"op\":" + quoted(node.op->name) + ",\"name\":" + quoted(node.name) +
+    nodes += std::string(n ? "," : "") + "{\"op\":" + quoted(node.op->name) +
+             ",\"name\":" + quoted(node.name) +
              ",\"kernel\":" + (bound_[n].kernel ? quoted(bound_[n].kernel->name) : "null") +
-             ",\"refused\":" + quoted(bound_[n].refused) + ",\"outputs\":[" + outputs + "],\"flops\":" + number(flops) +
-             ",\"bytes\":" + number(bytes) + "}";
+             ",\"refused\":" + quoted(bound_[n].refused) + ",\"outputs\":[" + outputs +
+             "],\"flops\":" + number(flops) + ",\"bytes\":" + number(bytes) + "}";
   }
   return "{\"nodes\":[" + nodes + "],\"arenaBytes\":" + std::to_string(plan_.arena_bytes) +
-         ",\"workBytes\":" + std::to_string(plan_.work_bytes) + ",\"outputBytes\":" + std::to_string(plan_.output_bytes) +
-         ",\"persistentBytes\":" + std::to_string(plan_.persistent_bytes) +
-         ",\"peakBytes\":" +
+         ",\"workBytes\":" + std::to_string(plan_.work_bytes) +
+         ",\"outputBytes\":" + std::to_string(plan_.output_bytes) +
+         ",\"persistentBytes\":" + std::to_string(plan_.persistent_bytes) + ",\"peakBytes\":" +
          std::to_string(plan_.arena_bytes + plan_.work_bytes + plan_.output_bytes + plan_.persistent_bytes) +
          ",\"flops\":" + number(total_flops) + ",\"bytesMoved\":" + number(total_bytes) + "}";
 }

@@ -10,9 +10,10 @@ const TensorType& InferContext::input(size_t i, const char* name) const {
   return types_.input(i);
 }
 
-void InferContext::expect(bool condition, const char* name, const std::string& expected, const std::string& received,
-                          ErrorCode code) const {
-  if (!condition) throw Error(code, where_ + ": expected " + expected + " for " + name + ", received " + received);
+void InferContext::expect(bool condition, const char* name, const std::string& expected,
+                          const std::string& received, ErrorCode code) const {
+  if (!condition)
+    throw Error(code, where_ + ": expected " + expected + " for " + name + ", received " + received);
 }
 
 void InferContext::expect_dtype(size_t i, const char* name, DType dtype) const {
@@ -130,15 +131,16 @@ std::vector<ValueId> Graph::add_gradients(ValueId loss, const std::vector<ValueI
     throw Error(ErrorCode::shape, "gradients: expected an f32 scalar for loss, received " + t.text());
   std::set<ValueId> reached = {loss};
   for (auto node = nodes_.rbegin(); node != nodes_.rend(); ++node) {
-    if (std::none_of(node->outputs.begin(), node->outputs.end(), [&](ValueId v) { return reached.count(v) > 0; }))
+    if (std::none_of(node->outputs.begin(), node->outputs.end(),
+                     [&](ValueId v) { return reached.count(v) > 0; }))
       continue;
     for (const ValueId v : node->inputs) reached.insert(v);
   }
   std::vector<ValueId> inputs = {loss};
   for (const ValueId v : wrt) {
     if (reached.count(v) == 0)
-      throw Error(ErrorCode::usage,
-                  "gradients: expected a loss that depends on " + value(v).name + ", received one that does not");
+      throw Error(ErrorCode::usage, "gradients: expected a loss that depends on " + value(v).name +
+                                        ", received one that does not");
     inputs.push_back(v);
   }
   return add_node(gradients_op(), inputs, nullptr, "");
@@ -148,7 +150,8 @@ void Graph::replace_nodes(std::vector<Node> nodes) {
   nodes_ = std::move(nodes);
   for (Value& v : values_) v.node = -1;
   for (size_t i = 0; i < nodes_.size(); ++i)
-    for (const ValueId out : nodes_[i].outputs) values_[static_cast<size_t>(out)].node = static_cast<int32_t>(i);
+    for (const ValueId out : nodes_[i].outputs)
+      values_[static_cast<size_t>(out)].node = static_cast<int32_t>(i);
 }
 
 std::string nearest_name(const std::string& name, const std::vector<std::string>& names) {

@@ -18,9 +18,9 @@ enum class ValueKind {
 struct Value {
   ValueKind kind = ValueKind::node;
   TensorType type;
-  int32_t node = -1;       // producer, for kind node
-  std::string name;        // unique for inputs
-  TensorPtr persistent;    // for kind persistent
+  int32_t node = -1;     // producer, for kind node
+  std::string name;      // unique for inputs
+  TensorPtr persistent;  // for kind persistent
 };
 
 struct Node {
@@ -38,7 +38,8 @@ class Graph {
   /// The same tensor always gives the same value, so shared weights are one value.
   ValueId add_persistent(const TensorPtr& tensor, const std::string& name);
 
-  /// Infers the outputs' types and appends a node. Throws Error(shape | dtype | usage) that names op and node.
+  /// Infers the outputs' types and appends a node. Throws Error(shape | dtype | usage) that names op and
+  /// node.
   std::vector<ValueId> add_node(const std::string& op, const std::vector<ValueId>& inputs,
                                 const AttributeMap& attributes, const std::string& name);
   std::vector<ValueId> add_node(const OpDef& op, const std::vector<ValueId>& inputs,

@@ -84,7 +84,8 @@ class Planner {
     std::vector<ValueId> order;
     for (size_t i = 0; i < plan_.values.size(); ++i)
       if (plan_.values[i].where == Placement::Where::arena) order.push_back(static_cast<ValueId>(i));
-    std::stable_sort(order.begin(), order.end(), [&](ValueId a, ValueId b) { return at(a).bytes > at(b).bytes; });
+    std::stable_sort(order.begin(), order.end(),
+                     [&](ValueId a, ValueId b) { return at(a).bytes > at(b).bytes; });
     std::vector<ValueId> placed;
     for (const ValueId v : order) {
       Placement& p = at(v);
@@ -121,14 +122,16 @@ void verify_memory_plan(const Graph& graph, const MemoryPlan& plan) {
   std::vector<size_t> live;
   for (size_t i = 0; i < plan.values.size(); ++i)
     if (plan.values[i].where == Placement::Where::arena) live.push_back(i);
-  std::sort(live.begin(), live.end(), [&](size_t a, size_t b) { return plan.values[a].first < plan.values[b].first; });
+  std::sort(live.begin(), live.end(),
+            [&](size_t a, size_t b) { return plan.values[a].first < plan.values[b].first; });
   for (size_t i = 0; i < live.size(); ++i) {
     const Placement& a = plan.values[live[i]];
     for (size_t j = i + 1; j < live.size() && plan.values[live[j]].first <= a.last; ++j) {
       const Placement& b = plan.values[live[j]];
       if (a.offset < b.offset + b.bytes && b.offset < a.offset + a.bytes)
         throw Error(ErrorCode::internal, "memory plan: " + graph.values()[live[i]].name + " and " +
-                                             graph.values()[live[j]].name + " are alive together and overlap");
+                                             graph.values()[live[j]].name +
+                                             " are alive together and overlap");
     }
   }
 }

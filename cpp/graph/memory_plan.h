@@ -7,16 +7,17 @@ namespace sfr {
 
 struct Placement {
   enum class Where { nowhere, arena, input, persistent, output, view } where = Where::nowhere;
-  size_t offset = 0;        // in the arena
+  size_t offset = 0;  // in the arena
   size_t bytes = 0;
-  ValueId owner = kNoValue; // whose memory this is (views and in-place results)
-  int first = -1, last = -1;  // alive from node `first` (which computes it) to node `last` (which reads it last)
+  ValueId owner = kNoValue;  // whose memory this is (views and in-place results)
+  int first = -1,
+      last = -1;  // alive from node `first` (which computes it) to node `last` (which reads it last)
 };
 
 struct MemoryPlan {
   std::vector<Placement> values;
   size_t arena_bytes = 0;
-  size_t work_bytes = 0;   // largest work memory of a node; stands at the arena's end
+  size_t work_bytes = 0;  // largest work memory of a node; stands at the arena's end
   size_t output_bytes = 0;
   size_t persistent_bytes = 0;
 };

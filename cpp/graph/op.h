@@ -17,7 +17,8 @@ class Graph;
 using ValueId = int32_t;
 constexpr ValueId kNoValue = -1;  // an optional input that is absent, or a gradient that nobody needs
 
-/// Types of a node's inputs and outputs, and its attributes: all that work-memory, FLOP and support queries see.
+/// Types of a node's inputs and outputs, and its attributes: all that work-memory, FLOP and support queries
+/// see.
 struct NodeTypes {
   std::vector<const TensorType*> inputs;  // null where an optional input is absent
   std::vector<TensorType> outputs;
@@ -61,7 +62,8 @@ class InferContext {
   NodeTypes& types_;
 };
 
-/// Given to an op's gradient rule. The rule adds nodes to the graph and sets the gradient of each wanted input.
+/// Given to an op's gradient rule. The rule adds nodes to the graph and sets the gradient of each wanted
+/// input.
 class GradientContext {
  public:
   GradientContext(Graph& graph, const std::vector<ValueId>& inputs, const std::vector<ValueId>& outputs,
@@ -135,7 +137,8 @@ struct CpuKernel {
 
 struct OpDef {
   std::string name;
-  std::shared_ptr<const void> (*parse)(const std::string&, const AttributeMap&) = &parse_attributes<NoAttributes>;
+  std::shared_ptr<const void> (*parse)(const std::string&,
+                                       const AttributeMap&) = &parse_attributes<NoAttributes>;
   std::vector<std::string> (*names)() = &attribute_names<NoAttributes>;
   void (*infer)(InferContext&) = nullptr;
   /// Null: the op is not differentiable, asking for its gradient is an error that names it.
@@ -167,9 +170,10 @@ OpDef op_definition(const char* name) {
 class OpRegistry {
  public:
   static const OpRegistry& instance();
-  static OpRegistry& mutable_instance();  // tests plant faulty ops here
+  static OpRegistry& mutable_instance();            // tests plant faulty ops here and remove them
   const OpDef& get(const std::string& name) const;  // throws Error(usage) with the nearest name
   void add(OpDef op);
+  void remove(const std::string& name) { ops_.erase(name); }
   const std::map<std::string, OpDef>& all() const { return ops_; }
 
  private:

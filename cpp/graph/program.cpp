@@ -54,7 +54,8 @@ void Program::bind_kernels() {
       bound.refused += (bound.refused.empty() ? "" : "; ") + std::string(kernel.name) + ": " + reason;
     }
     if (bound.kernel == nullptr && !node.op->is_view)
-      throw Error(ErrorCode::device, node.op->name + " " + node.name + ": expected a CPU kernel that supports it, " +
+      throw Error(ErrorCode::device, node.op->name + " " + node.name +
+                                         ": expected a CPU kernel that supports it, " +
                                          (bound.refused.empty() ? "there is none" : bound.refused));
     for (size_t i = 0; node.op->writes != nullptr && i < node.inputs.size(); ++i)
       if (node.inputs[i] != kNoValue && node.op->writes(types, i)) first_write_ = std::min(first_write_, n);
@@ -65,12 +66,18 @@ void Program::bind_kernels() {
 std::byte* Program::address(ValueId v, std::byte* arena, const std::map<ValueId, TensorPtr>& inputs) const {
   const Placement& p = plan_.values[static_cast<size_t>(v)];
   switch (p.where) {
-    case Placement::Where::arena: return arena + p.offset;
-    case Placement::Where::view: return address(p.owner, arena, inputs);
-    case Placement::Where::persistent: return graph_.value(v).persistent->data();
-    case Placement::Where::output: return output_of_value_.at(v)->data();
-    case Placement::Where::input: return inputs.at(v)->data();
-    case Placement::Where::nowhere: break;
+    case Placement::Where::arena:
+      return arena + p.offset;
+    case Placement::Where::view:
+      return address(p.owner, arena, inputs);
+    case Placement::Where::persistent:
+      return graph_.value(v).persistent->data();
+    case Placement::Where::output:
+      return output_of_value_.at(v)->data();
+    case Placement::Where::input:
+      return inputs.at(v)->data();
+    case Placement::Where::nowhere:
+      break;
   }
   throw Error(ErrorCode::internal, "program: value " + graph_.value(v).name + " has no memory");
 }
@@ -109,7 +116,8 @@ void Program::run(const std::map<ValueId, TensorPtr>& inputs, const std::atomic<
       std::memcpy(output_of_value_.at(v)->data(), inputs.at(v)->data(), graph_.type(v).bytes());
 }
 
-void Program::run_node(size_t index, std::byte* arena, const std::map<ValueId, TensorPtr>& inputs, ThreadPool& pool) {
+void Program::run_node(size_t index, std::byte* arena, const std::map<ValueId, TensorPtr>& inputs,
+                       ThreadPool& pool) {
   const Node& node = graph_.nodes()[index];
   if (node.op->is_view) {
     std::byte* to = address(node.outputs[0], arena, inputs);
@@ -133,7 +141,8 @@ void Program::run_node(size_t index, std::byte* arena, const std::map<ValueId, T
 void Program::set_guards(const Node& node, std::byte* arena) const {
   for (const ValueId v : node.outputs) {
     const Placement& p = plan_.values[static_cast<size_t>(v)];
-    if (p.where == Placement::Where::arena) std::memset(arena + p.offset + p.bytes, kGuardPattern, kGuardBytes);
+    if (p.where == Placement::Where::arena)
+      std::memset(arena + p.offset + p.bytes, kGuardPattern, kGuardBytes);
   }
   std::memset(arena + plan_.arena_bytes + plan_.work_bytes, kGuardPattern, kGuardBytes);
 }

@@ -31,9 +31,9 @@ class Program {
   Program(Graph graph, const std::vector<ValueId>& outputs, CompileOptions options);
 
   /// Runs one step. `inputs` holds one tensor per input that the program reads (others are ignored).
-  /// When `cancel` becomes true before the first state write, throws Error(cancelled) and no state has changed;
-  /// afterwards the step runs to its end.
-  /// Throws Error(usage | shape | dtype) when an input is missing or of another type.
+  /// When `cancel` becomes true before the first state write, throws Error(cancelled) and no state has
+  /// changed; afterwards the step runs to its end. Throws Error(usage | shape | dtype) when an input is
+  /// missing or of another type.
   void run(const std::map<ValueId, TensorPtr>& inputs, const std::atomic<bool>& cancel);
 
   /// Results of the last run, overwritten by the next one; in the order of `outputs` given to compile.

@@ -5,7 +5,8 @@ namespace sfr {
 namespace {
 
 [[noreturn]] void fail(const std::string& stage, const Node& node, const std::string& what) {
-  throw Error(ErrorCode::internal, "verify after " + stage + ": " + node.op->name + " " + node.name + ": " + what);
+  throw Error(ErrorCode::internal,
+              "verify after " + stage + ": " + node.op->name + " " + node.name + ": " + what);
 }
 
 void verify_types(const Graph& graph, const Node& node, const std::string& stage) {
@@ -15,12 +16,14 @@ void verify_types(const Graph& graph, const Node& node, const std::string& stage
   InferContext context(node.op->name + " " + node.name, types);
   node.op->infer(context);
   if (types.outputs.size() != declared.size())
-    fail(stage, node, "expected " + std::to_string(types.outputs.size()) + " outputs, received " +
-                          std::to_string(declared.size()));
+    fail(stage, node,
+         "expected " + std::to_string(types.outputs.size()) + " outputs, received " +
+             std::to_string(declared.size()));
   for (size_t i = 0; i < declared.size(); ++i)
     if (types.outputs[i] != declared[i])
-      fail(stage, node, "expected " + types.outputs[i].text() + " for output " + std::to_string(i) + ", received " +
-                            declared[i].text());
+      fail(stage, node,
+           "expected " + types.outputs[i].text() + " for output " + std::to_string(i) + ", received " +
+               declared[i].text());
 }
 
 }  // namespace
@@ -30,7 +33,8 @@ void verify_graph(const Graph& graph, const std::vector<ValueId>& outputs, const
   for (size_t i = 0; i < ready.size(); ++i) ready[i] = graph.values()[i].kind != ValueKind::node;
   for (const Node& node : graph.nodes()) {
     for (const ValueId in : node.inputs)
-      if (in != kNoValue && !ready[static_cast<size_t>(in)]) fail(stage, node, "reads a value before it is computed");
+      if (in != kNoValue && !ready[static_cast<size_t>(in)])
+        fail(stage, node, "reads a value before it is computed");
     for (const ValueId out : node.outputs) {
       if (ready[static_cast<size_t>(out)]) fail(stage, node, "computes a value that exists already");
       ready[static_cast<size_t>(out)] = true;

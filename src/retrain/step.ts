@@ -1,5 +1,6 @@
 import type { RetrainSettings, SegmenterSettings, Voxels } from "../config/schema.js";
 import { Graph, type Program, type Value } from "../graph/graph.js";
+import * as ops from "../graph/ops.js";
 import { minimize, OptimizerState } from "../graph/optimizer.js";
 import { WeightSet } from "../graph/weights.js";
 import type { HostTensor } from "../io/host-tensor.js";
@@ -69,7 +70,7 @@ export class RetrainStep implements Disposable {
       pseudoLabels,
       labelled,
       unlabelled,
-      rng,
+      noise: (name, shape, { scale, limit }) => ops.gaussianNoise(rng, shape, scale, limit, name),
       settings,
       student: this.student,
       network: (name) => this.network(name),

@@ -1,5 +1,5 @@
-// How an op is proven: a plain-loop reference, written once as a template and run in double (the truth) and in
-// float (the yardstick for rounding), and a list of cases. `cpp/ops/<op>/<op>_ref.cpp` registers both with
+// How an op is proven: a plain-loop reference, written once as a template and run in double (the truth) and
+// in float (the yardstick for rounding), and a list of cases. `cpp/ops/<op>/<op>_ref.cpp` registers both with
 // SFR_OP_TEST; the sweep (sweep.cpp) does the rest for every SIMD level and number of threads.
 #pragma once
 #include <string>
@@ -28,9 +28,9 @@ struct InputSpec {
   Shape shape;
   DType dtype = DType::f32;
   Fill fill = Fill::normal;
-  double scale = 1;      // of normal; largest label + 1 for labels; upper end (exclusive) for indices
-  bool state = false;    // written by the op: becomes a persistent tensor, compared after the run
-  bool absent = false;   // an optional input that is not given
+  double scale = 1;     // of normal; largest label + 1 for labels; upper end (exclusive) for indices
+  bool state = false;   // written by the op: becomes a persistent tensor, compared after the run
+  bool absent = false;  // an optional input that is not given
   std::vector<double> values = {};  // when not empty: the content itself
   bool differentiate = true;        // f32 inputs: check the gradient when the op has a rule
 };
@@ -39,7 +39,8 @@ struct OpCase {
   std::string name;
   AttributeMap attributes;
   std::vector<InputSpec> inputs;
-  /// Output values that may be zero in most places (dropout, gathers with gaps); else the sweep distrusts them.
+  /// Output values that may be zero in most places (dropout, gathers with gaps); else the sweep distrusts
+  /// them.
   bool sparse = false;
   /// Factor on the yardstick (default 2 x the error of the float loop), with its reason in the case list.
   double tolerance_factor = 2;

@@ -28,13 +28,19 @@ double draw(const InputSpec& spec, uint32_t stream, int64_t i) {
   const auto w = philox({7, 0, stream}, static_cast<uint64_t>(i));
   const double u = uniform_from_word(w[0]);
   switch (spec.fill) {
-    case Fill::normal: return static_cast<float>(spec.scale * normals_from_words(w[0], w[1])[0]);
-    case Fill::uniform: return static_cast<float>(spec.scale * u);
-    case Fill::positive: return static_cast<float>(spec.scale * (0.1 + u));
+    case Fill::normal:
+      return static_cast<float>(spec.scale * normals_from_words(w[0], w[1])[0]);
+    case Fill::uniform:
+      return static_cast<float>(spec.scale * u);
+    case Fill::positive:
+      return static_cast<float>(spec.scale * (0.1 + u));
     case Fill::labels:
-    case Fill::indices: return std::floor(u * spec.scale);
-    case Fill::ones: return 1;
-    case Fill::zeros: return 0;
+    case Fill::indices:
+      return std::floor(u * spec.scale);
+    case Fill::ones:
+      return 1;
+    case Fill::zeros:
+      return 0;
   }
   return 0;
 }
@@ -51,38 +57,55 @@ template <class T>
 std::vector<RefTensor<T>> reference_inputs(const OpCase& c, const std::vector<std::vector<double>>& data) {
   std::vector<RefTensor<T>> inputs;
   for (size_t i = 0; i < c.inputs.size(); ++i)
-    inputs.push_back({{c.inputs[i].dtype, c.inputs[i].shape}, {data[i].begin(), data[i].end()}, !c.inputs[i].absent});
+    inputs.push_back(
+        {{c.inputs[i].dtype, c.inputs[i].shape}, {data[i].begin(), data[i].end()}, !c.inputs[i].absent});
   return inputs;
 }
 
 double element(const Tensor& t, int64_t i) {
   switch (t.type().dtype) {
-    case DType::f32: return reinterpret_cast<const float*>(t.data())[i];
-    case DType::f64: return reinterpret_cast<const double*>(t.data())[i];
-    case DType::i32: return reinterpret_cast<const int32_t*>(t.data())[i];
-    case DType::u8: return reinterpret_cast<const uint8_t*>(t.data())[i];
-    case DType::u16: return reinterpret_cast<const uint16_t*>(t.data())[i];
+    case DType::f32:
+      return reinterpret_cast<const float*>(t.data())[i];
+    case DType::f64:
+      return reinterpret_cast<const double*>(t.data())[i];
+    case DType::i32:
+      return reinterpret_cast<const int32_t*>(t.data())[i];
+    case DType::u8:
+      return reinterpret_cast<const uint8_t*>(t.data())[i];
+    case DType::u16:
+      return reinterpret_cast<const uint16_t*>(t.data())[i];
   }
   return 0;
 }
 
 void set_element(Tensor& t, int64_t i, double value) {
   switch (t.type().dtype) {
-    case DType::f32: reinterpret_cast<float*>(t.data())[i] = static_cast<float>(value); return;
-    case DType::f64: reinterpret_cast<double*>(t.data())[i] = value; return;
-    case DType::i32: reinterpret_cast<int32_t*>(t.data())[i] = static_cast<int32_t>(value); return;
-    case DType::u8: reinterpret_cast<uint8_t*>(t.data())[i] = static_cast<uint8_t>(value); return;
-    case DType::u16: reinterpret_cast<uint16_t*>(t.data())[i] = static_cast<uint16_t>(value); return;
+    case DType::f32:
+      reinterpret_cast<float*>(t.data())[i] = static_cast<float>(value);
+      return;
+    case DType::f64:
+      reinterpret_cast<double*>(t.data())[i] = value;
+      return;
+    case DType::i32:
+      reinterpret_cast<int32_t*>(t.data())[i] = static_cast<int32_t>(value);
+      return;
+    case DType::u8:
+      reinterpret_cast<uint8_t*>(t.data())[i] = static_cast<uint8_t>(value);
+      return;
+    case DType::u16:
+      reinterpret_cast<uint16_t*>(t.data())[i] = static_cast<uint16_t>(value);
+      return;
   }
 }
 
-/// One case compiled into a program: op outputs, and the gradients of sum(weight * output) when there is a rule.
+/// One case compiled into a program: op outputs, and the gradients of sum(weight * output) when there is a
+/// rule.
 struct CaseProgram {
   std::unique_ptr<Program> program;
   std::map<ValueId, TensorPtr> inputs;
-  std::vector<TensorPtr> state;          // by op input index; null when not state
-  size_t outputs = 0;                    // first results are the op's outputs
-  std::vector<size_t> differentiated;    // op input of each further result
+  std::vector<TensorPtr> state;        // by op input index; null when not state
+  size_t outputs = 0;                  // first results are the op's outputs
+  std::vector<size_t> differentiated;  // op input of each further result
 };
 
 CaseProgram build(const OpTest& test, const OpCase& c, const std::vector<std::vector<double>>& data) {
@@ -111,7 +134,8 @@ CaseProgram build(const OpTest& test, const OpCase& c, const std::vector<std::ve
   built.outputs = results.size();
   std::vector<ValueId> wrt;
   for (size_t i = 0; op.gradient != nullptr && i < in.size(); ++i)
-    if (in[i] != kNoValue && c.inputs[i].dtype == DType::f32 && c.inputs[i].differentiate && !c.inputs[i].state) {
+    if (in[i] != kNoValue && c.inputs[i].dtype == DType::f32 && c.inputs[i].differentiate &&
+        !c.inputs[i].state) {
       wrt.push_back(in[i]);
       built.differentiated.push_back(i);
     }
@@ -124,7 +148,8 @@ CaseProgram build(const OpTest& test, const OpCase& c, const std::vector<std::ve
         set_element(*weight, k, draw({}, stream_id("loss" + std::to_string(o)), k));
       const ValueId w = graph.add_input("weight" + std::to_string(o), weight->type());
       built.inputs[w] = weight;
-      const ValueId term = graph.add_node("sum", graph.add_node("multiply", {results[o], w}, {}, ""), {}, "")[0];
+      const ValueId term =
+          graph.add_node("sum", graph.add_node("multiply", {results[o], w}, {}, ""), {}, "")[0];
       loss = loss == kNoValue ? term : graph.add_node("add", {loss, term}, {}, "")[0];
     }
     for (const ValueId g : graph.add_gradients(loss, wrt)) results.push_back(g);
@@ -135,7 +160,8 @@ CaseProgram build(const OpTest& test, const OpCase& c, const std::vector<std::ve
 }
 
 template <class T>
-std::vector<RefTensor<T>> run_reference(void (*reference)(RefContext<T>&), const std::vector<TensorType>& types,
+std::vector<RefTensor<T>> run_reference(void (*reference)(RefContext<T>&),
+                                        const std::vector<TensorType>& types,
                                         std::vector<RefTensor<T>>& inputs, const void* attributes) {
   std::vector<RefTensor<T>> outputs;
   for (const TensorType& type : types)
@@ -145,8 +171,8 @@ std::vector<RefTensor<T>> run_reference(void (*reference)(RefContext<T>&), const
   return outputs;
 }
 
-/// |ours - truth| must be within factor x the float loop's largest error, plus 8 units in the last place of the
-/// largest value: kernels may sum in another order, not lose digits.
+/// |ours - truth| must be within factor x the float loop's largest error, plus 8 units in the last place of
+/// the largest value: kernels may sum in another order, not lose digits.
 void compare(const std::string& what, const Tensor& ours, const std::vector<double>& truth,
              const std::vector<float>& yardstick, double factor) {
   double loop_error = 0, largest = 0;
@@ -170,7 +196,8 @@ void distrust(const std::string& what, const std::vector<double>& truth, bool sp
     expect(std::isfinite(v), what + ": reference is not finite");
     zeros += v == 0 ? 1 : 0;
   }
-  expect(sparse || truth.empty() || zeros * 10 <= truth.size() * 9, what + ": more than 90 % zeros prove nothing");
+  expect(sparse || truth.empty() || zeros * 10 <= truth.size() * 9,
+         what + ": more than 90 % zeros prove nothing");
 }
 
 /// Weighted sum of the reference's outputs, whose derivative the gradients must equal.
@@ -187,8 +214,8 @@ double reference_loss(const OpTest& test, const OpCase& c, const std::vector<std
   return loss;
 }
 
-/// Central differences in double at up to 12 entries per input. Step 1e-5 leaves about 1e-9 of truncation; the
-/// bound is rounding of the f32 backward pass: 1e-3 of the largest gradient entry seen.
+/// Central differences in double at up to 12 entries per input. Step 1e-5 leaves about 1e-9 of truncation;
+/// the bound is rounding of the f32 backward pass: 1e-3 of the largest gradient entry seen.
 void check_gradients(const OpTest& test, const OpCase& c, std::vector<std::vector<double>> data,
                      const std::vector<TensorType>& types, const void* attributes, const CaseProgram& built) {
   for (size_t g = 0; g < built.differentiated.size(); ++g) {
@@ -199,7 +226,8 @@ void check_gradients(const OpTest& test, const OpCase& c, std::vector<std::vecto
     for (int64_t k = 0; k < count; ++k) largest = std::max(largest, std::abs(element(gradient, k)));
     const int64_t samples = std::min<int64_t>(count, 12);
     for (int64_t s = 0; s < samples; ++s) {
-      const int64_t k = count <= 12 ? s : static_cast<int64_t>(philox({11, 0, 0}, static_cast<uint64_t>(s))[0] % count);
+      const int64_t k =
+          count <= 12 ? s : static_cast<int64_t>(philox({11, 0, 0}, static_cast<uint64_t>(s))[0] % count);
       double& x = data[input][static_cast<size_t>(k)];
       const double kept = x, step = 1e-5;
       x = kept + step;
@@ -223,6 +251,8 @@ std::vector<std::vector<std::byte>> results_of(const CaseProgram& built) {
     if (t) keep(*t);
   return bytes;
 }
+
+}  // namespace
 
 void run_case(const OpTest& test, const OpCase& c) {
   std::vector<std::vector<double>> data;
@@ -251,8 +281,8 @@ void run_case(const OpTest& test, const OpCase& c) {
       const std::string where = std::string(simd_level_name(level)) + " ";
       for (size_t o = 0; o < built.outputs; ++o) {
         distrust(where + "output " + std::to_string(o), truth[o].data, c.sparse);
-        compare(where + "output " + std::to_string(o), *built.program->outputs()[o], truth[o].data, loop[o].data,
-                c.tolerance_factor);
+        compare(where + "output " + std::to_string(o), *built.program->outputs()[o], truth[o].data,
+                loop[o].data, c.tolerance_factor);
       }
       for (size_t i = 0; i < built.state.size(); ++i)
         if (built.state[i])
@@ -265,12 +295,11 @@ void run_case(const OpTest& test, const OpCase& c) {
   Engine::instance().set_threads(2);
 }
 
-}  // namespace
-
 std::vector<NamedTest> sweep_tests() {
   std::vector<NamedTest> tests;
   for (const OpTest& test : op_tests())
-    for (const OpCase& c : test.cases) tests.push_back({test.op + "/" + c.name, [&test, &c] { run_case(test, c); }});
+    for (const OpCase& c : test.cases)
+      tests.push_back({test.op + "/" + c.name, [&test, &c] { run_case(test, c); }});
   return tests;
 }
 

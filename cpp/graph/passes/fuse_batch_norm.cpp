@@ -1,8 +1,8 @@
 #include <algorithm>
 #include <map>
 
-#include "ops/batch_norm/batch_norm.h"
 #include "graph/passes/passes.h"
+#include "ops/batch_norm/batch_norm.h"
 
 namespace sfr {
 

@@ -18,10 +18,7 @@ export const meanTeacher: Method = {
     const { graph, settings } = step;
     const { logits, total, terms } = labelledAndPseudoLabelled(step);
     const teacher = step.network("teacher");
-    const noisy = ops.add(
-      step.images,
-      ops.gaussianNoise(step.rng, step.images.shape, noise.scale, noise.limit, "teacher/noise"),
-    );
+    const noisy = ops.add(step.images, step.noise("teacher/noise", step.images.shape, noise));
     const target = ops.stopGradient(ops.softmax(step.forward(teacher, noisy)));
     const consistency = ops.meanSquaredError(ops.softmax(logits), target);
     const weight = step.scalar("consistencyWeight", (t) =>

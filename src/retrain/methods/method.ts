@@ -13,8 +13,8 @@ export interface StepContext {
   pseudoLabels: Value | undefined;
   labelled: number;
   unlabelled: number;
-  /** i32 [3] = seed words and step, for noise. */
-  rng: Value;
+  /** clip(scale * N(0, 1), +-limit) of a shape, fresh for each step, from the stream `name`. */
+  noise(name: string, shape: readonly number[], settings: { scale: number; limit: number }): Value;
   settings: RetrainSettings;
   /** Weights of the network that is trained and kept. */
   student: WeightSet;

@@ -1,0 +1,87 @@
+import { readdir, stat } from "node:fs/promises";
+import { join } from "node:path";
+import { DataError } from "../../errors.js";
+
+/** One volume of a data set: where it lies, nothing read yet. */
+export interface Case {
+  /** Unique within its data set. */
+  readonly id: string;
+  /** Path of the image file. */
+  readonly image: string;
+  /** Path of the label file (an h5 case: the same file); absent for unlabelled cases. */
+  readonly label?: string;
+  readonly kind: "nifti" | "h5";
+}
+
+/** What a layout finds under a root. */
+export interface CaseLists {
+  /** Cases to train on, labelled or not, in list order (folders: by id). */
+  readonly train: readonly Case[];
+  /** Cases set apart for measuring, in list order. */
+  readonly test: readonly Case[];
+  /** Names by label id, when the data set has them. */
+  readonly labels?: Readonly<Record<number, string>>;
+}
+
+/** One way in which data sets lie on a disk. */
+export interface Layout {
+  readonly name: string;
+  /** What `detect` looks for, for messages. */
+  readonly lookedFor: string;
+  /** True when the root has this layout; reads names only. */
+  detect(root: string): Promise<boolean>;
+  /** The cases under the root. @throws DataError when something is missing or does not fit together. */
+  list(root: string): Promise<CaseLists>;
+}
+
+/** What a path is; null when there is nothing that we may see. */
+export async function pathKind(path: string): Promise<"file" | "folder" | null> {
+  try {
+    const stats = await stat(path);
+    return stats.isDirectory() ? "folder" : "file";
+  } catch {
+    return null;
+  }
+}
+
+const NIFTI_NAME = /^(.+?)\.nii(\.gz)?$/i;
+const OTHER_FORMAT = /\.(hdr|img|nrrd|nhdr|mha|mhd|mgh|mgz|dcm)$/i;
+
+/**
+ * NIfTI files of a folder by stem, in the order of their stems' code units. Hidden files and files that
+ * are no images (sidecars, read-me files) do not count.
+ *
+ * @throws DataError when the folder cannot be read, two files share a stem, or a file has another
+ *   image format
+ */
+export async function niftiFiles(folder: string): Promise<Map<string, string>> {
+  const names = await readdir(folder).catch((error: NodeJS.ErrnoException) => {
+    throw new DataError(`${folder}: expected a readable folder, received ${error.code}; check the path`, {
+      cause: error,
+    });
+  });
+  const files = new Map<string, string>();
+  for (const name of names.sort()) {
+    if (name.startsWith(".")) continue;
+    if (OTHER_FORMAT.test(name)) {
+      throw new DataError(
+        `${folder}: expected .nii or .nii.gz images, received '${name}'; convert it to .nii.gz`,
+      );
+    }
+    const stem = NIFTI_NAME.exec(name)?.[1];
+    if (stem === undefined) continue;
+    if (files.has(stem)) {
+      throw new DataError(
+        `${folder}: expected one file for '${stem}', received ${stem}.nii and ${stem}.nii.gz; remove one`,
+      );
+    }
+    files.set(stem, join(folder, name));
+  }
+  // Sorted again: "a-1.nii" < "a.nii" as file names, but "a" < "a-1" as stems.
+  return new Map([...files].sort(([a], [b]) => (a < b ? -1 : 1)));
+}
+
+/** As niftiFiles, and nothing when the folder does not exist. */
+export async function niftiFilesIfAny(folder: string): Promise<Map<string, string>> {
+  return (await pathKind(folder)) === "folder" ? niftiFiles(folder) : new Map();
+}

@@ -1,0 +1,76 @@
+import { DataError } from "../errors.js";
+import type { Case } from "./cases.js";
+import { readH5Image, readH5Label } from "./h5.js";
+import { classesOfIds, type LabelTable, makeLabelTable } from "./label-table.js";
+import { readNifti, readNiftiLabels } from "./nifti.js";
+import type { LabelledCase, UnlabelledCase } from "./splits.js";
+import {
+  formatShape,
+  type ImageVolume,
+  type LabelVolume,
+  sameShape,
+  type Volume,
+  voxelAt,
+} from "./volume.js";
+
+/** A case in memory with its label. */
+export interface LoadedCase {
+  readonly id: string;
+  readonly image: ImageVolume;
+  /** Class indices 0..K-1 by the table that was given; shape, spacing and grid are the image's. */
+  readonly label: Volume<Uint8Array>;
+}
+
+/** Reads the image of a case; intensities as stored, no normalisation. @throws DataError */
+export function loadImage(entry: UnlabelledCase): Promise<ImageVolume> {
+  return entry.kind === "h5" ? readH5Image(entry.image) : readNifti(entry.image);
+}
+
+/** Reads the label ids of a case as they are stored. @throws DataError also when the case has no label */
+export async function loadLabelIds(entry: Case): Promise<LabelVolume> {
+  const path = entry.label;
+  if (path === undefined) {
+    throw new DataError(
+      `case '${entry.id}': expected a label file, received none; add it or use the case unlabelled`,
+    );
+  }
+  return /\.nii(\.gz)?$/i.test(path) ? readNiftiLabels(path) : readH5Label(path);
+}
+
+/**
+ * Reads a case with its label, ids mapped to classes.
+ *
+ * @throws DataError when a file cannot be read, the shapes differ, or an id is not in the table (file, id
+ *   and voxel are named)
+ */
+export async function loadCase(entry: Case, table: LabelTable): Promise<LoadedCase> {
+  const image = await loadImage(entry);
+  const ids = await loadLabelIds(entry);
+  const path = entry.label ?? entry.id;
+  if (!sameShape(image.shape, ids.shape)) {
+    throw new DataError(
+      `${path}: expected ${formatShape(image.shape)} voxels as ${entry.image} has, ` +
+        `received ${formatShape(ids.shape)}; give the label of this image`,
+    );
+  }
+  const mapped = classesOfIds(ids.data, table);
+  if ("unknownAt" in mapped) {
+    throw new DataError(
+      `${path}: expected label ids ${table.ids.join(", ")}, received ${ids.data[mapped.unknownAt]} at voxel ` +
+        `(${voxelAt(mapped.unknownAt, ids.shape).join(", ")}); correct the label or the table of ids`,
+    );
+  }
+  return { id: entry.id, image, label: { ...image, data: mapped.classes } };
+}
+
+/** The table of all ids that occur in the labels of these cases. @throws DataError */
+export async function discoverLabelTable(cases: readonly LabelledCase[]): Promise<LabelTable> {
+  const ids = new Set<number>();
+  for (const entry of cases) {
+    const { data } = await loadLabelIds(entry);
+    const seen = new Uint8Array(65536);
+    for (let i = 0; i < data.length; i++) seen[data[i] ?? 0] = 1;
+    for (const [id, flag] of seen.entries()) if (flag) ids.add(id);
+  }
+  return makeLabelTable(ids, `labels of ${cases.map((entry) => entry.id).join(", ")}`);
+}

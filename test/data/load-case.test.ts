@@ -1,0 +1,89 @@
+import assert from "node:assert/strict";
+import { join } from "node:path";
+import { test } from "node:test";
+import type { Case } from "../../src/data/cases.js";
+import { classesOfIds, idsOfClasses, makeLabelTable } from "../../src/data/label-table.js";
+import { discoverLabelTable, loadCase, loadImage } from "../../src/data/load-case.js";
+import { writeNiftiImage, writeNiftiLabels } from "../../src/data/nifti.js";
+import type { Vec3 } from "../../src/data/volume.js";
+import { writeH5 } from "./h5-writer.js";
+import { temporaryFolder } from "./nifti-files.js";
+
+/** Writes a 3 x 2 x 1 image, and a label of this shape with these ids. */
+async function plantCase(
+  folder: string,
+  id: string,
+  ids: number[],
+  labelShape: Vec3 = [3, 2, 1],
+): Promise<Case & { label: string }> {
+  const image = join(folder, `${id}.nii.gz`);
+  const label = join(folder, `${id}_label.nii.gz`);
+  await writeNiftiImage(image, {
+    shape: [3, 2, 1],
+    data: Float32Array.of(1, 2, 3, 4, 5, 6),
+    spacing: [1, 2, 3],
+  });
+  const labels = { shape: labelShape, data: Uint16Array.from(ids), spacing: null };
+  await writeNiftiLabels(label, labels, labels);
+  return { id, image, label, kind: "nifti" };
+}
+
+test("ids of several cases make one table, and map to classes and back", async (t) => {
+  const folder = await temporaryFolder(t);
+  const a = await plantCase(folder, "a", [0, 0, 500, 500, 0, 0]);
+  const b = await plantCase(folder, "b", [7, 0, 500, 0, 7, 0]);
+  const table = await discoverLabelTable([a, b]);
+  assert.deepEqual(table.ids, [0, 7, 500]);
+  const loaded = await loadCase(b, table);
+  assert.deepEqual(loaded.label.data, Uint8Array.of(1, 0, 2, 0, 1, 0));
+  assert.deepEqual(loaded.label.spacing, [1, 2, 3]);
+  assert.deepEqual(idsOfClasses(loaded.label.data, table), Uint16Array.of(7, 0, 500, 0, 7, 0));
+  assert.deepEqual(loaded.image.data, (await loadImage(b)).data);
+});
+
+test("an h5 case holds image and label in one file", async (t) => {
+  const path = join(await temporaryFolder(t), "a.h5");
+  const shape = [1, 2, 2];
+  await writeH5(path, {
+    image: { shape, data: Float32Array.of(1, 2, 3, 4) },
+    label: { shape, data: Uint8Array.of(0, 1, 0, 0) },
+  });
+  const entry = { id: "a", image: path, label: path, kind: "h5" } as const;
+  const { image, label } = await loadCase(entry, await discoverLabelTable([entry]));
+  assert.deepEqual([...image.data], [1, 3, 2, 4]);
+  assert.deepEqual([...label.data], [0, 0, 1, 0]);
+});
+
+test("a label that does not fit is named with file, id and voxel", async (t) => {
+  const folder = await temporaryFolder(t);
+  const table = makeLabelTable([1, 2], "test");
+  const odd = await plantCase(folder, "odd", [0, 0, 0, 0, 9, 0]);
+  await assert.rejects(loadCase(odd, table), {
+    name: "DataError",
+    message: /odd_label\.nii\.gz: expected label ids 0, 1, 2, received 9 at voxel \(1, 1, 0\)/,
+  });
+  const other = await plantCase(folder, "other", [0, 0, 0, 0, 1, 0], [2, 3, 1]);
+  await assert.rejects(loadCase(other, table), {
+    name: "DataError",
+    message: /other_label\.nii\.gz: expected 3 x 2 x 1 voxels as .*other\.nii\.gz has, received 2 x 3 x 1/,
+  });
+  const { label, ...bare } = odd;
+  assert.ok(label);
+  await assert.rejects(loadCase(bare, table), {
+    name: "DataError",
+    message: /case 'odd': expected a label file/,
+  });
+});
+
+test("tables hold 2 to 255 classes of valid ids", () => {
+  assert.deepEqual(makeLabelTable([255, 255], "test").ids, [0, 255]);
+  assert.deepEqual(classesOfIds(Uint8Array.of(255, 0, 3), makeLabelTable([255], "test")), { unknownAt: 2 });
+  assert.throws(() => makeLabelTable([], "test"), {
+    name: "DataError",
+    message: /2 to 255 classes.*received 1/,
+  });
+  const many = Array.from({ length: 256 }, (_, i) => i);
+  assert.throws(() => makeLabelTable(many, "test"), { name: "DataError", message: /received 256/ });
+  assert.equal(makeLabelTable(many.slice(0, 255), "test").ids.length, 255);
+  assert.throws(() => makeLabelTable([-1], "test"), { name: "DataError", message: /received -1/ });
+});

@@ -1,0 +1,149 @@
+// The engine's own guards, each seen to find a fault that is planted for it.
+#include <cstring>
+
+#include "core/rng.h"
+#include "graph/program.h"
+#include "graph/verify.h"
+#include "native/expect.h"
+#include "native/sweep.h"
+
+namespace sfr::test {
+
+namespace {
+
+void infer_same(InferContext& c) {
+  c.output(c.input(0, "x"));
+}
+
+/// y = x, and with `beyond` one element behind it.
+template <int kBeyond>
+void copy_and_overrun(const KernelContext& c) {
+  const size_t count = static_cast<size_t>(c.inputs[0].count());
+  std::memcpy(c.out<float>(0), c.in<float>(0), count * sizeof(float));
+  for (int i = 0; i < kBeyond; ++i) c.out<float>(0)[count + static_cast<size_t>(i)] = 1;
+}
+
+template <class T>
+void triple(RefContext<T>& r) {
+  for (int64_t i = 0; i < r.outputs[0].count(); ++i) r.outputs[0][i] = 3 * r.inputs[0][i];
+}
+
+OpDef faulty(const char* name, void (*run)(const KernelContext&)) {
+  OpDef op = op_definition<NoAttributes>(name);
+  op.infer = &infer_same;
+  op.cpu = {{"faulty", run}};
+  return op;
+}
+
+void run_guarded(const OpDef& op) {
+  Graph graph;
+  const ValueId x = graph.add_input("x", {DType::f32, Shape{16}});
+  const ValueId y = graph.add_node(op, {x}, std::make_shared<NoAttributes>(), "planted")[0];
+  const ValueId sum = graph.add_node("sum", {y}, {}, "")[0];
+  Program program(graph, {sum}, {true, true});
+  const std::atomic<bool> never{false};
+  program.run({{x, std::make_shared<Tensor>(TensorType{DType::f32, Shape{16}})}}, never);
+}
+
+}  // namespace
+
+SFR_TEST("guards/an op that writes behind its output is named") {
+  run_guarded(faulty("honest", &copy_and_overrun<0>));
+  expect_error([] { run_guarded(faulty("overrun", &copy_and_overrun<1>)); }, "overrun planted: wrote behind");
+}
+
+SFR_TEST("verifier/a node that reads a value before it is computed") {
+  Graph graph;
+  const ValueId x = graph.add_input("x", {DType::f32, Shape{2}});
+  const ValueId y = graph.add_node("affine", {x}, {}, "first")[0];
+  const ValueId z = graph.add_node("affine", {y}, {}, "second")[0];
+  verify_graph(graph, {z}, "build");
+  std::vector<Node> swapped = {graph.nodes()[1], graph.nodes()[0]};
+  graph.replace_nodes(swapped);
+  expect_error([&] { verify_graph(graph, {z}, "planted"); },
+               "verify after planted: affine second: reads a value before");
+}
+
+SFR_TEST("verifier/an output whose type is not what the op infers") {
+  Graph graph;
+  const ValueId x = graph.add_input("x", {DType::f32, Shape{2}});
+  graph.add_node("affine", {x}, {}, "node");
+  std::vector<Node> nodes = graph.nodes();
+  nodes[0].outputs[0] = graph.add_value({DType::f32, Shape{3}}, "wrong");
+  graph.replace_nodes(nodes);
+  expect_error([&] { verify_graph(graph, {}, "planted"); }, "expected f32[2] for output 0, received f32[3]");
+}
+
+SFR_TEST("verifier/an output that no node computes") {
+  Graph graph;
+  const ValueId orphan = graph.add_value({DType::f32, Shape{}}, "orphan");
+  expect_error([&] { verify_graph(graph, {orphan}, "planted"); }, "output orphan is not computed");
+}
+
+SFR_TEST("memory plan/two values that live together must not overlap") {
+  Graph graph;
+  const ValueId x = graph.add_input("x", {DType::f32, Shape{64}});
+  const ValueId a = graph.add_node("affine", {x}, {}, "a")[0];
+  const ValueId b = graph.add_node("affine", {x}, {}, "b")[0];
+  const ValueId y = graph.add_node("sum", graph.add_node("add", {a, b}, {}, ""), {}, "")[0];
+  MemoryPlan plan = plan_memory(graph, {y}, 1);
+  verify_memory_plan(graph, plan);
+  plan.values[static_cast<size_t>(b)].offset = plan.values[static_cast<size_t>(a)].offset;
+  expect_error([&] { verify_memory_plan(graph, plan); }, "are alive together and overlap");
+}
+
+SFR_TEST("memory plan/values that do not live together share memory, results in place need none") {
+  Graph graph;
+  const ValueId x = graph.add_input("x", {DType::f32, Shape{1000}});
+  ValueId v = graph.add_node("affine", {x}, {}, "")[0];
+  for (int i = 0; i < 20; ++i) v = graph.add_node("affine", {v}, {}, "")[0];
+  const ValueId y = graph.add_node("sum", {v}, {}, "")[0];
+  const MemoryPlan plan = plan_memory(graph, {y}, 1);
+  expect(plan.arena_bytes < 2 * (1000 * 4 + 2 * kGuardBytes), "21 values in a chain need the memory of one");
+}
+
+SFR_TEST("kernels/a node that no kernel supports is refused with each kernel's reason") {
+  OpDef op = faulty("picky", &copy_and_overrun<0>);
+  op.cpu[0].refuses = [](const NodeTypes&) -> const char* { return "only on Sundays"; };
+  expect_error([&] { run_guarded(op); },
+               "picky planted: expected a CPU kernel that supports it, faulty: only on Sundays");
+}
+
+SFR_TEST("sweep/a kernel that is wrong in one element, and one whose gradient is wrong, are found") {
+  // Twice the value instead of three times it at the last element; a gradient rule that forgets the factor.
+  OpDef wrong_value = faulty("planted_value", [](const KernelContext& c) {
+    const int64_t count = c.inputs[0].count();
+    for (int64_t i = 0; i < count; ++i) c.out<float>(0)[i] = (i + 1 == count ? 2 : 3) * c.in<float>(0)[i];
+  });
+  OpDef wrong_gradient = faulty("planted_gradient", [](const KernelContext& c) {
+    for (int64_t i = 0; i < c.inputs[0].count(); ++i) c.out<float>(0)[i] = 3 * c.in<float>(0)[i];
+  });
+  wrong_gradient.gradient = [](GradientContext& c) { c.set(0, c.output_gradient(0)); };
+  OpRegistry::mutable_instance().add(wrong_value);
+  OpRegistry::mutable_instance().add(wrong_gradient);
+  const OpCase c{"planted", {}, {{{7, 11}}}};
+  const auto finds = [&](const char* op, const char* message) {
+    const OpTest test{
+        op, [](RefContext<double>& r) { triple(r); }, [](RefContext<float>& r) { triple(r); }, {}};
+    try {
+      run_case(test, c);
+    } catch (const std::exception& error) {
+      return std::string(error.what()).find(message) != std::string::npos;
+    }
+    return false;
+  };
+  expect(finds("planted_value", "output 0: expected"), "the wrong element went unnoticed");
+  expect(finds("planted_gradient", "gradient of input 0"), "the wrong gradient went unnoticed");
+  OpRegistry::mutable_instance().remove("planted_value");
+  OpRegistry::mutable_instance().remove("planted_gradient");
+}
+
+SFR_TEST("random/philox equals the published vectors") {
+  const auto zero = philox({0, 0, 0}, 0);
+  expect(zero == std::array<uint32_t, 4>{0x6627e8d5u, 0xe169c58du, 0xbc57ac4cu, 0x9b00dbd8u},
+         "counter 0, key 0");
+  const auto ones = philox({UINT64_MAX, UINT32_MAX, UINT32_MAX}, UINT64_MAX);
+  expect(ones == std::array<uint32_t, 4>{0x408f276du, 0x41c83b0eu, 0xa20bc7c6u, 0x6d5451fdu}, "all bits set");
+}
+
+}  // namespace sfr::test
