@@ -3,8 +3,22 @@
 //   x [.., C]  weight [C]  bias [C]  running_mean [C]  running_variance [C]  skip? [.., C]
 //   -> y [.., C], mean [C], variance [C] (biased; of the batch when training, else the running ones)
 //   relu and skip are set by the pass fuse_batch_norm; batch_norm_update moves the running statistics.
+//   Any C; at least one element per channel. May run in place of x. Statistics are taken in two passes over
+//   blocks that stay in the cache and combined in double, so a mean far from 0 costs no digits. No gradient
+//   flows to the running statistics: asking for it with training false throws Error(usage).
+// batch_norm_backward: dy [.., C]  x [.., C]  weight [C]  bias [C]  mean [C]  variance [C]
+//   dmean? [C]  dvariance? [C] (gradients of the outputs mean and variance; ignored unless training)
+//   -> dx [.., C], dweight [C], dbias [C]. Same attributes as forward. The mask of relu is computed again
+//   from x; the gradient of skip is dy. May run in place of dy.
+// batch_norm_update: running_mean [C] (state)  running_variance [C] (state)  mean [C]  variance [C] (biased)
+//   running = (1 - momentum) running + momentum new, where the new variance is the unbiased one,
+//   variance * count / (count - 1), with `count` elements per channel (as torch does; count 1 is left
+//   biased).
 #pragma once
 #include <cstddef>
+#include <cstdint>
+
+#include "math/levels.h"
 
 namespace sfr {
 
@@ -22,5 +36,49 @@ struct BatchNormAttributes {
 
 /// Index of the optional input `skip`.
 inline constexpr size_t kBatchNormSkip = 5;
+
+struct BatchNormUpdateAttributes {
+  double momentum = 0.1;
+  int64_t count = 0;  // elements per channel
+  template <class V>
+  void visit(V& v) {
+    v("momentum", momentum);
+    v("count", count);
+  }
+};
+
+// The inner loops run over rows of channels as over one long row whose parameters repeat every `width`
+// floats: width is C, or for small C the multiple of C that fills whole vectors. Tables below are [width].
+
+/// sums[j] = sum of x at positions j modulo width, over count floats (a multiple of C).
+SFR_DECLARE_LEVELS(void channel_sums(const float* x, int64_t count, int64_t width, float* sums))
+/// The same for d = x - center and for d * d.
+SFR_DECLARE_LEVELS(void channel_moments(const float* x, int64_t count, int64_t width, const float* center,
+                                        float* sums, float* squares))
+
+/// y = relu?((x - mean) * scale + bias) + skip?
+struct BatchNormRows {
+  const float* x;
+  const float* skip;  // or null
+  float* y;
+  int64_t count, width;
+  const float *mean, *scale, *bias;
+  bool relu;
+};
+SFR_DECLARE_LEVELS(void batch_norm_rows(const BatchNormRows& rows))
+
+/// With g = dy where the unit was open: sums = sum of g, products = sum of g * (x - mean), at positions
+/// modulo width; and dx = scale * g + slope * (x - mean) + offset.
+struct BatchNormGradientRows {
+  const float *dy, *x;
+  float* dx;
+  int64_t count, width;
+  const float *mean, *scale, *bias;
+  const float *slope, *offset;
+  float *sums, *products;
+  bool relu;
+};
+SFR_DECLARE_LEVELS(void batch_norm_gradient_sums(const BatchNormGradientRows& rows))
+SFR_DECLARE_LEVELS(void batch_norm_gradient_rows(const BatchNormGradientRows& rows))
 
 }  // namespace sfr

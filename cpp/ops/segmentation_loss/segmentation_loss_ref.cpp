@@ -1,5 +1,8 @@
 #include <cmath>
 
+#include "core/rng.h"
+#include "graph/program.h"
+#include "native/expect.h"
 #include "native/op_test.h"
 #include "ops/segmentation_loss/segmentation_loss.h"
 
@@ -51,6 +54,40 @@ const std::vector<OpCase> cases = {
 };
 
 SFR_OP_TEST(segmentation_loss, segmentation_loss_reference, cases);
+
+/// d logits of wanted[0] * cross_entropy + wanted[1] * dice for 11 positions of 3 classes; a loss that is not wanted
+/// is left out of the graph.
+std::vector<float> logit_gradient(std::array<bool, 2> wanted, uint8_t first_label) {
+  auto logits = std::make_shared<Tensor>(TensorType{DType::f32, {11, 3}});
+  auto labels = std::make_shared<Tensor>(TensorType{DType::u8, {11}});
+  for (uint64_t i = 0; i < 33; ++i) logits->view().as<float>()[i] = 4 * uniform_from_word(philox({3, 0, 0}, i)[0]);
+  for (size_t i = 0; i < 11; ++i) labels->view().as<uint8_t>()[i] = static_cast<uint8_t>(i % 3);
+  labels->view().as<uint8_t>()[0] = first_label;
+  Graph graph;
+  const ValueId x = graph.add_input("logits", logits->type()), y = graph.add_input("labels", labels->type());
+  const auto losses = graph.add_node("segmentation_loss", {x, y}, {}, "loss");
+  const ValueId loss = wanted[0] && wanted[1] ? graph.add_node("add", {losses[0], losses[1]}, {}, "")[0]
+                                              : losses[wanted[0] ? 0 : 1];
+  const auto gradients = graph.add_gradients(loss, {x});
+  Program program(std::move(graph), gradients, CompileOptions{true, true});
+  const std::atomic<bool> never{false};
+  program.run({{x, logits}, {y, labels}}, never);
+  const float* g = program.outputs()[0]->view().as<float>();
+  return {g, g + 33};
+}
+
+SFR_TEST("segmentation_loss/either_loss_alone") {
+  const auto entropy = logit_gradient({true, false}, 255), dice = logit_gradient({false, true}, 255);
+  const auto both = logit_gradient({true, true}, 255);
+  for (size_t i = 0; i < both.size(); ++i)  // entries are below 1: one rounding of each term
+    expect(std::abs(entropy[i] + dice[i] - both[i]) < 1e-6, "gradients of the two losses do not add up");
+  for (size_t i = 0; i < 3; ++i) expect(entropy[i] == 0, "an ignored position takes part in the cross-entropy");
+}
+
+SFR_TEST("segmentation_loss/refuses_labels_out_of_range") {
+  expect_error([] { logit_gradient({true, true}, 3); },
+               "expected a class below 3 or 255 (ignored) for labels, received 3 at index 0");
+}
 
 }  // namespace
 

@@ -1,8 +1,9 @@
 // stitch: slices of volumes laid out as tiles on square canvases; unstitch: the exact inverse. Rows are
 // copied.
-//   stitch:   x [N, D, H, W] or [N, D, H, W, K] -> y [N * canvases, S, S(, K)]; f32 or u8
-//   unstitch: y [N * canvases, S, S(, K)] -> x [N, slices, slice_height, slice_width(, K)]; f32 or u8
-// Slice z lies on tile t = z + front_slices: canvas t / (rows * cols), tile row r = t % (rows * cols) / cols,
+//   stitch:   x [N, slices, sliceHeight, sliceWidth] or [.., K] -> y [N * canvases, S, S] or [.., K]; f32 or
+//   u8 unstitch: y [N * canvases, S, S] or [.., K] -> x [N, slices, sliceHeight, sliceWidth] or [.., K]; f32
+//   or u8
+// Slice z lies on tile t = z + frontSlices: canvas t / (rows * cols), tile row r = t % (rows * cols) / cols,
 // tile column c = t % cols; its pixel (y, x) is canvas pixel (origin_y + r * tile_height + y, origin_x + c *
 // tile_width + x). Pixels that no slice covers get `fill` (images 0, labels 255 = ignored). The numbers come
 // from src/stitch/geometry.ts; equals Spread_bs_aug / Spread_bs_tensor of the SFR authors with its
@@ -13,9 +14,12 @@
 
 namespace sfr {
 
-struct StitchAttributes {
+/// Shared by both ops, which receive the same numbers.
+struct StitchGeometryAttributes {
   int64_t canvas = 0;    // side S in pixels
   int64_t canvases = 1;  // per volume
+  int64_t slices = 0;
+  int64_t slice_height = 0, slice_width = 0;
   int64_t rows = 0, cols = 0;
   int64_t tile_height = 0, tile_width = 0;
   int64_t origin_y = 0, origin_x = 0;
@@ -24,34 +28,25 @@ struct StitchAttributes {
   void visit(V& v) {
     v("canvas", canvas);
     v("canvases", canvases);
+    v("slices", slices);
+    v("sliceHeight", slice_height);
+    v("sliceWidth", slice_width);
     v("rows", rows);
     v("cols", cols);
-    v("tile_height", tile_height);
-    v("tile_width", tile_width);
-    v("origin_y", origin_y);
-    v("origin_x", origin_x);
-    v("front_slices", front_slices);
+    v("tileHeight", tile_height);
+    v("tileWidth", tile_width);
+    v("originY", origin_y);
+    v("originX", origin_x);
+    v("frontSlices", front_slices);
   }
 };
 
-struct StitchForwardAttributes : StitchAttributes {
+struct StitchAttributes : StitchGeometryAttributes {
   double fill = 0;
   template <class V>
   void visit(V& v) {
-    StitchAttributes::visit(v);
+    StitchGeometryAttributes::visit(v);
     v("fill", fill);
-  }
-};
-
-struct UnstitchAttributes : StitchAttributes {
-  int64_t slices = 0;
-  int64_t slice_height = 0, slice_width = 0;
-  template <class V>
-  void visit(V& v) {
-    StitchAttributes::visit(v);
-    v("slices", slices);
-    v("slice_height", slice_height);
-    v("slice_width", slice_width);
   }
 };
 

@@ -1,0 +1,121 @@
+#include "ops/batch_norm/batch_norm.h"
+
+#include "graph/graph.h"
+#include "ops/batch_norm/batch_norm_cpu.h"
+
+namespace sfr {
+
+namespace {
+
+/// Checks that inputs [first, first + names) are f32 [C].
+void expect_channels(InferContext& c, size_t first, std::initializer_list<const char*> names,
+                     int64_t channels) {
+  for (const char* name : names) {
+    c.expect_dtype(first, name, DType::f32);
+    c.expect_shape(first++, name, Shape{channels});
+  }
+}
+
+void expect_volume(InferContext& c, size_t i) {
+  c.expect_dtype(i, "x", DType::f32);
+  const TensorType& x = c.input(i, "x");
+  c.expect(x.shape.rank() >= 1 && x.shape.count() > 0, "x", "at least one axis and one element per channel",
+           x.text());
+  const double epsilon = c.attributes<BatchNormAttributes>().epsilon;
+  c.expect(epsilon >= 0, "epsilon", "a number >= 0", std::to_string(epsilon), ErrorCode::usage);
+}
+
+void infer(InferContext& c) {
+  c.expect_inputs(5, 6);
+  expect_volume(c, 0);
+  const TensorType& x = c.input(0, "x");
+  expect_channels(c, 1, {"weight", "bias", "running_mean", "running_variance"}, x.shape.back());
+  if (c.has(kBatchNormSkip)) {
+    c.expect_dtype(kBatchNormSkip, "skip", DType::f32);
+    c.expect_shape(kBatchNormSkip, "skip", x.shape);
+  }
+  c.output(x);
+  for (int i = 0; i < 2; ++i) c.output({DType::f32, Shape{x.shape.back()}});
+}
+
+void infer_backward(InferContext& c) {
+  c.expect_inputs(6, 8);
+  expect_volume(c, 1);
+  const TensorType& x = c.input(1, "x");
+  c.expect_dtype(0, "dy", DType::f32);
+  c.expect_shape(0, "dy", x.shape);
+  expect_channels(c, 2, {"weight", "bias", "mean", "variance"}, x.shape.back());
+  if (c.has(6)) expect_channels(c, 6, {"dmean"}, x.shape.back());
+  if (c.has(7)) expect_channels(c, 7, {"dvariance"}, x.shape.back());
+  c.output(x);
+  for (int i = 0; i < 2; ++i) c.output({DType::f32, Shape{x.shape.back()}});
+}
+
+void infer_update(InferContext& c) {
+  c.expect_inputs(4, 4);
+  c.expect_rank(0, "running_mean", 1);
+  expect_channels(c, 0, {"running_mean", "running_variance", "mean", "variance"},
+                  c.input(0, "running_mean").shape[0]);
+  const auto& a = c.attributes<BatchNormUpdateAttributes>();
+  c.expect(a.count >= 1, "count", "the number of elements per channel", std::to_string(a.count),
+           ErrorCode::usage);
+  c.expect(a.momentum >= 0 && a.momentum <= 1, "momentum", "a number in [0, 1]", std::to_string(a.momentum),
+           ErrorCode::usage);
+}
+
+ValueId zeros_like(GradientContext& c, ValueId value) {
+  std::vector<double> extents;
+  for (const int64_t e : c.type(value).shape.extents()) extents.push_back(static_cast<double>(e));
+  return c.graph().add_node("fill", {}, {{"shape", extents}, {"value", 0.0}}, "batch_norm'")[0];
+}
+
+void gradient(GradientContext& c) {
+  const auto& a = c.attributes<BatchNormAttributes>();
+  if (!a.training && (c.wants(3) || c.wants(4)))
+    throw Error(ErrorCode::usage,
+                "gradients: expected batch_norm's running statistics to be constants, received one to "
+                "differentiate by");
+  const ValueId dy = c.output_gradient(0);
+  if (c.wants(kBatchNormSkip) && dy != kNoValue) c.set(kBatchNormSkip, dy);
+  if (!c.wants(0) && !c.wants(1) && !c.wants(2)) return;
+  std::vector<ValueId> inputs = {dy == kNoValue ? zeros_like(c, c.output(0)) : dy,
+                                 c.input(0),
+                                 c.input(1),
+                                 c.input(2),
+                                 c.output(1),
+                                 c.output(2)};
+  if (a.training && (c.output_gradient(1) != kNoValue || c.output_gradient(2) != kNoValue)) {
+    inputs.push_back(c.output_gradient(1));
+    inputs.push_back(c.output_gradient(2));
+  }
+  const std::vector<ValueId> gradients = c.add("batch_norm_backward", inputs, a);
+  for (size_t i = 0; i < 3; ++i)
+    if (c.wants(i)) c.set(i, gradients[i]);
+}
+
+}  // namespace
+
+void register_batch_norm(OpRegistry& registry) {
+  OpDef forward = op_definition<BatchNormAttributes>("batch_norm");
+  forward.infer = &infer;
+  forward.gradient = &gradient;
+  forward.cpu = {{"channel_tables", &batch_norm_cpu}};
+  forward.work_bytes = &batch_norm_work_bytes;
+  forward.in_place_input = 0;
+  registry.add(std::move(forward));
+
+  OpDef backward = op_definition<BatchNormAttributes>("batch_norm_backward");
+  backward.infer = &infer_backward;
+  backward.cpu = {{"channel_tables", &batch_norm_backward_cpu}};
+  backward.work_bytes = &batch_norm_backward_work_bytes;
+  backward.in_place_input = 0;
+  registry.add(std::move(backward));
+
+  OpDef update = op_definition<BatchNormUpdateAttributes>("batch_norm_update");
+  update.infer = &infer_update;
+  update.cpu = {{"loop", &batch_norm_update_cpu}};
+  update.writes = [](const NodeTypes&, size_t input) { return input < 2; };
+  registry.add(std::move(update));
+}
+
+}  // namespace sfr

@@ -1,0 +1,297 @@
+#include "ops/batch_norm/batch_norm_cpu.h"
+
+#include <algorithm>
+#include <cmath>
+#include <numeric>
+
+#include "core/chunks.h"
+#include "ops/batch_norm/batch_norm.h"
+
+namespace sfr {
+
+namespace {
+
+constexpr int64_t kVector = 16;         // floats of the widest vector
+constexpr int64_t kShortestTable = 64;  // narrower tables would wait for their own sums
+constexpr int64_t kBlockFloats = 4096;  // 16 KiB: read twice, the second time from the first-level cache
+constexpr int64_t kLeastBlockRows = 8;  // for very many channels: doubles are touched once per so many rows
+
+/// How rows [rows, channels] are walked; a function of the shape alone.
+struct Layout {
+  int64_t rows, channels, width, block_rows, chunks;
+
+  Range chunk(int64_t i) const { return chunk_range(rows, i, chunks); }
+};
+
+Layout layout_of(const Shape& shape) {
+  Layout l{};
+  l.channels = shape.back();
+  l.rows = shape.count() / l.channels;
+  l.width = l.channels;
+  if (l.channels < kShortestTable) {
+    l.width = l.channels * (kVector / std::gcd(kVector, l.channels));
+    while (l.width < kShortestTable) l.width *= 2;
+  }
+  const int64_t wanted = std::max(kBlockFloats / l.channels, kLeastBlockRows);
+  const int64_t repeat = l.width / l.channels;
+  l.block_rows = std::max<int64_t>(wanted / repeat, 1) * repeat;
+  l.chunks = chunk_count(l.rows, kElementGrain / l.channels + 1);
+  return l;
+}
+
+/// Hands out aligned pieces of the work memory; with a null block it only counts.
+class Carver {
+ public:
+  explicit Carver(void* block) : block_(static_cast<char*>(block)) {}
+  template <class T>
+  T* take(int64_t count) {
+    T* piece = block_ ? reinterpret_cast<T*>(block_ + used_) : nullptr;
+    used_ += (static_cast<size_t>(count) * sizeof(T) + 63) / 64 * 64;
+    return piece;
+  }
+  size_t used() const { return used_; }
+
+ private:
+  char* block_;
+  size_t used_ = 0;
+};
+
+/// Work memory of the forward pass.
+struct ForwardWork {
+  double *mean, *squares;  // [chunks][channels]: mean and sum of squared deviations of each chunk
+  float* scratch;          // [threads][3][width]
+  float *table_mean, *table_scale, *table_bias;  // [width]
+
+  ForwardWork(Carver& carver, const Layout& l, int threads) {
+    mean = carver.take<double>(l.chunks * l.channels);
+    squares = carver.take<double>(l.chunks * l.channels);
+    scratch = carver.take<float>(threads * 3 * l.width);
+    table_mean = carver.take<float>(l.width);
+    table_scale = carver.take<float>(l.width);
+    table_bias = carver.take<float>(l.width);
+  }
+};
+
+/// Work memory of the backward pass.
+struct BackwardWork {
+  double *sums, *products;                                                    // [chunks][channels]
+  float* scratch;                                                             // [threads][2][width]
+  float *table_mean, *table_scale, *table_bias, *table_slope, *table_offset;  // [width]
+
+  BackwardWork(Carver& carver, const Layout& l, int threads) {
+    sums = carver.take<double>(l.chunks * l.channels);
+    products = carver.take<double>(l.chunks * l.channels);
+    scratch = carver.take<float>(threads * 2 * l.width);
+    for (float** table : {&table_mean, &table_scale, &table_bias, &table_slope, &table_offset})
+      *table = carver.take<float>(l.width);
+  }
+};
+
+/// Copies the first `channels` entries over the rest of a table.
+void repeat_table(float* table, const Layout& l) {
+  for (int64_t j = l.channels; j < l.width; ++j) table[j] = table[j - l.channels];
+}
+
+/// Sum of the entries of one channel.
+double fold(const float* table, int64_t channel, const Layout& l) {
+  double sum = 0;
+  for (int64_t j = channel; j < l.width; j += l.channels) sum += static_cast<double>(table[j]);
+  return sum;
+}
+
+/// Joins (count_b, mean_b, squares_b) to mean and squares of `count` elements (Chan, Golub & LeVeque 1979).
+void join_moments(double count, double& mean, double& squares, double count_b, double mean_b,
+                  double squares_b) {
+  const double total = count + count_b, delta = mean_b - mean;
+  mean += delta * (count_b / total);
+  squares += squares_b + delta * delta * (count * count_b / total);
+}
+
+/// Mean and sum of squared deviations of the rows of one chunk. Deviations are taken from the block's own
+/// mean.
+void chunk_moments(const float* x, const Layout& l, Range rows, double* mean, double* squares,
+                   float* scratch) {
+  const auto sum_block = SFR_DISPATCH(channel_sums);
+  const auto moments = SFR_DISPATCH(channel_moments);
+  float *center = scratch, *sums = scratch + l.width, *block_squares = scratch + 2 * l.width;
+  for (int64_t row = rows.begin; row < rows.end; row += l.block_rows) {
+    const int64_t n = std::min(l.block_rows, rows.end - row);
+    const float* block = x + row * l.channels;
+    sum_block(block, n * l.channels, l.width, sums);
+    const double count = static_cast<double>(n), before = static_cast<double>(row - rows.begin);
+    for (int64_t c = 0; c < l.channels; ++c) center[c] = static_cast<float>(fold(sums, c, l) / count);
+    repeat_table(center, l);
+    moments(block, n * l.channels, l.width, center, sums, block_squares);
+    for (int64_t c = 0; c < l.channels; ++c) {
+      const double rest = fold(sums, c, l) / count;  // what rounding left between center and the mean
+      const double block_mean = static_cast<double>(center[c]) + rest;
+      const double spread = fold(block_squares, c, l) - count * rest * rest;
+      if (row == rows.begin)
+        mean[c] = block_mean, squares[c] = spread;
+      else
+        join_moments(before, mean[c], squares[c], count, block_mean, spread);
+    }
+  }
+}
+
+void batch_statistics(const KernelContext& c, const Layout& l, const ForwardWork& work) {
+  const float* x = c.in<float>(0);
+  c.pool->parallel_for(l.chunks, [&](int64_t chunk, int thread) {
+    chunk_moments(x, l, l.chunk(chunk), work.mean + chunk * l.channels, work.squares + chunk * l.channels,
+                  work.scratch + thread * 3 * l.width);
+  });
+  for (int64_t ch = 0; ch < l.channels; ++ch) {
+    double mean = work.mean[ch], squares = work.squares[ch];
+    for (int64_t chunk = 1; chunk < l.chunks; ++chunk) {
+      const Range r = l.chunk(chunk);
+      const int64_t at = chunk * l.channels + ch;
+      join_moments(static_cast<double>(r.begin), mean, squares, static_cast<double>(r.end - r.begin),
+                   work.mean[at], work.squares[at]);
+    }
+    c.out<float>(1)[ch] = static_cast<float>(mean);
+    c.out<float>(2)[ch] = static_cast<float>(std::max(squares, 0.0) / static_cast<double>(l.rows));
+  }
+}
+
+double inverse_deviation(float variance, double epsilon) {
+  return 1.0 / std::sqrt(static_cast<double>(variance) + epsilon);
+}
+
+/// scale = weight / sqrt(variance + epsilon): the same bits in both passes, so that the relu masks agree.
+void fill_tables(const Layout& l, const float* weight, const float* bias, const float* mean,
+                 const float* variance, double epsilon, float* table_mean, float* table_scale,
+                 float* table_bias) {
+  for (int64_t ch = 0; ch < l.channels; ++ch) {
+    table_mean[ch] = mean[ch];
+    table_scale[ch] =
+        static_cast<float>(static_cast<double>(weight[ch]) * inverse_deviation(variance[ch], epsilon));
+    table_bias[ch] = bias[ch];
+  }
+  for (float* table : {table_mean, table_scale, table_bias}) repeat_table(table, l);
+}
+
+/// Sums of the open gradient and of its product with x - mean, per chunk.
+void gradient_sums(const KernelContext& c, const Layout& l, const BackwardWork& work,
+                   BatchNormGradientRows job) {
+  const auto run = SFR_DISPATCH(batch_norm_gradient_sums);
+  c.pool->parallel_for(l.chunks, [&](int64_t chunk, int thread) {
+    BatchNormGradientRows mine = job;
+    mine.sums = work.scratch + thread * 2 * l.width;
+    mine.products = mine.sums + l.width;
+    double *sums = work.sums + chunk * l.channels, *products = work.products + chunk * l.channels;
+    std::fill(sums, sums + l.channels, 0.0);
+    std::fill(products, products + l.channels, 0.0);
+    const Range rows = l.chunk(chunk);
+    for (int64_t row = rows.begin; row < rows.end; row += l.block_rows) {
+      mine.dy = job.dy + row * l.channels;
+      mine.x = job.x + row * l.channels;
+      mine.count = std::min(l.block_rows, rows.end - row) * l.channels;
+      run(mine);
+      for (int64_t ch = 0; ch < l.channels; ++ch) {
+        sums[ch] += fold(mine.sums, ch, l);
+        products[ch] += fold(mine.products, ch, l);
+      }
+    }
+  });
+}
+
+/// Writes dweight and dbias and the tables of dx = scale g + slope (x - mean) + offset: with xhat normalised,
+/// dx = scale (g - mean(g) - xhat mean(g xhat)) + dmean / rows + dvariance 2 (x - mean) / rows; the running
+/// statistics of evaluation are constants, so only the first term is left there.
+void finish_sums(const KernelContext& c, const Layout& l, const BackwardWork& work) {
+  const auto& a = c.as<BatchNormAttributes>();
+  const double rows = static_cast<double>(l.rows);
+  for (int64_t ch = 0; ch < l.channels; ++ch) {
+    double sum = 0, product = 0;
+    for (int64_t chunk = 0; chunk < l.chunks; ++chunk) {
+      sum += work.sums[chunk * l.channels + ch];
+      product += work.products[chunk * l.channels + ch];
+    }
+    const double inverse = inverse_deviation(c.in<float>(5)[ch], a.epsilon);
+    c.out<float>(1)[ch] = static_cast<float>(product * inverse);
+    c.out<float>(2)[ch] = static_cast<float>(sum);
+    const double scale = static_cast<double>(c.in<float>(2)[ch]) * inverse;
+    const double dmean = c.has(6) ? static_cast<double>(c.in<float>(6)[ch]) : 0;
+    const double dvariance = c.has(7) ? static_cast<double>(c.in<float>(7)[ch]) : 0;
+    work.table_offset[ch] = a.training ? static_cast<float>((dmean - scale * sum) / rows) : 0.0f;
+    work.table_slope[ch] =
+        a.training ? static_cast<float>((2 * dvariance - scale * inverse * inverse * product) / rows) : 0.0f;
+  }
+  repeat_table(work.table_offset, l);
+  repeat_table(work.table_slope, l);
+}
+
+}  // namespace
+
+void batch_norm_cpu(const KernelContext& c) {
+  const auto& a = c.as<BatchNormAttributes>();
+  const Layout l = layout_of(c.inputs[0].type.shape);
+  Carver carver(c.work);
+  const ForwardWork work(carver, l, c.pool->threads());
+  if (a.training) {
+    batch_statistics(c, l, work);
+  } else {
+    std::copy_n(c.in<float>(3), l.channels, c.out<float>(1));
+    std::copy_n(c.in<float>(4), l.channels, c.out<float>(2));
+  }
+  fill_tables(l, c.in<float>(1), c.in<float>(2), c.out<float>(1), c.out<float>(2), a.epsilon, work.table_mean,
+              work.table_scale, work.table_bias);
+  const auto run = SFR_DISPATCH(batch_norm_rows);
+  const float* skip = c.in<float>(kBatchNormSkip);
+  c.pool->parallel_for(l.chunks, [&](int64_t chunk, int) {
+    const Range r = l.chunk(chunk);
+    const int64_t first = r.begin * l.channels;
+    run(BatchNormRows{c.in<float>(0) + first, skip ? skip + first : nullptr, c.out<float>(0) + first,
+                      (r.end - r.begin) * l.channels, l.width, work.table_mean, work.table_scale,
+                      work.table_bias, a.relu});
+  });
+}
+
+void batch_norm_backward_cpu(const KernelContext& c) {
+  const auto& a = c.as<BatchNormAttributes>();
+  const Layout l = layout_of(c.inputs[1].type.shape);
+  Carver carver(c.work);
+  const BackwardWork work(carver, l, c.pool->threads());
+  fill_tables(l, c.in<float>(2), c.in<float>(3), c.in<float>(4), c.in<float>(5), a.epsilon, work.table_mean,
+              work.table_scale, work.table_bias);
+  const BatchNormGradientRows job{
+      c.in<float>(0),  c.in<float>(1),   c.out<float>(0), l.rows * l.channels, l.width,
+      work.table_mean, work.table_scale, work.table_bias, work.table_slope,    work.table_offset,
+      nullptr,         nullptr,          a.relu};
+  gradient_sums(c, l, work, job);
+  finish_sums(c, l, work);
+  const auto run = SFR_DISPATCH(batch_norm_gradient_rows);
+  c.pool->parallel_for(l.chunks, [&](int64_t chunk, int) {
+    const Range r = l.chunk(chunk);
+    BatchNormGradientRows mine = job;
+    mine.dy += r.begin * l.channels;
+    mine.x += r.begin * l.channels;
+    mine.dx += r.begin * l.channels;
+    mine.count = (r.end - r.begin) * l.channels;
+    run(mine);
+  });
+}
+
+void batch_norm_update_cpu(const KernelContext& c) {
+  const auto& a = c.as<BatchNormUpdateAttributes>();
+  const double count = static_cast<double>(a.count), unbiased = a.count > 1 ? count / (count - 1) : 1;
+  for (int64_t ch = 0; ch < c.inputs[0].count(); ++ch) {
+    float &mean = c.in<float>(0)[ch], &variance = c.in<float>(1)[ch];
+    mean = static_cast<float>((1 - a.momentum) * mean + a.momentum * c.in<float>(2)[ch]);
+    variance = static_cast<float>((1 - a.momentum) * variance + a.momentum * unbiased * c.in<float>(3)[ch]);
+  }
+}
+
+size_t batch_norm_work_bytes(const NodeTypes& types, int threads) {
+  Carver carver(nullptr);
+  const ForwardWork work(carver, layout_of(types.input(0).shape), threads);
+  return carver.used();
+}
+
+size_t batch_norm_backward_work_bytes(const NodeTypes& types, int threads) {
+  Carver carver(nullptr);
+  const BackwardWork work(carver, layout_of(types.input(1).shape), threads);
+  return carver.used();
+}
+
+}  // namespace sfr

@@ -1,0 +1,25 @@
+// conv3d: 3D convolution, stride 1, odd kernel, zero padding to the same size (equals
+// torch.nn.functional.conv3d with padding "same" after the axes are moved); f32
+//   x [N, D, H, W, Cin]  weight [kd, kh, kw, Cin, Cout]  bias? [Cout] -> y [N, D, H, W, Cout]
+// conv3d_backward_input: dy [N, D, H, W, Cout]  weight [kd, kh, kw, Cin, Cout] -> dx [N, D, H, W, Cin]
+// conv3d_backward_weight: x [N, D, H, W, Cin]  dy [N, D, H, W, Cout], attributes kernel [kd, kh, kw] and bias
+//   -> dweight [kd, kh, kw, Cin, Cout], and with bias also dbias [Cout]
+// Errors: Error(shape) for an even kernel, channels that disagree, empty tensors.
+#pragma once
+#include <array>
+#include <cstdint>
+
+namespace sfr {
+
+/// Kernel extents (depth, height, width) and whether the gradient of the bias is computed along.
+struct Conv3dWeightAttributes {
+  std::array<int64_t, 3> kernel{1, 1, 1};
+  bool bias = false;
+  template <class V>
+  void visit(V& v) {
+    v("kernel", kernel);
+    v("bias", bias);
+  }
+};
+
+}  // namespace sfr

@@ -1,0 +1,218 @@
+#include "ops/linear/linear.h"
+
+#include "core/chunks.h"
+#include "graph/graph.h"
+#include "math/gemm.h"
+#include "ops/elementwise/elementwise.h"
+
+namespace sfr {
+
+namespace {
+
+/// Checks f32 [.., channels] without empty axes; channels < 0: any.
+const TensorType& expect_rows(const InferContext& c, size_t i, const char* name, int64_t channels) {
+  c.expect_dtype(i, name, DType::f32);
+  const TensorType& t = c.input(i, name);
+  c.expect(t.shape.rank() >= 1 && t.shape.count() > 0, name, "at least one axis and one element", t.text());
+  c.expect(channels < 0 || t.shape.back() == channels, name, std::to_string(channels) + " channels",
+           t.text());
+  return t;
+}
+
+const Shape& expect_weight(const InferContext& c, size_t i) {
+  c.expect_dtype(i, "weight", DType::f32);
+  c.expect_rank(i, "weight", 2);
+  c.expect(c.input(i, "weight").shape.count() > 0, "weight", "at least one element",
+           c.input(i, "weight").text());
+  return c.input(i, "weight").shape;
+}
+
+TensorType with_channels(const TensorType& rows, int64_t channels) {
+  TensorType t = rows;
+  t.shape.set(t.shape.rank() - 1, channels);
+  return t;
+}
+
+int64_t row_count(const Shape& shape) {
+  return shape.count(0, shape.rank() - 1);
+}
+
+double product_flops(const NodeTypes& t, size_t a, size_t b) {
+  return 2.0 * static_cast<double>(t.input(a).shape.count()) * static_cast<double>(t.input(b).shape.back());
+}
+
+// ---- forward
+
+void infer(InferContext& c) {
+  c.expect_inputs(2, 3);
+  const Shape& weight = expect_weight(c, 1);
+  const TensorType& x = expect_rows(c, 0, "x", weight[0]);
+  if (c.has(2)) {
+    c.expect_dtype(2, "bias", DType::f32);
+    c.expect_shape(2, "bias", Shape{weight[1]});
+  }
+  c.output(with_channels(x, weight[1]));
+}
+
+GemmArguments forward_product(const Shape& x, const Shape& weight) {
+  GemmArguments g;
+  g.m = row_count(x);
+  g.k = g.lda = weight[0];
+  g.n = g.ldb = g.ldc = weight[1];
+  return g;
+}
+
+void linear_cpu(const KernelContext& c) {
+  GemmArguments g = forward_product(c.inputs[0].type.shape, c.inputs[1].type.shape);
+  g.a = c.in<float>(0);
+  g.b = c.in<float>(1);
+  g.bias = c.in<float>(2);
+  g.c = c.out<float>(0);
+  gemm(*c.pool, g, c.work);
+}
+
+size_t work_bytes(const NodeTypes& t, int threads) {
+  return gemm_work_bytes(forward_product(t.input(0).shape, t.input(1).shape), threads);
+}
+
+double flops(const NodeTypes& t) {
+  return product_flops(t, 0, 1);
+}
+
+// ---- gradient of the input
+
+void infer_backward_input(InferContext& c) {
+  c.expect_inputs(2, 2);
+  const Shape& weight = expect_weight(c, 1);
+  c.output(with_channels(expect_rows(c, 0, "dy", weight[1]), weight[0]));
+}
+
+GemmArguments input_product(const Shape& dy, const Shape& weight) {
+  GemmArguments g;
+  g.m = row_count(dy);
+  g.k = g.lda = g.ldb = weight[1];
+  g.n = g.ldc = weight[0];
+  g.b_transposed = true;
+  return g;
+}
+
+void backward_input_cpu(const KernelContext& c) {
+  GemmArguments g = input_product(c.inputs[0].type.shape, c.inputs[1].type.shape);
+  g.a = c.in<float>(0);
+  g.b = c.in<float>(1);
+  g.c = c.out<float>(0);
+  gemm(*c.pool, g, c.work);
+}
+
+size_t backward_input_work_bytes(const NodeTypes& t, int threads) {
+  return gemm_work_bytes(input_product(t.input(0).shape, t.input(1).shape), threads);
+}
+
+double backward_input_flops(const NodeTypes& t) {
+  return 2.0 * static_cast<double>(t.input(0).shape.count()) * static_cast<double>(t.input(1).shape[0]);
+}
+
+// ---- gradients of weight and bias
+
+void infer_backward_weight(InferContext& c) {
+  c.expect_inputs(2, 2);
+  const TensorType& x = expect_rows(c, 0, "x", -1);
+  const TensorType& dy = expect_rows(c, 1, "dy", -1);
+  c.expect(with_channels(x, 1) == with_channels(dy, 1), "dy", "the rows of x " + x.text(), dy.text());
+  c.output({DType::f32, Shape{x.shape.back(), dy.shape.back()}});
+  if (c.attributes<LinearWeightAttributes>().bias) c.output({DType::f32, Shape{dy.shape.back()}});
+}
+
+GemmArguments weight_product(const Shape& x, const Shape& dy) {
+  GemmArguments g;
+  g.m = g.lda = x.back();
+  g.k = row_count(x);
+  g.n = g.ldb = g.ldc = dy.back();
+  g.a_transposed = true;
+  return g;
+}
+
+int64_t bias_chunks(int64_t rows, int64_t channels) {
+  return chunk_count(rows, kElementGrain / channels + 1);
+}
+
+/// Columns are summed per chunk of rows in double, then chunk by chunk.
+void sum_rows(ThreadPool& pool, const float* dy, int64_t rows, int64_t channels, double* partial,
+              float* dbias) {
+  const auto accumulate = SFR_DISPATCH(accumulate_row);
+  const int64_t chunks = bias_chunks(rows, channels);
+  pool.parallel_for(chunks, [&](int64_t chunk, int) {
+    const Range r = chunk_range(rows, chunk, chunks);
+    double* mine = partial + chunk * channels;
+    std::fill(mine, mine + channels, 0.0);
+    for (int64_t i = r.begin; i < r.end; ++i) accumulate(dy + i * channels, mine, channels);
+  });
+  for (int64_t j = 0; j < channels; ++j) {
+    double total = 0;
+    for (int64_t chunk = 0; chunk < chunks; ++chunk) total += partial[chunk * channels + j];
+    dbias[j] = static_cast<float>(total);
+  }
+}
+
+void backward_weight_cpu(const KernelContext& c) {
+  const Shape& dy = c.inputs[1].type.shape;
+  GemmArguments g = weight_product(c.inputs[0].type.shape, dy);
+  g.a = c.in<float>(0);
+  g.b = c.in<float>(1);
+  g.c = c.out<float>(0);
+  gemm(*c.pool, g, c.work);
+  if (c.outputs.size() > 1) sum_rows(*c.pool, g.b, g.k, g.n, static_cast<double*>(c.work), c.out<float>(1));
+}
+
+/// The product is done when the bias is summed: both use the same memory.
+size_t backward_weight_work_bytes(const NodeTypes& t, int threads) {
+  const GemmArguments g = weight_product(t.input(0).shape, t.input(1).shape);
+  const size_t sums =
+      t.outputs.size() > 1 ? static_cast<size_t>(bias_chunks(g.k, g.n) * g.n) * sizeof(double) : 0;
+  return std::max(gemm_work_bytes(g, threads), sums);
+}
+
+double backward_weight_flops(const NodeTypes& t) {
+  return product_flops(t, 0, 1);
+}
+
+void gradient(GradientContext& c) {
+  const ValueId dy = c.output_gradient(0);
+  if (c.wants(0)) c.set(0, c.add("linear_backward_input", {dy, c.input(1)})[0]);
+  if (c.wants(1)) {
+    const auto outputs =
+        c.add("linear_backward_weight", {c.input(0), dy}, LinearWeightAttributes{c.wants(2)});
+    c.set(1, outputs[0]);
+    if (c.wants(2)) c.set(2, outputs[1]);
+  } else if (c.wants(2)) {
+    c.set(2, c.add("sum_to", {dy}, TargetShapeAttributes{c.type(c.input(2)).shape.extents()})[0]);
+  }
+}
+
+}  // namespace
+
+void register_linear(OpRegistry& registry) {
+  OpDef forward = op_definition<NoAttributes>("linear");
+  forward.infer = &infer;
+  forward.gradient = &gradient;
+  forward.cpu = {{"gemm", &linear_cpu}};
+  forward.work_bytes = &work_bytes;
+  forward.flops = &flops;
+  registry.add(std::move(forward));
+
+  OpDef input = op_definition<NoAttributes>("linear_backward_input");
+  input.infer = &infer_backward_input;
+  input.cpu = {{"gemm", &backward_input_cpu}};
+  input.work_bytes = &backward_input_work_bytes;
+  input.flops = &backward_input_flops;
+  registry.add(std::move(input));
+
+  OpDef weight = op_definition<LinearWeightAttributes>("linear_backward_weight");
+  weight.infer = &infer_backward_weight;
+  weight.cpu = {{"gemm", &backward_weight_cpu}};
+  weight.work_bytes = &backward_weight_work_bytes;
+  weight.flops = &backward_weight_flops;
+  registry.add(std::move(weight));
+}
+
+}  // namespace sfr

@@ -1,0 +1,22 @@
+// linear: y = x weight + bias, over the last axis (equals torch.nn.functional.linear with the weight
+// transposed).
+//   x [.., Cin]  weight [Cin, Cout]  bias? [Cout] -> y [.., Cout]; f32
+// linear_backward_input: dx = dy weight^T.   dy [.., Cout]  weight [Cin, Cout] -> dx [.., Cin]
+// linear_backward_weight: dweight = x^T dy.   x [.., Cin]  dy [.., Cout] -> dweight [Cin, Cout], and with
+// attribute
+//   bias also dbias [Cout], the sum of dy over all rows, in double.
+// Errors: Error(shape) when the channels disagree or a tensor is empty.
+#pragma once
+
+namespace sfr {
+
+/// Whether the gradient of the bias is computed along with that of the weight.
+struct LinearWeightAttributes {
+  bool bias = false;
+  template <class V>
+  void visit(V& v) {
+    v("bias", bias);
+  }
+};
+
+}  // namespace sfr

@@ -1,0 +1,80 @@
+#include "ops/noise/noise.h"
+
+#include <limits>
+
+#include "core/chunks.h"
+#include "core/rng.h"
+#include "graph/graph.h"
+
+namespace sfr {
+
+namespace {
+
+template <class A>
+void infer_noise(InferContext& c) {
+  const auto& a = c.attributes<A>();
+  c.expect_inputs(1, 1);
+  c.expect_dtype(0, "rng", DType::i32);
+  c.expect_shape(0, "rng", Shape{3});
+  c.expect(!a.stream.empty(), "stream", "a name", "an empty one", ErrorCode::usage);
+  c.output({DType::f32, Shape(a.shape)});
+}
+
+void infer_gaussian(InferContext& c) {
+  const auto& a = c.attributes<GaussianNoiseAttributes>();
+  c.expect(a.scale >= 0, "scale", "a number >= 0", std::to_string(a.scale), ErrorCode::usage);
+  c.expect(a.limit >= 0, "limit", "a number >= 0", std::to_string(a.limit), ErrorCode::usage);
+  infer_noise<GaussianNoiseAttributes>(c);
+}
+
+void infer_uniform(InferContext& c) {
+  const auto& a = c.attributes<UniformNoiseAttributes>();
+  c.expect(a.low <= a.high, "high", "a number >= low", std::to_string(a.high), ErrorCode::usage);
+  infer_noise<UniformNoiseAttributes>(c);
+}
+
+/// Calls row(part) for pieces of the output that start at whole groups.
+template <class F>
+void over_stream(const KernelContext& c, const std::string& stream, F row) {
+  const int32_t* rng = c.in<int32_t>(0);
+  const int64_t count = c.outputs[0].count(), groups = (count + kNoiseGroup - 1) / kNoiseGroup;
+  const int64_t chunks = chunk_count(groups, kElementGrain / kNoiseGroup);
+  const uint32_t id = stream_id(stream);
+  c.pool->parallel_for(chunks, [&](int64_t chunk, int) {
+    const Range r = chunk_range(groups, chunk, chunks);
+    const int64_t first = r.begin * kNoiseGroup, end = std::min(r.end * kNoiseGroup, count);
+    row(NoiseRow{static_cast<uint32_t>(rng[0]), static_cast<uint32_t>(rng[1]), static_cast<uint32_t>(rng[2]),
+                 id, first, end - first, c.out<float>(0) + first});
+  });
+}
+
+void gaussian_cpu(const KernelContext& c) {
+  const auto& a = c.as<GaussianNoiseAttributes>();
+  const auto fill = SFR_DISPATCH(gaussian_noise_row);
+  const float limit = a.limit > 0 ? static_cast<float>(a.limit) : std::numeric_limits<float>::infinity();
+  over_stream(c, a.stream, [&](const NoiseRow& row) { fill(row, static_cast<float>(a.scale), limit); });
+}
+
+void uniform_cpu(const KernelContext& c) {
+  const auto& a = c.as<UniformNoiseAttributes>();
+  const auto fill = SFR_DISPATCH(uniform_noise_row);
+  over_stream(c, a.stream, [&](const NoiseRow& row) {
+    fill(row, static_cast<float>(a.low), static_cast<float>(a.high - a.low));
+  });
+}
+
+}  // namespace
+
+void register_noise(OpRegistry& registry) {
+  OpDef gaussian = op_definition<GaussianNoiseAttributes>("gaussian_noise");
+  gaussian.infer = &infer_gaussian;
+  gaussian.cpu = {{"philox_groups", &gaussian_cpu}};
+  registry.add(std::move(gaussian));
+
+  OpDef uniform = op_definition<UniformNoiseAttributes>("uniform_noise");
+  uniform.infer = &infer_uniform;
+  uniform.cpu = {{"philox_groups", &uniform_cpu}};
+  registry.add(std::move(uniform));
+}
+
+}  // namespace sfr

@@ -1,0 +1,23 @@
+// Memory-bound copies of short runs (bw * C floats), too short for a call of memcpy each.
+#include "ops/space_to_depth/space_to_depth.h"
+
+#include "math/simd.h"
+
+namespace sfr::SFR_LEVEL {
+
+void copy_runs(const float* src, int64_t src_pitch, float* dst, int64_t dst_pitch, int64_t run, int64_t count,
+               const float* added) {
+  for (int64_t r = 0; r < count; ++r, src += src_pitch, dst += dst_pitch) {
+    int64_t i = 0;
+    for (; i + kLanes <= run; i += kLanes) {
+      const vf v = load(src + i);
+      store(dst + i, added ? v + load(added + i) : v);
+    }
+    const int rest = static_cast<int>(run - i);
+    if (rest == 0) continue;
+    const vf v = load_partial(src + i, rest);
+    store_partial(dst + i, added ? v + load_partial(added + i, rest) : v, rest);
+  }
+}
+
+}  // namespace sfr::SFR_LEVEL
