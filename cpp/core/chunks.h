@@ -13,7 +13,8 @@ struct Range {
 
 /// Chunks for `count` items of which `grain` are worth a chunk of their own.
 inline int64_t chunk_count(int64_t count, int64_t grain) {
-  return std::clamp<int64_t>((count + grain - 1) / std::max<int64_t>(grain, 1), count > 0 ? 1 : 0, kMaxChunks);
+  return std::clamp<int64_t>((count + grain - 1) / std::max<int64_t>(grain, 1), count > 0 ? 1 : 0,
+                             kMaxChunks);
 }
 
 /// Items of chunk `chunk` out of `chunks`.

@@ -16,8 +16,12 @@ inline constexpr size_t kDTypeBytes[] = {4, 8, 4, 1, 2};
 static_assert(sizeof(kDTypeNames) / sizeof(kDTypeNames[0]) == kDTypeCount);
 static_assert(sizeof(kDTypeBytes) / sizeof(kDTypeBytes[0]) == kDTypeCount);
 
-inline const char* dtype_name(DType dtype) { return kDTypeNames[static_cast<int>(dtype)]; }
-inline size_t dtype_bytes(DType dtype) { return kDTypeBytes[static_cast<int>(dtype)]; }
+inline const char* dtype_name(DType dtype) {
+  return kDTypeNames[static_cast<int>(dtype)];
+}
+inline size_t dtype_bytes(DType dtype) {
+  return kDTypeBytes[static_cast<int>(dtype)];
+}
 
 inline DType dtype_from_name(const std::string& name) {
   for (int i = 0; i < kDTypeCount; ++i)

@@ -20,14 +20,22 @@ class Error : public std::runtime_error {
 /// The word that crosses the border; equals `ErrorCode` of src/errors.ts.
 inline const char* error_code_name(ErrorCode code) {
   switch (code) {
-    case ErrorCode::usage: return "usage";
-    case ErrorCode::data: return "data";
-    case ErrorCode::shape: return "shape";
-    case ErrorCode::dtype: return "dtype";
-    case ErrorCode::device: return "device";
-    case ErrorCode::disposed: return "disposed";
-    case ErrorCode::cancelled: return "cancelled";
-    case ErrorCode::internal: return "internal";
+    case ErrorCode::usage:
+      return "usage";
+    case ErrorCode::data:
+      return "data";
+    case ErrorCode::shape:
+      return "shape";
+    case ErrorCode::dtype:
+      return "dtype";
+    case ErrorCode::device:
+      return "device";
+    case ErrorCode::disposed:
+      return "disposed";
+    case ErrorCode::cancelled:
+      return "cancelled";
+    case ErrorCode::internal:
+      return "internal";
   }
   return "internal";
 }

@@ -24,7 +24,8 @@ struct RandomKey {
 
 /// The four words of block `block`; element i of the stream is word i % 4 of block i / 4.
 inline std::array<uint32_t, 4> philox(const RandomKey& key, uint64_t block) {
-  std::array<uint32_t, 4> c = {static_cast<uint32_t>(block), static_cast<uint32_t>(block >> 32), key.step, key.stream};
+  std::array<uint32_t, 4> c = {static_cast<uint32_t>(block), static_cast<uint32_t>(block >> 32), key.step,
+                               key.stream};
   uint32_t k0 = static_cast<uint32_t>(key.seed), k1 = static_cast<uint32_t>(key.seed >> 32);
   for (int round = 0; round < 10; ++round) {
     const uint64_t p0 = uint64_t{0xD2511F53u} * c[0], p1 = uint64_t{0xCD9E8D57u} * c[2];
@@ -37,7 +38,9 @@ inline std::array<uint32_t, 4> philox(const RandomKey& key, uint64_t block) {
 }
 
 /// Uniform in [0, 1) with 24 bits, exact in f32.
-inline float uniform_from_word(uint32_t word) { return static_cast<float>(word >> 8) * 0x1p-24f; }
+inline float uniform_from_word(uint32_t word) {
+  return static_cast<float>(word >> 8) * 0x1p-24f;
+}
 
 /// Two normal deviates from a pair of words (Box-Muller, in double).
 inline std::array<double, 2> normals_from_words(uint32_t a, uint32_t b) {

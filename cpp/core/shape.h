@@ -53,7 +53,8 @@ class Shape {
   void assign(It begin, It end) {
     for (It it = begin; it != end; ++it) {
       if (rank_ == kMaxRank) throw Error(ErrorCode::shape, "shape: expected at most 6 axes, received more");
-      if (*it < 0) throw Error(ErrorCode::shape, "shape: expected extents >= 0, received " + std::to_string(*it));
+      if (*it < 0)
+        throw Error(ErrorCode::shape, "shape: expected extents >= 0, received " + std::to_string(*it));
       extents_[static_cast<size_t>(rank_++)] = *it;
     }
   }

@@ -8,7 +8,9 @@
 
 namespace sfr {
 
-void FreeDeleter::operator()(std::byte* p) const { std::free(p); }
+void FreeDeleter::operator()(std::byte* p) const {
+  std::free(p);
+}
 
 AlignedBytes allocate_bytes(size_t bytes) {
   constexpr size_t kPage = 4096, kHugePage = size_t{2} << 20;
@@ -16,8 +18,9 @@ AlignedBytes allocate_bytes(size_t bytes) {
   const size_t rounded = (bytes + alignment - 1) / alignment * alignment;
   auto* p = static_cast<std::byte*>(std::aligned_alloc(alignment, rounded ? rounded : alignment));
   if (p == nullptr)
-    throw Error(ErrorCode::device, "memory: expected " + std::to_string(bytes) +
-                                       " bytes to be available, the system refused; use a smaller patch or batch");
+    throw Error(ErrorCode::device,
+                "memory: expected " + std::to_string(bytes) +
+                    " bytes to be available, the system refused; use a smaller patch or batch");
   // Activations are streamed through: huge pages save most of the address-translation misses.
   if (alignment == kHugePage) madvise(p, rounded, MADV_HUGEPAGE);
   return AlignedBytes(p);

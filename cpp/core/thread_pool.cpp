@@ -74,7 +74,8 @@ double cgroup_cores() {
   std::string quota;
   double period = 0;
   if (v2 >> quota >> period && quota != "max" && period > 0) return std::stod(quota) / period;
-  std::ifstream v1_quota("/sys/fs/cgroup/cpu/cpu.cfs_quota_us"), v1_period("/sys/fs/cgroup/cpu/cpu.cfs_period_us");
+  std::ifstream v1_quota("/sys/fs/cgroup/cpu/cpu.cfs_quota_us"),
+      v1_period("/sys/fs/cgroup/cpu/cpu.cfs_period_us");
   double q = 0, p = 0;
   if (v1_quota >> q && v1_period >> p && q > 0 && p > 0) return q / p;
   return 1e9;

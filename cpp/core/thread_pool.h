@@ -25,7 +25,11 @@ class ThreadPool {
   /// Returns when all are done. The body must not throw and must not call parallel_for.
   template <class F>
   void parallel_for(int64_t chunks, F&& body) {
-    run(chunks, [](void* context, int64_t chunk, int thread) { (*static_cast<std::remove_reference_t<F>*>(context))(chunk, thread); },
+    run(
+        chunks,
+        [](void* context, int64_t chunk, int thread) {
+          (*static_cast<std::remove_reference_t<F>*>(context))(chunk, thread);
+        },
         const_cast<void*>(static_cast<const void*>(&body)));
   }
 

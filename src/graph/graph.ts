@@ -147,10 +147,11 @@ export interface Explanation {
 }
 
 /** A compiled graph. One run at a time; runs of different programs take turns on the engine's threads. */
-export class Program<Names extends string = string> implements Disposable {
+export class Program<Names extends string = string> implements Disposable, AsyncDisposable {
   /** Results of the last run; overwritten by the next. */
   readonly outputs: Readonly<Record<Names, Tensor>>;
   private readonly scalars = new Map<string, Tensor>();
+  private running: Promise<unknown> = Promise.resolve();
 
   /** @internal */
   constructor(
@@ -183,10 +184,12 @@ export class Program<Names extends string = string> implements Disposable {
     const cancel = () => this.program.cancel();
     signal?.addEventListener("abort", cancel, { once: true });
     try {
-      await this.program.run(
+      const run = this.program.run(
         ids,
         tensors.map((tensor) => tensor.handle),
       );
+      this.running = run.catch(() => {});
+      await run;
     } catch (error) {
       throw typedError(error);
     } finally {
@@ -208,6 +211,13 @@ export class Program<Names extends string = string> implements Disposable {
   }
 
   [Symbol.dispose](): void {
+    this.dispose();
+  }
+
+  /** Cancels a run in flight, waits for it, then frees. */
+  async [Symbol.asyncDispose](): Promise<void> {
+    this.program.cancel();
+    await this.running;
     this.dispose();
   }
 

@@ -75,9 +75,8 @@ export class Segmenter implements Disposable {
     stride: Voxels | null,
     options: { signal?: AbortSignal; onWindow?(done: number, total: number): void } = {},
   ): Promise<Tensor> {
-    const input = Tensor.zeros("f32", [1, this.patch[2], this.patch[1], this.patch[0], 1]);
-    using _ = input;
-    return slidingWindow(
+    using input = Tensor.zeros("f32", [1, this.patch[2], this.patch[1], this.patch[0], 1]);
+    return await slidingWindow(
       image,
       async (patch, signal) => {
         input.f32.set(patch.f32);

@@ -18,6 +18,33 @@ std::vector<int> count_readers(const Graph& graph, const std::vector<ValueId>& o
   return readers;
 }
 
+/// Whether a value exists before node `index` runs.
+bool exists_before(const Graph& graph, ValueId v, size_t index) {
+  const Value& value = graph.value(v);
+  return value.kind != ValueKind::node || value.node < static_cast<int32_t>(index);
+}
+
+/// Takes relu, or the addition of a skip, into the batch_norm node whose output 0 is input `side` of `next`.
+/// Returns false and changes nothing where that is not possible.
+bool absorb(const Graph& graph, Node& norm, size_t norm_index, const Node& next, size_t side) {
+  BatchNormAttributes attributes = *static_cast<const BatchNormAttributes*>(norm.attributes.get());
+  const bool is_relu = next.op->name == "relu";
+  // relu comes first and once, then the skip.
+  if (is_relu == attributes.relu || norm.inputs.size() > kBatchNormSkip) return false;
+  if (is_relu) {
+    attributes.relu = true;
+  } else {
+    const ValueId skip = next.inputs[1 - side];
+    if (graph.type(skip) != graph.type(next.outputs[0]) || !exists_before(graph, skip, norm_index))
+      return false;
+    norm.inputs.resize(kBatchNormSkip, kNoValue);
+    norm.inputs.push_back(skip);
+  }
+  norm.attributes = std::make_shared<BatchNormAttributes>(attributes);
+  norm.outputs[0] = next.outputs[0];
+  return true;
+}
+
 }  // namespace
 
 void fuse_batch_norm(Graph& graph, const std::vector<ValueId>& outputs) {
@@ -26,38 +53,19 @@ void fuse_batch_norm(Graph& graph, const std::vector<ValueId>& outputs) {
   std::vector<bool> removed(nodes.size(), false);
   std::map<ValueId, size_t> ends;  // last value of a chain that starts with batch_norm -> its node
   for (size_t i = 0; i < nodes.size(); ++i) {
-    Node& node = nodes[i];
-    if (node.op->name == "batch_norm") {
-      ends[node.outputs[0]] = i;
-      continue;
-    }
-    const bool is_relu = node.op->name == "relu", is_add = node.op->name == "add";
-    if (!is_relu && !is_add) continue;
-    for (size_t side = 0; side < node.inputs.size(); ++side) {
+    const Node& node = nodes[i];
+    if (node.op->name == "batch_norm") ends[node.outputs[0]] = i;
+    if (node.op->name != "relu" && node.op->name != "add") continue;
+    for (size_t side = 0; side < node.inputs.size() && !removed[i]; ++side) {
       const auto end = ends.find(node.inputs[side]);
       if (end == ends.end() || readers[static_cast<size_t>(node.inputs[side])] != 1) continue;
-      const Node& norm = nodes[end->second];
-      BatchNormAttributes attributes = *static_cast<const BatchNormAttributes*>(norm.attributes.get());
-      if (is_relu == attributes.relu) continue;  // relu comes first and once, then the skip
-      if (norm.inputs.size() > kBatchNormSkip) continue;
-      Node fused = norm;
-      if (is_relu) {
-        attributes.relu = true;
-      } else {
-        const ValueId skip = node.inputs[1 - side];
-        if (graph.type(skip) != graph.type(node.outputs[0]) || skip == node.inputs[side]) continue;
-        fused.inputs.resize(kBatchNormSkip, kNoValue);
-        fused.inputs.push_back(skip);
-      }
-      fused.attributes = std::make_shared<BatchNormAttributes>(attributes);
-      fused.outputs[0] = node.outputs[0];
-      // The fused node stands where the last of the chain stood: the skip exists by then, and nobody reads
-      // the values in between.
-      removed[end->second] = true;
-      nodes[i] = fused;
+      // The fused node stays where batch_norm stood: nodes in between may read its statistics or write the
+      // running ones, and whoever reads the chain's end comes later anyway.
+      const size_t norm = end->second;
+      if (!absorb(graph, nodes[norm], norm, node, side)) continue;
+      removed[i] = true;
       ends.erase(end);
-      ends[fused.outputs[0]] = i;
-      break;
+      ends[nodes[norm].outputs[0]] = norm;
     }
   }
   std::vector<Node> kept;

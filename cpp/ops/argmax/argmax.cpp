@@ -11,7 +11,8 @@ void infer(InferContext& c) {
   c.expect_inputs(1, 1);
   c.expect_dtype(0, "x", DType::f32);
   const Shape& x = c.input(0, "x").shape;
-  c.expect(x.rank() >= 1 && x.back() >= 1 && x.back() <= 255, "x", "a last axis of 1 to 255 classes", x.text());
+  c.expect(x.rank() >= 1 && x.back() >= 1 && x.back() <= 255, "x", "a last axis of 1 to 255 classes",
+           x.text());
   std::vector<int64_t> positions = x.extents();
   positions.pop_back();
   c.output({DType::u8, Shape(positions)});

@@ -15,15 +15,16 @@ void expect_tokens(InferContext& c, int64_t heads, const std::array<int64_t, 2>&
     c.expect_rank(i, names[i], 3);
   }
   const Shape &q = c.input(0, "q").shape, &k = c.input(1, "k").shape;
-  c.expect(heads >= 1 && q[2] >= heads && q[2] % heads == 0, "heads", "a divisor of the channels " + std::to_string(q[2]),
-           std::to_string(heads), ErrorCode::usage);
-  c.expect(k[0] == q[0] && k[2] == q[2] && k[1] >= 1, "k", "the batch and channels of q " + q.text() + " and a key", k.text());
+  c.expect(heads >= 1 && q[2] >= heads && q[2] % heads == 0, "heads",
+           "a divisor of the channels " + std::to_string(q[2]), std::to_string(heads), ErrorCode::usage);
+  c.expect(k[0] == q[0] && k[2] == q[2] && k[1] >= 1, "k",
+           "the batch and channels of q " + q.text() + " and a key", k.text());
   c.expect_shape(2, "v", k);
   c.expect(c.has(3) == c.has(4), "rel_w", "both relative tables or neither", "one");
   if (!c.has(3)) return;
   c.expect(grid[0] >= 1 && grid[1] >= 1 && grid[0] * grid[1] == q[1] && q[1] == k[1], "grid",
-           "[rows, columns] whose product is the number of queries and of keys, " + std::to_string(q[1]) + " and " +
-               std::to_string(k[1]),
+           "[rows, columns] whose product is the number of queries and of keys, " + std::to_string(q[1]) +
+               " and " + std::to_string(k[1]),
            "[" + std::to_string(grid[0]) + ", " + std::to_string(grid[1]) + "]", ErrorCode::usage);
   c.expect_dtype(3, "rel_h", DType::f32);
   c.expect_dtype(4, "rel_w", DType::f32);
@@ -60,21 +61,26 @@ void gradient(GradientContext& c) {
   const auto& a = c.attributes<AttentionAttributes>();
   const bool tables = c.wants(3) || c.wants(4);
   const std::vector<ValueId> d = c.add("attention_backward",
-                                       {c.input(0), c.input(1), c.input(2), c.input(3), c.input(4), c.output(0),
-                                        c.output(1), c.output_gradient(0), c.output_gradient(1)},
+                                       {c.input(0), c.input(1), c.input(2), c.input(3), c.input(4),
+                                        c.output(0), c.output(1), c.output_gradient(0), c.output_gradient(1)},
                                        AttentionBackwardAttributes{a.heads, a.grid, tables});
   for (size_t i = 0; i < d.size(); ++i)
     if (c.wants(i)) c.set(i, d[i]);
 }
 
-/// Multiply-adds of the products with scores (2 forward, 5 backward); the relative terms are small beside them.
+/// Multiply-adds of the products with scores (2 forward, 5 backward); the relative terms are small beside
+/// them.
 double products(const NodeTypes& t, int count) {
   const Shape &q = t.input(0).shape, &k = t.input(1).shape;
   return 2.0 * count * static_cast<double>(q.count()) * static_cast<double>(k[1]);
 }
 
-double flops(const NodeTypes& t) { return products(t, 2); }
-double backward_flops(const NodeTypes& t) { return products(t, 5); }
+double flops(const NodeTypes& t) {
+  return products(t, 2);
+}
+double backward_flops(const NodeTypes& t) {
+  return products(t, 5);
+}
 
 }  // namespace
 

@@ -1,12 +1,14 @@
-// attention: scaled dot-product attention of `heads` heads with optional decomposed relative position (Vaswani et al.
-// 2017; segment-anything's Attention and add_decomposed_rel_pos); no score matrix in memory (Dao et al. 2022).
+// attention: scaled dot-product attention of `heads` heads with optional decomposed relative position
+// (Vaswani et al. 2017; segment-anything's Attention and add_decomposed_rel_pos); no score matrix in memory
+// (Dao et al. 2022).
 //   q [B, Tq, C], k [B, Tk, C], v [B, Tk, C] f32, head h in channels [h d, (h + 1) d), d = C / heads
-//   rel_h? [2 Gh - 1, d], rel_w? [2 Gw - 1, d]: both or neither; then Tq = Tk = Gh Gw, attribute grid [Gh, Gw]
+//   rel_h? [2 Gh - 1, d], rel_w? [2 Gw - 1, d]: both or neither; then Tq = Tk = Gh Gw; attribute grid:
+//   [Gh, Gw]
 //   -> out [B, Tq, C], logsumexp [B, heads, Tq]
-//   score = q . k / sqrt(d) + q . rel_h[qy - ky + Gh - 1] + q . rel_w[qx - kx + Gw - 1] (the relative terms use the
-//   unscaled q), out = softmax over keys of score, times v. Gradient: all inputs.
-// attention_backward(q, k, v, rel_h?, rel_w?, out, logsumexp, dout?, dlogsumexp?) -> dq, dk, dv, and with attribute
-//   tables also drel_h, drel_w; scores are computed again, tile by tile.
+//   score = q . k / sqrt(d) + q . rel_h[qy - ky + Gh - 1] + q . rel_w[qx - kx + Gw - 1] (the relative terms
+//   use the unscaled q), out = softmax over keys of score, times v. Gradient: all inputs.
+// attention_backward(q, k, v, rel_h?, rel_w?, out, logsumexp, dout?, dlogsumexp?) -> dq, dk, dv,
+//   and with attribute tables also drel_h, drel_w; scores are computed again, tile by tile.
 #pragma once
 #include <array>
 #include <cstdint>
@@ -67,8 +69,8 @@ SFR_DECLARE_LEVELS(void attention_forward(const AttentionHead& head, int64_t beg
 
 /// Floats of work memory of one thread for at most `keys` keys.
 SFR_DECLARE_LEVELS(int64_t attention_backward_work_floats(const AttentionSizes& sizes, int64_t keys))
-/// dk and dv of keys [begin, end) (begin a multiple of the key block) and these keys' share of dq. Adds their share
-/// of drel_h [2 Gh - 1, d] and then drel_w [2 Gw - 1, d] to table_sums unless null.
+/// dk and dv of keys [begin, end) (begin a multiple of the key block) and these keys' share of dq. Adds their
+/// share of drel_h [2 Gh - 1, d] and then drel_w [2 Gw - 1, d] to table_sums unless null.
 SFR_DECLARE_LEVELS(void attention_backward(const AttentionHead& head, int64_t begin, int64_t end, float* work,
                                            double* table_sums))
 /// y += x.

@@ -35,7 +35,8 @@ int64_t lay_out(const AttentionSizes& s, float* base, ForwardWork& w) {
   return carver.used;
 }
 
-/// scores -> e^(score - new maximum) for one register of queries; rescales what was summed under the old maximum.
+/// scores -> e^(score - new maximum) for one register of queries; rescales what was summed under the old
+/// maximum.
 SFR_INLINE void soften(float* scores, int64_t keys, int64_t depth, float* top, float* sum, float* out) {
   const vf old_top = load(top);
   vf new_top = old_top, total = zero();
@@ -55,9 +56,10 @@ void run_keys(const AttentionSizes& s, const ForwardWork& w, int64_t i, int64_t 
   const Panel& panel = w.panels[i];
   fill_scores(s, panel, w.k + begin * s.depth, begin, count, w.scores);
   for (int v = 0; v < panel.registers; ++v)
-    soften(w.scores + v * kLanes, count, s.depth, w.top[i] + v * kLanes, w.sum[i] + v * kLanes, w.out[i] + v * kLanes);
-  product<true>({w.v + begin * kTileRows, s.keys, kTileRows, w.scores, kPanel, count, w.out[i], kPanel}, s.depth,
-                panel.registers, true);
+    soften(w.scores + v * kLanes, count, s.depth, w.top[i] + v * kLanes, w.sum[i] + v * kLanes,
+           w.out[i] + v * kLanes);
+  product<true>({w.v + begin * kTileRows, s.keys, kTileRows, w.scores, kPanel, count, w.out[i], kPanel},
+                s.depth, panel.registers, true);
 }
 
 void start_panel(const AttentionHead& head, ForwardWork& w, int64_t i, int64_t begin, int64_t end) {
@@ -97,7 +99,9 @@ void finish_panel(const AttentionHead& head, const ForwardWork& w, int64_t i) {
 
 }  // namespace
 
-void attention_blocks(AttentionBlocks* blocks) { *blocks = {kQueryBlock, kKeyBlock}; }
+void attention_blocks(AttentionBlocks* blocks) {
+  *blocks = {kQueryBlock, kKeyBlock};
+}
 
 int64_t attention_work_floats(const AttentionSizes& sizes) {
   ForwardWork work;

@@ -1,6 +1,7 @@
-// Backward: for a range of keys, all queries, block by block. With P = softmax of the scores and dP = dout v^T,
-// dS = P (dP - delta), delta = sum(dout out) - dlogsumexp; then dv = P^T dout, dk = dS^T q / sqrt(d),
-// dq = dS k / sqrt(d) + the relative terms' share. Five products per tile; dk and dv stay in the thread's memory.
+// Backward: for a range of keys, all queries, block by block. With P = softmax of the scores and dP = dout
+// v^T, dS = P (dP - delta), delta = sum(dout out) - dlogsumexp; then dv = P^T dout, dk = dS^T q / sqrt(d), dq
+// = dS k / sqrt(d) + the relative terms' share. Five products per tile; dk and dv stay in the thread's
+// memory.
 #include "ops/attention/attention_tiles.h"
 
 namespace sfr::SFR_LEVEL {
@@ -34,7 +35,9 @@ struct BackwardWork {
   BackwardPanel panels[kPanels];
 };
 
-int64_t table_rows(const AttentionSizes& s) { return s.grid_rows > 0 ? 2 * (s.grid_rows + s.grid_columns) - 2 : 0; }
+int64_t table_rows(const AttentionSizes& s) {
+  return s.grid_rows > 0 ? 2 * (s.grid_rows + s.grid_columns) - 2 : 0;
+}
 
 int64_t lay_out(const AttentionSizes& s, int64_t keys, float* base, BackwardWork& w) {
   Carver carver = {base, 0};
@@ -65,12 +68,24 @@ int64_t lay_out(const AttentionSizes& s, int64_t keys, float* base, BackwardWork
   return carver.used;
 }
 
-SFR_INLINE void clear(float* p, int64_t floats) { __builtin_memset(p, 0, static_cast<size_t>(floats) * sizeof(float)); }
+SFR_INLINE void clear(float* p, int64_t floats) {
+  __builtin_memset(p, 0, static_cast<size_t>(floats) * sizeof(float));
+}
 
-SFR_INLINE void copy_rows(const float* src, int64_t pitch, int64_t rows, int64_t depth, int64_t padded, float* dst) {
+SFR_INLINE void copy_rows(const float* src, int64_t pitch, int64_t rows, int64_t depth, int64_t padded,
+                          float* dst) {
   clear(dst, kPanel * padded);
   for (int64_t r = 0; r < rows; ++r)
     for (int64_t c = 0; c < depth; ++c) dst[r * padded + c] = src[r * pitch + c];
+}
+
+SFR_INLINE float dot(const float* a, const float* b, int64_t count) {
+  vf sums = zero();
+  int64_t i = 0;
+  for (; i + kLanes <= count; i += kLanes) sums += load(a + i) * load(b + i);
+  const int rest = static_cast<int>(count - i);
+  if (rest > 0) sums += load_partial(a + i, rest) * load_partial(b + i, rest);
+  return horizontal_sum(sums);
 }
 
 /// delta and logsumexp; lanes without a query get 0, which keeps them finite.
@@ -79,11 +94,9 @@ SFR_INLINE void fill_statistics(const AttentionHead& head, BackwardPanel& p) {
   clear(p.delta, kPanel);
   for (int64_t i = 0; i < p.panel.count; ++i) {
     const int64_t query = p.panel.begin + i, at = query * head.sizes.channels;
-    double delta = head.dlogsumexp ? -static_cast<double>(head.dlogsumexp[query]) : 0.0;
-    for (int64_t c = 0; head.dout && c < head.sizes.depth; ++c)
-      delta += static_cast<double>(head.dout[at + c]) * static_cast<double>(head.out[at + c]);
-    p.delta[i] = static_cast<float>(delta);
     p.logsumexp[i] = head.logsumexp[query];
+    if (head.dout) p.delta[i] = dot(head.dout + at, head.out + at, head.sizes.depth);
+    if (head.dlogsumexp) p.delta[i] -= head.dlogsumexp[query];
   }
 }
 
@@ -123,8 +136,8 @@ SFR_INLINE void differentiate(float* scores, float* slopes, int64_t keys, vf log
 }
 
 /// Adds dS of keys [begin, begin + count) to the gradients of the panel's relative terms.
-SFR_INLINE void add_to_bias(const AttentionSizes& s, const BackwardPanel& p, const float* slopes, int64_t begin,
-                            int64_t count) {
+SFR_INLINE void add_to_bias(const AttentionSizes& s, const BackwardPanel& p, const float* slopes,
+                            int64_t begin, int64_t count) {
   int64_t row = begin / s.grid_columns, column = begin % s.grid_columns;
   for (int64_t i = 0; i < count;) {
     const int64_t run = smaller(count - i, s.grid_columns - column);
@@ -145,40 +158,41 @@ SFR_INLINE void add_to_bias(const AttentionSizes& s, const BackwardPanel& p, con
 }
 
 /// Keys [key, key + count), counted from the range's first key `begin`.
-void run_keys(const AttentionSizes& s, const BackwardWork& w, const BackwardPanel& p, int64_t begin, int64_t keys,
-              int64_t key, int64_t count) {
+void run_keys(const AttentionSizes& s, const BackwardWork& w, const BackwardPanel& p, int64_t begin,
+              int64_t keys, int64_t key, int64_t count) {
   const int across = p.panel.registers, along = static_cast<int>(w.padded / kLanes);
   fill_scores(s, p.panel, w.k + key * s.depth, begin + key, count, w.scores);
-  product<true>({w.v + key * s.depth, s.depth, kTileRows, p.dout, kPanel, s.depth, w.slopes, kPanel}, count, across, false);
+  product<true>({w.v + key * s.depth, s.depth, kTileRows, p.dout, kPanel, s.depth, w.slopes, kPanel}, count,
+                across, false);
   for (int v = 0; v < across; ++v)
     differentiate(w.scores + v * kLanes, w.slopes + v * kLanes, count, load(p.logsumexp + v * kLanes),
                   load(p.delta + v * kLanes));
   if (s.grid_rows > 0) add_to_bias(s, p, w.slopes, begin + key, count);
-  product<false>({w.scores, kPanel, 1, p.dout_rows, w.padded, p.panel.count, w.dv + key * w.padded, w.padded}, count,
-                 along, true);
-  product<false>({w.slopes, kPanel, 1, p.q_rows, w.padded, p.panel.count, w.dk + key * w.padded, w.padded}, count,
-                 along, true);
-  product<true>({w.k_transposed + key * kTileRows, keys, kTileRows, w.slopes, kPanel, count, p.dq, kPanel}, s.depth,
-                across, true);
+  product<false>({w.scores, kPanel, 1, p.dout_rows, w.padded, p.panel.count, w.dv + key * w.padded, w.padded},
+                 count, along, true);
+  product<false>({w.slopes, kPanel, 1, p.q_rows, w.padded, p.panel.count, w.dk + key * w.padded, w.padded},
+                 count, along, true);
+  product<true>({w.k_transposed + key * kTileRows, keys, kTileRows, w.slopes, kPanel, count, p.dq, kPanel},
+                s.depth, across, true);
 }
 
 /// The relative terms' share of dq, and of the table's gradient [..][padded] unless null.
-SFR_INLINE void finish_bias(const AttentionHead& head, const BackwardWork& w, const BackwardPanel& p, int axis,
-                            float* table_gradient) {
+SFR_INLINE void finish_bias(const AttentionHead& head, const BackwardWork& w, const BackwardPanel& p,
+                            int axis, float* table_gradient) {
   const AttentionSizes& s = head.sizes;
   const int64_t lines = axis == 0 ? s.grid_rows : s.grid_columns;
   const TableSpan span = table_span(s, p.panel, axis);
   const float *table = axis == 0 ? head.rel_h : head.rel_w, *dbias = axis == 0 ? p.dbias_h : p.dbias_w;
   clear(w.products, span.rows * kPanel);
   for (int64_t i = 0; i < p.panel.count; ++i) {
-    const int64_t top = query_line(s, p.panel.begin + i, axis) - span.first + lines - 1;
-    for (int64_t line = 0; line < lines; ++line) w.products[(top - line) * kPanel + i] = dbias[line * kPanel + i];
+    for (int64_t line = 0; line < lines; ++line)
+      w.products[(span.last[i] - line) * kPanel + i] = dbias[line * kPanel + i];
   }
-  product<true>({table + span.first * s.depth, 1, s.depth, w.products, kPanel, span.rows, p.dq, kPanel}, s.depth,
-                p.panel.registers, true);
+  product<true>({table + span.first * s.depth, 1, s.depth, w.products, kPanel, span.rows, p.dq, kPanel},
+                s.depth, p.panel.registers, true);
   if (table_gradient == nullptr) return;
-  product<false>({w.products, kPanel, 1, p.q_rows, w.padded, p.panel.count, table_gradient + span.first * w.padded,
-                  w.padded},
+  product<false>({w.products, kPanel, 1, p.q_rows, w.padded, p.panel.count,
+                  table_gradient + span.first * w.padded, w.padded},
                  span.rows, static_cast<int>(w.padded / kLanes), true);
 }
 
@@ -198,7 +212,8 @@ int64_t attention_backward_work_floats(const AttentionSizes& sizes, int64_t keys
   return lay_out(sizes, keys, nullptr, work);
 }
 
-void attention_backward(const AttentionHead& head, int64_t begin, int64_t end, float* work, double* table_sums) {
+void attention_backward(const AttentionHead& head, int64_t begin, int64_t end, float* work,
+                        double* table_sums) {
   BackwardWork w;
   const AttentionSizes& s = head.sizes;
   const int64_t keys = end - begin, at = begin * s.channels;
@@ -215,7 +230,8 @@ void attention_backward(const AttentionHead& head, int64_t begin, int64_t end, f
     const int64_t panels = (block_end - block + kPanel - 1) / kPanel;
     for (int64_t i = 0; i < panels; ++i) start_panel(head, w, w.panels[i], block + i * kPanel, block_end);
     for (int64_t key = 0; key < keys; key += kKeyBlock)
-      for (int64_t i = 0; i < panels; ++i) run_keys(s, w, w.panels[i], begin, keys, key, smaller(kKeyBlock, keys - key));
+      for (int64_t i = 0; i < panels; ++i)
+        run_keys(s, w, w.panels[i], begin, keys, key, smaller(kKeyBlock, keys - key));
     for (int64_t i = 0; i < panels; ++i) finish_panel(head, w, w.panels[i], table_sums != nullptr);
   }
   for (int64_t key = 0; key < keys; ++key) {
@@ -225,7 +241,8 @@ void attention_backward(const AttentionHead& head, int64_t begin, int64_t end, f
     }
   }
   for (int64_t row = 0; table_sums && row < table_rows(s); ++row)
-    for (int64_t c = 0; c < s.depth; ++c) table_sums[row * s.depth + c] += static_cast<double>(w.tables[row * w.padded + c]);
+    for (int64_t c = 0; c < s.depth; ++c)
+      table_sums[row * s.depth + c] += static_cast<double>(w.tables[row * w.padded + c]);
 }
 
 void attention_add(const float* x, int64_t count, float* y) {

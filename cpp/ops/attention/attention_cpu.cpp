@@ -9,7 +9,8 @@ namespace sfr {
 
 namespace {
 
-AttentionSizes sizes_of(const Shape& q, const Shape& k, int64_t heads, const std::array<int64_t, 2>& grid, bool relative) {
+AttentionSizes sizes_of(const Shape& q, const Shape& k, int64_t heads, const std::array<int64_t, 2>& grid,
+                        bool relative) {
   return {q[1], k[1], q[2] / heads, q[2], relative ? grid[0] : 0, relative ? grid[1] : 0};
 }
 
@@ -46,7 +47,8 @@ void attention_cpu(const KernelContext& c) {
   const auto pack = SFR_DISPATCH(attention_pack);
   const auto forward = SFR_DISPATCH(attention_forward);
   const auto& a = c.as<AttentionAttributes>();
-  const AttentionSizes s = sizes_of(c.inputs[0].type.shape, c.inputs[1].type.shape, a.heads, a.grid, c.has(3));
+  const AttentionSizes s =
+      sizes_of(c.inputs[0].type.shape, c.inputs[1].type.shape, a.heads, a.grid, c.has(3));
   const int64_t pairs = c.inputs[0].type.shape[0] * a.heads, block = blocks().queries;
   const int64_t per_pair = (s.queries + block - 1) / block, floats = SFR_DISPATCH(attention_work_floats)(s);
   const int threads = c.pool->threads();
@@ -67,22 +69,25 @@ void attention_cpu(const KernelContext& c) {
 
 namespace {
 
-constexpr int64_t kWantedJobs = 32;      // enough for a few dozen threads
-constexpr int64_t kMostSegments = 4;     // each but the first costs a copy of dq
-constexpr int64_t kSegmentKeys = 512;    // fewer keys are not worth a pass over all queries of their own
+constexpr int64_t kWantedJobs = 32;    // enough for a few dozen threads
+constexpr int64_t kMostSegments = 4;   // each but the first costs a copy of dq
+constexpr int64_t kSegmentKeys = 512;  // fewer keys are not worth a pass over all queries of their own
 
-/// How the backward pass is cut: jobs = pairs x segments of keys; table gradients are summed per chunk of jobs.
+/// How the backward pass is cut: jobs = pairs x segments of keys; table gradients are summed per chunk of
+/// jobs.
 struct BackwardPlan {
   AttentionSizes sizes;
   int64_t pairs, segments, segment_keys, chunks, table_floats, thread_floats, dq_floats;
 };
 
-BackwardPlan backward_plan(const Shape& q, const Shape& k, const AttentionBackwardAttributes& a, bool relative) {
+BackwardPlan backward_plan(const Shape& q, const Shape& k, const AttentionBackwardAttributes& a,
+                           bool relative) {
   BackwardPlan p{};
   p.sizes = sizes_of(q, k, a.heads, a.grid, relative);
   p.pairs = q[0] * a.heads;
-  p.segments = std::clamp<int64_t>(std::min((kWantedJobs + p.pairs - 1) / std::max<int64_t>(p.pairs, 1), k[1] / kSegmentKeys), 1,
-                                   kMostSegments);
+  p.segments = std::clamp<int64_t>(
+      std::min((kWantedJobs + p.pairs - 1) / std::max<int64_t>(p.pairs, 1), k[1] / kSegmentKeys), 1,
+      kMostSegments);
   const int64_t key_block = blocks().keys, least = (k[1] + p.segments - 1) / p.segments;
   p.segment_keys = (least + key_block - 1) / key_block * key_block;
   p.segments = (k[1] + p.segment_keys - 1) / p.segment_keys;
@@ -99,7 +104,9 @@ struct BackwardMemory {
   float *dq, *threads;
 };
 
-int64_t rounded(int64_t floats) { return (floats + 15) / 16 * 16; }
+int64_t rounded(int64_t floats) {
+  return (floats + 15) / 16 * 16;
+}
 
 BackwardMemory backward_memory(const BackwardPlan& p, void* work) {
   BackwardMemory m;
@@ -110,8 +117,8 @@ BackwardMemory backward_memory(const BackwardPlan& p, void* work) {
   return m;
 }
 
-void run_job(const KernelContext& c, const BackwardPlan& p, int64_t heads, int64_t job, const BackwardMemory& m,
-             float* work, double* tables) {
+void run_job(const KernelContext& c, const BackwardPlan& p, int64_t heads, int64_t job,
+             const BackwardMemory& m, float* work, double* tables) {
   const int64_t pair = job / p.segments, segment = job % p.segments, begin = segment * p.segment_keys;
   AttentionHead head = head_of(c, p.sizes, heads, pair);
   const int64_t query_at = head.q - c.in<float>(0), key_at = head.k - c.in<float>(1);
@@ -162,8 +169,10 @@ void attention_backward_cpu(const KernelContext& c) {
   for (int64_t i = 0; i < p.table_floats; ++i) {
     double total = 0;
     for (int64_t chunk = 0; chunk < p.chunks; ++chunk) total += m.tables[chunk * p.table_floats + i];
-    if (i < rel_h_floats) c.out<float>(3)[i] = static_cast<float>(total);
-    else c.out<float>(4)[i - rel_h_floats] = static_cast<float>(total);
+    if (i < rel_h_floats)
+      c.out<float>(3)[i] = static_cast<float>(total);
+    else
+      c.out<float>(4)[i - rel_h_floats] = static_cast<float>(total);
   }
 }
 

@@ -1,8 +1,9 @@
 // Register tiles of attention, for its `*.simd.cpp` sources only.
 //
 // Everything is kept transposed, queries along the registers: a panel is 2 registers of queries. Scores are
-// [key][query], so maxima and sums over keys need no shuffles, the relative terms are whole registers, and a score
-// tile is, where it lies, the operand of the next product. All products are C (+)= A B with rows of A broadcast.
+// [key][query], so maxima and sums over keys need no shuffles, the relative terms are whole registers, and a
+// score tile is, where it lies, the operand of the next product. All products are C (+)= A B with rows of A
+// broadcast.
 #pragma once
 
 #include "math/simd.h"
@@ -21,8 +22,12 @@ constexpr int64_t kPanel = 2 * kLanes;
 constexpr int64_t kQueryBlock = 256;
 constexpr int64_t kPanels = kQueryBlock / kPanel;
 
-SFR_INLINE int64_t smaller(int64_t a, int64_t b) { return a < b ? a : b; }
-SFR_INLINE int64_t round_up(int64_t a, int64_t unit) { return (a + unit - 1) / unit * unit; }
+SFR_INLINE int64_t smaller(int64_t a, int64_t b) {
+  return a < b ? a : b;
+}
+SFR_INLINE int64_t round_up(int64_t a, int64_t unit) {
+  return (a + unit - 1) / unit * unit;
+}
 
 /// Element (r, k) of A lies at a[r * row_step + k * pitch], or, for packed and transposed A (kAcross), at
 /// a[r0 * row_step + (r - r0) + k * pitch] with r0 the first row of r's tile.
@@ -36,7 +41,8 @@ struct Product {
 };
 
 template <int R, int V, bool kAcross>
-static __attribute__((noinline)) void product_tile(const float* a, const float* b, float* c, const Product& p, bool add) {
+static __attribute__((noinline)) void product_tile(const float* a, const float* b, float* c, const Product& p,
+                                                   bool add) {
   vf acc[R][V];
 #pragma GCC unroll 16
   for (int r = 0; r < R; ++r) {
@@ -89,7 +95,8 @@ SFR_INLINE void product(const Product& p, int64_t rows, int registers, bool add)
 }
 
 /// src [rows][depth] -> dst [tile of rows][depth][kTileRows], times scale.
-SFR_INLINE void pack_rows(const float* src, int64_t pitch, int64_t rows, int64_t depth, float scale, float* dst) {
+SFR_INLINE void pack_rows(const float* src, int64_t pitch, int64_t rows, int64_t depth, float scale,
+                          float* dst) {
   for (int64_t r = 0; r < rows; r += kTileRows, dst += kTileRows * depth) {
     const int64_t count = smaller(kTileRows, rows - r);
     if (count < kTileRows) __builtin_memset(dst, 0, static_cast<size_t>(kTileRows * depth) * sizeof(float));
@@ -99,7 +106,8 @@ SFR_INLINE void pack_rows(const float* src, int64_t pitch, int64_t rows, int64_t
 }
 
 /// src [rows][depth] -> dst [tile of depth][rows][kTileRows], times scale: the transposed matrix's tiles.
-SFR_INLINE void pack_columns(const float* src, int64_t pitch, int64_t rows, int64_t depth, float scale, float* dst) {
+SFR_INLINE void pack_columns(const float* src, int64_t pitch, int64_t rows, int64_t depth, float scale,
+                             float* dst) {
   for (int64_t c = 0; c < depth; c += kTileRows) {
     const int64_t count = smaller(kTileRows, depth - c);
     for (int64_t r = 0; r < rows; ++r, dst += kTileRows) {
@@ -118,7 +126,8 @@ SFR_INLINE void pack_panel(const float* src, int64_t pitch, int64_t count, int64
   transpose(dst, kPanel, src, pitch, count, depth);
 }
 
-/// e^x for x <= 88, within 2 ulp; e^-87 below -87. The polynomial of vexp() without its denormal and overflow steps.
+/// e^x for x <= 88, within 2 ulp; e^-87 below -87. The polynomial of vexp() without its denormal and overflow
+/// steps.
 SFR_INLINE vf exp_of_score(vf x) {
   const vf lowest = broadcast(-87.0f), magic = broadcast(12582912.0f);
   x = x < lowest ? lowest : x;
@@ -134,11 +143,6 @@ SFR_INLINE vf exp_of_score(vf x) {
   p = (p * r) * r + r + 1.0f;
   return as_float(as_int(p) + (as_int(shifted) << 23));
 }
-
-/// Which rows of a relative table a panel of queries reads: line of query i minus line of key, shifted to >= 0.
-struct TableSpan {
-  int64_t first, rows;
-};
 
 /// A panel of queries [begin, begin + count) of one head and its relative terms.
 struct Panel {
@@ -157,36 +161,49 @@ SFR_INLINE Panel panel_at(int64_t begin, int64_t end) {
   return p;
 }
 
-/// Lines (axis 0: rows, axis 1: columns) of the panel's queries.
-SFR_INLINE int64_t query_line(const AttentionSizes& s, int64_t query, int axis) {
-  return axis == 0 ? query / s.grid_columns : query % s.grid_columns;
-}
+/// Rows of a relative table that a panel reads: query i reads rows [last[i] - G + 1, last[i]] of the rows
+/// [first, first + rows), counted from `first`; the last for the key's line 0.
+struct TableSpan {
+  int64_t first, rows;
+  int64_t last[kPanel];
+};
 
+/// Axis 0: lines are grid rows, axis 1: grid columns; G of them.
 SFR_INLINE TableSpan table_span(const AttentionSizes& s, const Panel& panel, int axis) {
-  int64_t least = query_line(s, panel.begin, axis), most = least;
-  for (int64_t i = 1; i < panel.count; ++i) {
-    const int64_t line = query_line(s, panel.begin + i, axis);
-    least = line < least ? line : least;
+  const int64_t lines = axis == 0 ? s.grid_rows : s.grid_columns;
+  TableSpan span;
+  int64_t row = panel.begin / s.grid_columns, column = panel.begin % s.grid_columns, most = 0;
+  span.first = lines;
+  for (int64_t i = 0; i < panel.count; ++i) {
+    const int64_t line = axis == 0 ? row : column;
+    span.last[i] = line;
+    span.first = line < span.first ? line : span.first;
     most = line > most ? line : most;
+    if (++column == s.grid_columns) column = 0, ++row;
   }
-  return {least, most - least + (axis == 0 ? s.grid_rows : s.grid_columns)};
+  span.rows = most - span.first + lines;
+  for (int64_t i = 0; i < panel.count; ++i) span.last[i] += lines - 1 - span.first;
+  return span;
 }
 
 /// bias[line of key][query] from one product of the table's rows with the panel. products: [2 G - 1][kPanel].
-SFR_INLINE void fill_bias(const AttentionHead& head, const Panel& panel, int axis, float* products, float* bias) {
+SFR_INLINE void fill_bias(const AttentionHead& head, const Panel& panel, int axis, float* products,
+                          float* bias) {
   const AttentionSizes& s = head.sizes;
   const int64_t lines = axis == 0 ? s.grid_rows : s.grid_columns;
   const TableSpan span = table_span(s, panel, axis);
   const float* table = (axis == 0 ? head.rel_h : head.rel_w) + span.first * s.depth;
-  product<false>({table, s.depth, 1, panel.q, kPanel, s.depth, products, kPanel}, span.rows, panel.registers, false);
+  product<false>({table, s.depth, 1, panel.q, kPanel, s.depth, products, kPanel}, span.rows, panel.registers,
+                 false);
   __builtin_memset(bias, 0, static_cast<size_t>(lines * kPanel) * sizeof(float));
   for (int64_t i = 0; i < panel.count; ++i) {
-    const int64_t top = query_line(s, panel.begin + i, axis) - span.first + lines - 1;
-    for (int64_t line = 0; line < lines; ++line) bias[line * kPanel + i] = products[(top - line) * kPanel + i];
+    for (int64_t line = 0; line < lines; ++line)
+      bias[line * kPanel + i] = products[(span.last[i] - line) * kPanel + i];
   }
 }
 
-/// scores [count][kPanel] of keys [begin, begin + count); packed_k begins at key `begin` and holds k / sqrt(d).
+/// scores [count][kPanel] of keys [begin, begin + count); packed_k begins at key `begin` and holds k /
+/// sqrt(d).
 SFR_INLINE void fill_scores(const AttentionSizes& s, const Panel& panel, const float* packed_k, int64_t begin,
                             int64_t count, float* scores) {
   const bool relative = s.grid_rows > 0;
@@ -199,7 +216,8 @@ SFR_INLINE void fill_scores(const AttentionSizes& s, const Panel& panel, const f
       if (++column == s.grid_columns) column = 0, ++row;
     }
   }
-  product<true>({packed_k, s.depth, kTileRows, panel.q, kPanel, s.depth, scores, kPanel}, count, panel.registers, relative);
+  product<true>({packed_k, s.depth, kTileRows, panel.q, kPanel, s.depth, scores, kPanel}, count,
+                panel.registers, relative);
 }
 
 /// Hands out pieces of a thread's work memory, each a multiple of 64 bytes; with base null it only counts.

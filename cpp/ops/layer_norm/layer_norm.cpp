@@ -13,7 +13,9 @@ Shape rows_of(const Shape& x) {
   return Shape(rows);
 }
 
-int64_t row_chunks(const Shape& x) { return chunk_count(x.count() / x.back(), kElementGrain / x.back() + 1); }
+int64_t row_chunks(const Shape& x) {
+  return chunk_count(x.count() / x.back(), kElementGrain / x.back() + 1);
+}
 
 void expect_rows(InferContext& c) {
   c.expect_dtype(0, "x", DType::f32);
@@ -43,18 +45,17 @@ void norm_cpu(const KernelContext& c) {
   const int64_t chunks = row_chunks(x), channels = x.back(), rows = x.count() / channels;
   c.pool->parallel_for(chunks, [&](int64_t chunk, int) {
     const Range r = chunk_range(rows, chunk, chunks);
-    run(c.in<float>(0) + r.begin * channels, c.in<float>(1), c.in<float>(2), epsilon, r.end - r.begin, channels,
-        c.out<float>(0) + r.begin * channels, c.out<float>(1) + r.begin, c.out<float>(2) + r.begin);
+    run(c.in<float>(0) + r.begin * channels, c.in<float>(1), c.in<float>(2), epsilon, r.end - r.begin,
+        channels, c.out<float>(0) + r.begin * channels, c.out<float>(1) + r.begin, c.out<float>(2) + r.begin);
   });
 }
 
 void gradient(GradientContext& c) {
   const bool parameters = c.wants(1) || c.wants(2);
-  const std::vector<ValueId> d =
-      c.add("layer_norm_backward",
-            {c.input(0), c.input(1), c.output(1), c.output(2), c.output_gradient(0), c.output_gradient(1),
-             c.output_gradient(2)},
-            LayerNormBackwardAttributes{parameters});
+  const std::vector<ValueId> d = c.add("layer_norm_backward",
+                                       {c.input(0), c.input(1), c.output(1), c.output(2),
+                                        c.output_gradient(0), c.output_gradient(1), c.output_gradient(2)},
+                                       LayerNormBackwardAttributes{parameters});
   if (c.wants(0)) c.set(0, d[0]);
   if (c.wants(1)) c.set(1, d[1]);
   if (c.wants(2)) c.set(2, d[2]);
@@ -94,10 +95,16 @@ void backward_cpu(const KernelContext& c) {
   c.pool->parallel_for(chunks, [&](int64_t chunk, int) {
     const Range r = chunk_range(rows, chunk, chunks);
     const auto at = [&](size_t i, int64_t offset) { return c.has(i) ? c.in<float>(i) + offset : nullptr; };
-    const LayerNormRows job = {c.in<float>(0) + r.begin * channels, c.in<float>(1), c.in<float>(2) + r.begin,
-                               c.in<float>(3) + r.begin,            at(4, r.begin * channels),
-                               at(5, r.begin),                      at(6, r.begin),
-                               c.out<float>(0) + r.begin * channels, r.end - r.begin, channels};
+    const LayerNormRows job = {c.in<float>(0) + r.begin * channels,
+                               c.in<float>(1),
+                               c.in<float>(2) + r.begin,
+                               c.in<float>(3) + r.begin,
+                               at(4, r.begin * channels),
+                               at(5, r.begin),
+                               at(6, r.begin),
+                               c.out<float>(0) + r.begin * channels,
+                               r.end - r.begin,
+                               channels};
     double* mine = sums + chunk * 2 * channels;
     if (parameters) std::fill(mine, mine + 2 * channels, 0.0);
     if (parameters && job.dy) add_sums(job, mine, strips + chunk * 2 * channels);

@@ -1,7 +1,7 @@
-// layer_norm: y = (x - mean) * rstd * weight + bias over the last axis (Ba et al. 2016; equals torch.nn.LayerNorm, and
-// segment-anything's LayerNorm2d on channels-last activations).
-//   x [.., C], weight [C], bias [C] f32, C >= 1 -> y [.., C], mean [..], rstd [..] = 1 / sqrt(variance + epsilon),
-//   biased variance. The mean is corrected once, so inputs far from 0 (1e4) keep their digits.
+// layer_norm: y = (x - mean) * rstd * weight + bias over the last axis (Ba et al. 2016; equals
+// torch.nn.LayerNorm, and segment-anything's LayerNorm2d on channels-last activations).
+//   x [.., C], weight [C], bias [C] f32, C >= 1 -> y [.., C], mean [..], rstd [..] = 1 / sqrt(variance +
+//   epsilon), biased variance. The mean is corrected once, so inputs far from 0 (1e4) keep their digits.
 //   attribute epsilon (1e-5; segment-anything's encoder uses 1e-6). Gradient: x, weight, bias.
 // layer_norm_backward(x, weight, mean, rstd, dy?, dmean?, drstd?) -> dx, and with attribute parameters also
 //   dweight [C], dbias [C]: f32 sums over up to 64 rows, then double, in a fixed order.

@@ -10,8 +10,8 @@ struct Moments {
   float first, correction, rstd;  // mean = first + correction
 };
 
-/// Mean of a row, then mean and variance of what is left after subtracting it: the first mean's rounding error is
-/// recovered as `correction`.
+/// Mean of a row, then mean and variance of what is left after subtracting it: the first mean's rounding
+/// error is recovered as `correction`.
 SFR_INLINE Moments moments(const float* x, int64_t channels, float epsilon) {
   const int rest = static_cast<int>(channels % kLanes);
   const int64_t whole = channels - rest;
@@ -54,7 +54,8 @@ void layer_norm_rows(const float* x, const float* weight, const float* bias, flo
 
 namespace {
 
-/// dx = rstd (g - mean(g) - n mean(g n)) + dmean / C - drstd rstd^2 n / C with n = (x - mean) rstd, g = dy weight.
+/// dx = rstd (g - mean(g) - n mean(g n)) + dmean / C - drstd rstd^2 n / C with n = (x - mean) rstd, g = dy
+/// weight.
 SFR_INLINE void backward_row(const LayerNormRows& job, int64_t row) {
   const int64_t channels = job.channels;
   const float *x = job.x + row * channels, *dy = job.dy ? job.dy + row * channels : nullptr;
@@ -82,7 +83,8 @@ SFR_INLINE void backward_row(const LayerNormRows& job, int64_t row) {
   if (job.drstd) slope -= job.drstd[row] * rstd * rstd * inverse;
   slope *= rstd;
   if (dy) {
-    for (int64_t i = 0; i < channels; ++i) dx[i] = rstd * (dy[i] * job.weight[i]) + offset + slope * (x[i] - mean);
+    for (int64_t i = 0; i < channels; ++i)
+      dx[i] = rstd * (dy[i] * job.weight[i]) + offset + slope * (x[i] - mean);
   } else {
     for (int64_t i = 0; i < channels; ++i) dx[i] = offset + slope * (x[i] - mean);
   }

@@ -11,6 +11,7 @@ namespace sfr {
 // Sum of (a - b)^2.
 SFR_DECLARE_LEVELS(double squared_error_row(const float* a, const float* b, int64_t count))
 // da = factor (a - b); da may be a or b.
-SFR_DECLARE_LEVELS(void squared_error_backward_row(const float* a, const float* b, float factor, float* da, int64_t count))
+SFR_DECLARE_LEVELS(void squared_error_backward_row(const float* a, const float* b, float factor, float* da,
+                                                   int64_t count))
 
 }  // namespace sfr

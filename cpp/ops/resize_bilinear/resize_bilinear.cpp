@@ -106,14 +106,17 @@ void backward_cpu(const KernelContext& c) {
       float* row = work.row(thread, output_row);
       std::memset(row, 0, static_cast<size_t>(output_row) * sizeof(float));
       // Taps rise with the output row: those that read `input` are neighbours.
-      const ResizeTap* tap = std::lower_bound(work.rows, work.columns, input,
-                                              [](const ResizeTap& t, int32_t value) { return t.high < value; });
+      const ResizeTap* tap = std::lower_bound(
+          work.rows, work.columns, input, [](const ResizeTap& t, int32_t value) { return t.high < value; });
       for (; tap != work.columns && tap->low <= input; ++tap) {
-        const float* dy = c.in<float>(0) + (i / s.input_rows * s.output_rows + (tap - work.rows)) * output_row;
-        const float weight = (tap->low == input ? 1.0f - tap->weight : 0.0f) + (tap->high == input ? tap->weight : 0.0f);
+        const float* dy =
+            c.in<float>(0) + (i / s.input_rows * s.output_rows + (tap - work.rows)) * output_row;
+        const float weight =
+            (tap->low == input ? 1.0f - tap->weight : 0.0f) + (tap->high == input ? tap->weight : 0.0f);
         add(dy, weight, output_row, row);
       }
-      gather(row, work.columns, s.output_columns, s.input_columns, s.channels, c.out<float>(0) + i * input_row);
+      gather(row, work.columns, s.output_columns, s.input_columns, s.channels,
+             c.out<float>(0) + i * input_row);
     }
   });
 }

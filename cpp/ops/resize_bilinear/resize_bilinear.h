@@ -1,7 +1,8 @@
 // resize_bilinear: x [N, H, W, C] f32, attribute size [H2, W2] -> y [N, H2, W2, C]; all extents >= 1. Equals
-// torch.nn.functional.interpolate(mode="bilinear", align_corners=False, antialias=False): output i reads the input at
-// max((i + 1/2) * in / out - 1/2, 0), clamped to the last line. Columns within a row after rows.
-// resize_bilinear_backward(dy), attribute size [H, W] of x -> dx: each input gathers from the outputs that read it.
+// torch.nn.functional.interpolate(mode="bilinear", align_corners=False, antialias=False): output i reads the
+// input at max((i + 1/2) * in / out - 1/2, 0), clamped to the last line. Columns within a row after rows.
+// resize_bilinear_backward(dy), attribute size [H, W] of x -> dx: each input gathers from the outputs that
+// read it.
 #pragma once
 #include <array>
 #include <cstdint>
@@ -25,9 +26,11 @@ struct ResizeTap {
 };
 
 // y [count] = (1 - weight) * low + weight * high.
-SFR_DECLARE_LEVELS(void blend_rows(const float* low, const float* high, float weight, int64_t count, float* y))
+SFR_DECLARE_LEVELS(void blend_rows(const float* low, const float* high, float weight, int64_t count,
+                                   float* y))
 // y [columns][channels] from a blended row x [..][channels].
-SFR_DECLARE_LEVELS(void blend_columns(const float* x, const ResizeTap* taps, int64_t columns, int64_t channels, float* y))
+SFR_DECLARE_LEVELS(void blend_columns(const float* x, const ResizeTap* taps, int64_t columns,
+                                      int64_t channels, float* y))
 // y += factor * x.
 SFR_DECLARE_LEVELS(void add_scaled_row(const float* x, float factor, int64_t count, float* y))
 // x [inputs][channels] = sum of y [columns][channels] by the taps; taps read inputs in rising order.

@@ -28,16 +28,23 @@ SFR_INLINE void add_to(const float* __restrict x, float factor, int64_t channels
 
 void blend_columns(const float* x, const ResizeTap* taps, int64_t columns, int64_t channels, float* y) {
   switch (channels) {  // constant counts: with few classes the loop over channels is shorter than a register
-    case 1: return columns_of(x, taps, columns, 1, y);
-    case 2: return columns_of(x, taps, columns, 2, y);
-    case 3: return columns_of(x, taps, columns, 3, y);
-    default: return columns_of(x, taps, columns, channels, y);
+    case 1:
+      return columns_of(x, taps, columns, 1, y);
+    case 2:
+      return columns_of(x, taps, columns, 2, y);
+    case 3:
+      return columns_of(x, taps, columns, 3, y);
+    default:
+      return columns_of(x, taps, columns, channels, y);
   }
 }
 
-void add_scaled_row(const float* x, float factor, int64_t count, float* y) { add_to(x, factor, count, y); }
+void add_scaled_row(const float* x, float factor, int64_t count, float* y) {
+  add_to(x, factor, count, y);
+}
 
-void gather_columns(const float* y, const ResizeTap* taps, int64_t columns, int64_t inputs, int64_t channels, float* x) {
+void gather_columns(const float* y, const ResizeTap* taps, int64_t columns, int64_t inputs, int64_t channels,
+                    float* x) {
   __builtin_memset(x, 0, static_cast<size_t>(inputs * channels) * sizeof(float));
   for (int64_t i = 0; i < columns; ++i) {
     add_to(y + i * channels, 1.0f - taps[i].weight, channels, x + taps[i].low * channels);

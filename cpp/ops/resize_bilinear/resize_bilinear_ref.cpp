@@ -8,9 +8,11 @@ namespace sfr::test {
 
 namespace {
 
-/// Weight with which output `i` of `outputs` reads input `j` of `inputs`: a tent of width 1 around the clamped centre.
+/// Weight with which output `i` of `outputs` reads input `j` of `inputs`: a tent of width 1 around the
+/// clamped centre.
 double tent(int64_t i, int64_t outputs, int64_t j, int64_t inputs) {
-  const double centre = (static_cast<double>(i) + 0.5) * static_cast<double>(inputs) / static_cast<double>(outputs) - 0.5;
+  const double centre =
+      (static_cast<double>(i) + 0.5) * static_cast<double>(inputs) / static_cast<double>(outputs) - 0.5;
   const double at = std::clamp(centre, 0.0, static_cast<double>(inputs - 1));
   return std::max(0.0, 1 - std::abs(at - static_cast<double>(j)));
 }
@@ -30,7 +32,9 @@ void resize_bilinear_reference(RefContext<T>& c) {
           }
 }
 
-std::vector<double> size(double rows, double columns) { return {rows, columns}; }
+std::vector<double> size(double rows, double columns) {
+  return {rows, columns};
+}
 
 const std::vector<OpCase> cases = {
     {"one", {{"size", size(1, 1)}}, {{{1, 1, 1, 1}}}},

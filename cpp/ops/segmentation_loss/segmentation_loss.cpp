@@ -42,8 +42,9 @@ size_t work_bytes(const NodeTypes& t, int) {
 
 [[noreturn]] void refuse_label(const uint8_t* labels, int64_t position, int64_t classes) {
   throw Error(ErrorCode::data, "segmentation_loss: expected a class below " + std::to_string(classes) +
-                                   " or 255 (ignored) for labels, received " + std::to_string(labels[position]) +
-                                   " at index " + std::to_string(position) +
+                                   " or 255 (ignored) for labels, received " +
+                                   std::to_string(labels[position]) + " at index " +
+                                   std::to_string(position) +
                                    "; map the labels to 0 .. K - 1 or build the model with more classes");
 }
 
@@ -57,7 +58,8 @@ void loss_cpu(const KernelContext& c) {
   auto* bad = reinterpret_cast<int64_t*>(partial + chunks * pitch);
   c.pool->parallel_for(chunks, [&](int64_t chunk, int) {
     const Range r = chunk_range(count, chunk, chunks);
-    const int64_t at = rows(logits + r.begin * classes, labels + r.begin, r.end - r.begin, classes, partial + chunk * pitch);
+    const int64_t at =
+        rows(logits + r.begin * classes, labels + r.begin, r.end - r.begin, classes, partial + chunk * pitch);
     bad[chunk] = at < 0 ? -1 : r.begin + at;
   });
   for (int64_t chunk = 0; chunk < chunks; ++chunk)

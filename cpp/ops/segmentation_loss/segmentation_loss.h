@@ -1,12 +1,14 @@
-// segmentation_loss: cross-entropy and Dice of a softmax over the last axis, in one pass; no probability is stored.
+// segmentation_loss: cross-entropy and Dice of a softmax over the last axis, in one pass; no probability is
+// stored.
 //   logits [.., K] f32, labels [..] u8 (255 = ignored)
-//   -> cross_entropy [] f32 = mean over positions that are not ignored of -log softmax(logits)[label]; 0 if all are
-//      dice [] f32 = mean over classes of 1 - (2 I + s) / (P + Y + s), I = sum(p y), P = sum(p^2), Y = sum(y) over all
-//      positions of the batch jointly; an ignored position belongs to no class, but its p counts in P
-//      sums [K, 3] f64 = (I, P, Y) of each class; sum(Y) is the number of positions that are not ignored
-//   attribute smooth: s > 0.   1 <= K <= 255.   Equals DiceLoss and CrossEntropyLoss(ignore_index = 255) of SFR's code.
-//   Throws Error(data) on a label that is neither 255 nor below K. Gradient: logits.
-// segmentation_loss_backward(logits, labels, sums, d cross_entropy, d dice) -> dlogits; either gradient may be absent.
+//   -> cross_entropy [] f32 = mean of -log softmax(logits)[label] over positions that are not ignored, or 0
+//   -> dice [] f32 = mean over classes of 1 - (2 I + s) / (P + Y + s), I = sum(p y), P = sum(p^2), Y = sum(y)
+//      over the whole batch jointly; an ignored position belongs to no class, but its p counts in P
+//   -> sums [K, 3] f64 = (I, P, Y) of each class; sum(Y) is the number of positions that are not ignored
+//   attribute smooth: s > 0. 1 <= K <= 255. Equals DiceLoss and CrossEntropyLoss(ignore_index = 255) of SFR's
+//   code. Throws Error(data) on a label that is neither 255 nor below K. Gradient: logits.
+// segmentation_loss_backward(logits, labels, sums, d cross_entropy, d dice) -> dlogits; either gradient may
+// be absent.
 #pragma once
 #include <cstdint>
 
@@ -27,8 +29,9 @@ struct SegmentationLossAttributes {
 SFR_DECLARE_LEVELS(int64_t segmentation_loss_rows(const float* logits, const uint8_t* labels, int64_t count,
                                                   int64_t classes, double* sums))
 // d logits = ce (p - y) (0 if ignored) + p (g - sum(g p)) with g = label_factor[k] y + square_factor[k] p.
-SFR_DECLARE_LEVELS(void segmentation_loss_backward_rows(const float* logits, const uint8_t* labels, int64_t count,
-                                                        int64_t classes, float ce, const float* label_factor,
-                                                        const float* square_factor, float* dlogits))
+SFR_DECLARE_LEVELS(void segmentation_loss_backward_rows(const float* logits, const uint8_t* labels,
+                                                        int64_t count, int64_t classes, float ce,
+                                                        const float* label_factor, const float* square_factor,
+                                                        float* dlogits))
 
 }  // namespace sfr

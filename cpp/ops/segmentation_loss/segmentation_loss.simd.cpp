@@ -1,4 +1,5 @@
-// One register of positions at a time, one register per class; sums in f32 over a strip of 64 registers, then double.
+// One register of positions at a time, one register per class; sums in f32 over a strip of 64 registers, then
+// double.
 #include "ops/segmentation_loss/segmentation_loss.h"
 
 #include "ops/softmax/class_block.h"
@@ -16,7 +17,7 @@ struct StripSums {
   vf distance;  // sum of (largest logit - logit of the label)
   vf product;   // of the sums of exponentials, as product * 2^exponent: one logarithm per lane and strip
   vi exponent;
-  vi bad;       // all ones where a label is out of range
+  vi bad;  // all ones where a label is out of range
 };
 
 /// Lanes from `count` on are 255.
@@ -55,7 +56,8 @@ SFR_INLINE vf exponentials(float* block, int64_t classes, vi label, vf* distance
 SFR_INLINE void add_block(float* block, int64_t classes, vi label, vf live, StripSums& s) {
   vf distance;
   const vf sum = exponentials(block, classes, label, &distance);
-  s.distance += distance + sum * 0.0f;  // a sum that is not finite must show in the loss: the product below hides it
+  s.distance +=
+      distance + sum * 0.0f;  // a sum that is not finite must show in the loss: the product below hides it
   s.bad |= (label >= static_cast<int32_t>(classes)) & (label != kIgnored);
   s.product *= label == kIgnored ? broadcast(1.0f) : sum;
   const vi bits = as_int(s.product);
@@ -89,7 +91,8 @@ SFR_INLINE void flush(const StripSums& s, int64_t classes, double* sums) {
   sums[3 * classes] += logs;
 }
 
-SFR_INLINE bool add_strip(const float* logits, const uint8_t* labels, int64_t count, int64_t classes, double* sums) {
+SFR_INLINE bool add_strip(const float* logits, const uint8_t* labels, int64_t count, int64_t classes,
+                          double* sums) {
   float block[kMaxClasses * kLanes];
   StripSums s;
   for (int64_t k = 0; k < classes; ++k) s.intersection[k] = s.squares[k] = s.members[k] = zero();
@@ -127,8 +130,9 @@ int64_t segmentation_loss_rows(const float* logits, const uint8_t* labels, int64
 
 namespace {
 
-SFR_INLINE void backward_rows(const float* logits, const uint8_t* labels, int64_t count, int64_t classes, float ce,
-                              const float* label_factor, const float* square_factor, float* dlogits) {
+SFR_INLINE void backward_rows(const float* logits, const uint8_t* labels, int64_t count, int64_t classes,
+                              float ce, const float* label_factor, const float* square_factor,
+                              float* dlogits) {
   float block[kMaxClasses * kLanes];
   const vf one = broadcast(1.0f);
   for (int64_t i = 0; i < count; i += kLanes) {
@@ -157,9 +161,9 @@ SFR_INLINE void backward_rows(const float* logits, const uint8_t* labels, int64_
 
 }  // namespace
 
-void segmentation_loss_backward_rows(const float* logits, const uint8_t* labels, int64_t count, int64_t classes,
-                                     float ce, const float* label_factor, const float* square_factor,
-                                     float* dlogits) {
+void segmentation_loss_backward_rows(const float* logits, const uint8_t* labels, int64_t count,
+                                     int64_t classes, float ce, const float* label_factor,
+                                     const float* square_factor, float* dlogits) {
   if (classes == 2) return backward_rows(logits, labels, count, 2, ce, label_factor, square_factor, dlogits);
   if (classes == 3) return backward_rows(logits, labels, count, 3, ce, label_factor, square_factor, dlogits);
   backward_rows(logits, labels, count, classes, ce, label_factor, square_factor, dlogits);

@@ -39,28 +39,37 @@ void segmentation_loss_reference(RefContext<T>& c) {
   c.outputs[1][0] = dice / T(classes);
 }
 
-InputSpec labels(Shape shape, double classes) { return {shape, DType::u8, Fill::labels, classes}; }
+InputSpec labels(Shape shape, double classes) {
+  return {shape, DType::u8, Fill::labels, classes};
+}
 
 const std::vector<OpCase> cases = {
     {"one", {}, {{{1, 2}}, labels({1}, 2)}},
-    {"one_class", {}, {{{3, 1}, DType::f32, Fill::normal, 1, false, false, {}, false}, labels({3}, 1)}, true},  // probability 1: both losses are 0
+    {"one_class",
+     {},
+     {{{3, 1}, DType::f32, Fill::normal, 1, false, false, {}, false}, labels({3}, 1)},
+     true},  // probability 1: both losses are 0
     {"two_classes", {}, {{{2, 5, 7, 2}}, labels({2, 5, 7}, 2)}},
     {"three_classes", {}, {{{1037, 3}, DType::f32, Fill::normal, 3}, labels({1037}, 3)}},
     {"fourteen_classes", {{"smooth", 0.5}}, {{{2, 131, 14}}, labels({2, 131}, 14)}},
     {"ignored", {}, {{{7, 3}}, {{7}, DType::u8, Fill::labels, 1, false, false, {0, 255, 2, 255, 255, 1, 2}}}},
-    {"all_ignored", {}, {{{2, 3}}, {{2}, DType::u8, Fill::labels, 1, false, false, {255, 255}}}, true},  // cross-entropy is 0
+    {"all_ignored",
+     {},
+     {{{2, 3}}, {{2}, DType::u8, Fill::labels, 1, false, false, {255, 255}}},
+     true},  // cross-entropy is 0
     {"large_logits", {}, {{{19, 4}, DType::f32, Fill::normal, 1e4}, labels({19}, 4)}},
     {"many", {}, {{{20011, 2}}, labels({20011}, 2)}},
 };
 
 SFR_OP_TEST(segmentation_loss, segmentation_loss_reference, cases);
 
-/// d logits of wanted[0] * cross_entropy + wanted[1] * dice for 11 positions of 3 classes; a loss that is not wanted
-/// is left out of the graph.
+/// d logits of wanted[0] * cross_entropy + wanted[1] * dice for 11 positions of 3 classes; a loss that is not
+/// wanted is left out of the graph.
 std::vector<float> logit_gradient(std::array<bool, 2> wanted, uint8_t first_label) {
   auto logits = std::make_shared<Tensor>(TensorType{DType::f32, {11, 3}});
   auto labels = std::make_shared<Tensor>(TensorType{DType::u8, {11}});
-  for (uint64_t i = 0; i < 33; ++i) logits->view().as<float>()[i] = 4 * uniform_from_word(philox({3, 0, 0}, i)[0]);
+  for (uint64_t i = 0; i < 33; ++i)
+    logits->view().as<float>()[i] = 4 * uniform_from_word(philox({3, 0, 0}, i)[0]);
   for (size_t i = 0; i < 11; ++i) labels->view().as<uint8_t>()[i] = static_cast<uint8_t>(i % 3);
   labels->view().as<uint8_t>()[0] = first_label;
   Graph graph;
@@ -81,12 +90,16 @@ SFR_TEST("segmentation_loss/either_loss_alone") {
   const auto both = logit_gradient({true, true}, 255);
   for (size_t i = 0; i < both.size(); ++i)  // entries are below 1: one rounding of each term
     expect(std::abs(entropy[i] + dice[i] - both[i]) < 1e-6, "gradients of the two losses do not add up");
-  for (size_t i = 0; i < 3; ++i) expect(entropy[i] == 0, "an ignored position takes part in the cross-entropy");
+  for (size_t i = 0; i < 3; ++i)
+    expect(entropy[i] == 0, "an ignored position takes part in the cross-entropy");
 }
 
 SFR_TEST("segmentation_loss/refuses_labels_out_of_range") {
-  expect_error([] { logit_gradient({true, true}, 3); },
-               "expected a class below 3 or 255 (ignored) for labels, received 3 at index 0");
+  expect_error(
+      [] {
+        logit_gradient({true, true}, 3);
+      },
+      "expected a class below 3 or 255 (ignored) for labels, received 3 at index 0");
 }
 
 }  // namespace

@@ -1,5 +1,6 @@
-// Blocks of one register of positions x K classes, transposed from channels-last rows, for `*.simd.cpp` sources.
-// With few classes a row is shorter than a register: work runs over positions, one register per class.
+// Blocks of one register of positions x K classes, transposed from channels-last rows, for `*.simd.cpp`
+// sources. With few classes a row is shorter than a register: work runs over positions, one register per
+// class.
 #pragma once
 
 #include "math/simd.h"
@@ -22,13 +23,17 @@ SFR_INLINE void interleave(const float* __restrict block, float* __restrict y) {
 SFR_INLINE void load_classes(const float* x, int64_t classes, int count, float* block) {
   if (count < kLanes) {
     for (int64_t k = 0; k < classes; ++k)
-      for (int lane = 0; lane < kLanes; ++lane) block[k * kLanes + lane] = lane < count ? x[lane * classes + k] : 0.0f;
+      for (int lane = 0; lane < kLanes; ++lane)
+        block[k * kLanes + lane] = lane < count ? x[lane * classes + k] : 0.0f;
     return;
   }
   switch (classes) {
-    case 2: return deinterleave<2>(x, block);
-    case 3: return deinterleave<3>(x, block);
-    default: return transpose(block, kLanes, x, classes, kLanes, classes);
+    case 2:
+      return deinterleave<2>(x, block);
+    case 3:
+      return deinterleave<3>(x, block);
+    default:
+      return transpose(block, kLanes, x, classes, kLanes, classes);
   }
 }
 
@@ -40,9 +45,12 @@ SFR_INLINE void store_classes(const float* block, int64_t classes, int count, fl
     return;
   }
   switch (classes) {
-    case 2: return interleave<2>(block, y);
-    case 3: return interleave<3>(block, y);
-    default: return transpose(y, classes, block, kLanes, classes, kLanes);
+    case 2:
+      return interleave<2>(block, y);
+    case 3:
+      return interleave<3>(block, y);
+    default:
+      return transpose(y, classes, block, kLanes, classes, kLanes);
   }
 }
 

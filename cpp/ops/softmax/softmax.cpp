@@ -11,7 +11,8 @@ void infer(InferContext& c) {
   c.expect_inputs(1, 1);
   c.expect_dtype(0, "x", DType::f32);
   const TensorType& x = c.input(0, "x");
-  c.expect(x.shape.rank() >= 1 && x.shape.back() >= 1, "x", "at least one channel on the last axis", x.text());
+  c.expect(x.shape.rank() >= 1 && x.shape.back() >= 1, "x", "at least one channel on the last axis",
+           x.text());
   c.output(x);
 }
 
@@ -27,7 +28,8 @@ void infer_backward(InferContext& c) {
 template <class F>
 void for_rows(const KernelContext& c, F body) {
   const Shape& shape = c.inputs[0].type.shape;
-  const int64_t rows = shape.count() / shape.back(), chunks = chunk_count(rows, kElementGrain / shape.back() + 1);
+  const int64_t rows = shape.count() / shape.back(),
+                chunks = chunk_count(rows, kElementGrain / shape.back() + 1);
   c.pool->parallel_for(chunks, [&](int64_t chunk, int) {
     const Range r = chunk_range(rows, chunk, chunks);
     body(r.begin * shape.back(), r.end - r.begin);
@@ -37,7 +39,8 @@ void for_rows(const KernelContext& c, F body) {
 void softmax_cpu(const KernelContext& c) {
   const auto run = SFR_DISPATCH(softmax_rows);
   const int64_t channels = c.inputs[0].type.shape.back();
-  for_rows(c, [&](int64_t at, int64_t rows) { run(c.in<float>(0) + at, rows, channels, c.out<float>(0) + at); });
+  for_rows(c,
+           [&](int64_t at, int64_t rows) { run(c.in<float>(0) + at, rows, channels, c.out<float>(0) + at); });
 }
 
 void backward_cpu(const KernelContext& c) {
@@ -48,7 +51,9 @@ void backward_cpu(const KernelContext& c) {
   });
 }
 
-void gradient(GradientContext& c) { c.set(0, c.add("softmax_backward", {c.output(0), c.output_gradient(0)})[0]); }
+void gradient(GradientContext& c) {
+  c.set(0, c.add("softmax_backward", {c.output(0), c.output_gradient(0)})[0]);
+}
 
 }  // namespace
 

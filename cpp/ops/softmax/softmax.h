@@ -9,6 +9,7 @@ namespace sfr {
 
 // y may be x.
 SFR_DECLARE_LEVELS(void softmax_rows(const float* x, int64_t rows, int64_t channels, float* y))
-SFR_DECLARE_LEVELS(void softmax_backward_rows(const float* y, const float* dy, int64_t rows, int64_t channels, float* dx))
+SFR_DECLARE_LEVELS(void softmax_backward_rows(const float* y, const float* dy, int64_t rows, int64_t channels,
+                                              float* dx))
 
 }  // namespace sfr

@@ -9,7 +9,9 @@ namespace {
 
 constexpr int64_t kBlockChannels = 32;
 
-SFR_INLINE int lanes_left(int64_t count) { return count < kLanes ? static_cast<int>(count) : kLanes; }
+SFR_INLINE int lanes_left(int64_t count) {
+  return count < kLanes ? static_cast<int>(count) : kLanes;
+}
 
 SFR_INLINE void short_rows(const float* x, int64_t rows, int64_t channels, float* y) {
   float block[kBlockChannels * kLanes];
@@ -51,7 +53,8 @@ void long_row(const float* x, int64_t channels, float* y) {
   for (int64_t i = 0; i < channels; ++i) y[i] *= inverse;
 }
 
-SFR_INLINE void short_rows_backward(const float* y, const float* dy, int64_t rows, int64_t channels, float* dx) {
+SFR_INLINE void short_rows_backward(const float* y, const float* dy, int64_t rows, int64_t channels,
+                                    float* dx) {
   float ys[kBlockChannels * kLanes], block[kBlockChannels * kLanes];
   for (int64_t i = 0; i < rows; i += kLanes) {
     const int live = lanes_left(rows - i);

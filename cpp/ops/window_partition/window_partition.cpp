@@ -17,7 +17,9 @@ struct Tiling {
   Shape windows() const { return {batch * rows() * columns(), window * window, channels}; }
 };
 
-Tiling tiling(const Shape& image, int64_t window) { return {image[0], image[1], image[2], image[3], window}; }
+Tiling tiling(const Shape& image, int64_t window) {
+  return {image[0], image[1], image[2], image[3], window};
+}
 
 void infer_partition(InferContext& c) {
   c.expect_inputs(1, 1);
@@ -40,15 +42,18 @@ void infer_merge(InferContext& c) {
   const Tiling t = {1, a.size[0], a.size[1], x[2], a.window};
   const int64_t per_image = t.rows() * t.columns();
   c.expect(x[0] % per_image == 0 && x[1] == a.window * a.window, "x",
-           "a multiple of " + std::to_string(per_image) + " windows of " + std::to_string(a.window * a.window) + " tokens",
+           "a multiple of " + std::to_string(per_image) + " windows of " +
+               std::to_string(a.window * a.window) + " tokens",
            x.text());
   c.output({DType::f32, Shape{x[0] / per_image, a.size[0], a.size[1], x[2]}});
 }
 
 /// Copies each row of each window from or to the image; padding is written as zeros when partitioning.
-void copy_windows(const KernelContext& c, const Tiling& t, const float* image, float* merged, float* windows) {
+void copy_windows(const KernelContext& c, const Tiling& t, const float* image, float* merged,
+                  float* windows) {
   const int64_t window_rows = t.batch * t.rows() * t.columns() * t.window;
-  const int64_t row_floats = t.window * t.channels, chunks = chunk_count(window_rows * row_floats, kElementGrain);
+  const int64_t row_floats = t.window * t.channels,
+                chunks = chunk_count(window_rows * row_floats, kElementGrain);
   c.pool->parallel_for(chunks, [&](int64_t chunk, int) {
     const Range r = chunk_range(window_rows, chunk, chunks);
     for (int64_t i = r.begin; i < r.end; ++i) {
@@ -69,13 +74,13 @@ void copy_windows(const KernelContext& c, const Tiling& t, const float* image, f
 }
 
 void partition_cpu(const KernelContext& c) {
-  copy_windows(c, tiling(c.inputs[0].type.shape, c.as<WindowPartitionAttributes>().window), c.in<float>(0), nullptr,
-               c.out<float>(0));
+  copy_windows(c, tiling(c.inputs[0].type.shape, c.as<WindowPartitionAttributes>().window), c.in<float>(0),
+               nullptr, c.out<float>(0));
 }
 
 void merge_cpu(const KernelContext& c) {
-  copy_windows(c, tiling(c.outputs[0].type.shape, c.as<WindowMergeAttributes>().window), nullptr, c.out<float>(0),
-               c.in<float>(0));
+  copy_windows(c, tiling(c.outputs[0].type.shape, c.as<WindowMergeAttributes>().window), nullptr,
+               c.out<float>(0), c.in<float>(0));
 }
 
 void gradient_partition(GradientContext& c) {

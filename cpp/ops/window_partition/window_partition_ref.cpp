@@ -1,3 +1,4 @@
+#include "native/expect.h"
 #include "native/op_test.h"
 #include "ops/window_partition/window_partition.h"
 
@@ -46,6 +47,22 @@ const std::vector<OpCase> merge_cases = {
 
 SFR_OP_TEST(window_partition, window_partition_reference, partition_cases);
 SFR_OP_TEST(window_merge, window_merge_reference, merge_cases);
+
+SFR_TEST("window_partition/writes_zeros_over_old_memory") {
+  Tensor x({DType::f32, {1, 2, 3, 1}}), y({DType::f32, {2, 4, 1}});
+  for (int i = 0; i < 6; ++i) x.view().as<float>()[i] = 1;
+  for (int i = 0; i < 8; ++i) y.view().as<float>()[i] = 7;  // what an earlier node left behind
+  const WindowPartitionAttributes attributes{2};
+  ThreadPool pool(1);
+  KernelContext context;
+  context.inputs = {x.view()};
+  context.outputs = {y.view()};
+  context.attributes = &attributes;
+  context.pool = &pool;
+  OpRegistry::instance().get("window_partition").cpu[0].run(context);
+  const std::vector<float> expected = {1, 1, 1, 1, 1, 0, 1, 0};
+  for (size_t i = 0; i < 8; ++i) expect(y.view().as<float>()[i] == expected[i], "padding is not zero");
+}
 
 }  // namespace
 
