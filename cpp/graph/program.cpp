@@ -11,7 +11,8 @@ namespace sfr {
 
 namespace {
 constexpr unsigned char kGuardPattern = 0xA5;
-}
+constexpr unsigned char kPoisonPattern = 0xFF;  // NaN as f32 and f64: an element that no kernel writes shows
+}  // namespace
 
 Program::Program(Graph graph, const std::vector<ValueId>& outputs, CompileOptions options)
     : graph_(std::move(graph)), outputs_(outputs), options_(options) {
@@ -141,9 +142,13 @@ void Program::run_node(size_t index, std::byte* arena, const std::map<ValueId, T
 void Program::set_guards(const Node& node, std::byte* arena) const {
   for (const ValueId v : node.outputs) {
     const Placement& p = plan_.values[static_cast<size_t>(v)];
-    if (p.where == Placement::Where::arena)
-      std::memset(arena + p.offset + p.bytes, kGuardPattern, kGuardBytes);
+    if (p.where == Placement::Where::output)
+      std::memset(output_of_value_.at(v)->data(), kPoisonPattern, p.bytes);
+    if (p.where != Placement::Where::arena) continue;
+    std::memset(arena + p.offset, kPoisonPattern, p.bytes);
+    std::memset(arena + p.offset + p.bytes, kGuardPattern, kGuardBytes);
   }
+  std::memset(arena + plan_.arena_bytes, kPoisonPattern, plan_.work_bytes);
   std::memset(arena + plan_.arena_bytes + plan_.work_bytes, kGuardPattern, kGuardBytes);
 }
 

@@ -15,7 +15,8 @@ namespace sfr {
 
 struct CompileOptions {
   bool fuse = true;     // off: every node runs as it was built, the reference for fused ops
-  bool guards = false;  // check a pattern behind every buffer after every node
+  bool guards = false;  // fill outputs and work memory with NaN before each node, check a pattern behind
+                        // every buffer after it
 };
 
 /// What a node will run as.

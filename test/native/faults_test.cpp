@@ -52,6 +52,20 @@ SFR_TEST("guards/an op that writes behind its output is named") {
   expect_error([] { run_guarded(faulty("overrun", &copy_and_overrun<1>)); }, "overrun planted: wrote behind");
 }
 
+SFR_TEST("guards/an output element that no kernel writes is NaN") {
+  OpDef op = faulty("forgetful", [](const KernelContext& c) {
+    for (int64_t i = 1; i < c.inputs[0].count(); ++i) c.out<float>(0)[i] = 0;
+  });
+  Graph graph;
+  const ValueId x = graph.add_input("x", {DType::f32, Shape{16}});
+  const ValueId y = graph.add_node(op, {x}, std::make_shared<NoAttributes>(), "planted")[0];
+  Program program(graph, {y}, {true, true});
+  const std::atomic<bool> never{false};
+  program.run({{x, std::make_shared<Tensor>(TensorType{DType::f32, Shape{16}})}}, never);
+  const float first = reinterpret_cast<const float*>(program.outputs()[0]->data())[0];
+  expect(first != first, "expected NaN where nothing was written");
+}
+
 SFR_TEST("verifier/a node that reads a value before it is computed") {
   Graph graph;
   const ValueId x = graph.add_input("x", {DType::f32, Shape{2}});
