@@ -1,0 +1,131 @@
+/** Reads goldens (README of this folder) and measures how far results are from them. */
+import assert from "node:assert/strict";
+import { join } from "node:path";
+import type { HostTensor } from "../../src/io/host-tensor.js";
+import { readSafetensors } from "../../src/io/safetensors.js";
+
+const folder = join(import.meta.dirname, "..", "..", "..", "test", "oracle", "goldens");
+
+/** Values in PyTorch's axis order. */
+export type Values = ArrayLike<number>;
+
+/** A row of recorded losses and how far PyTorch's own runs differ in each. */
+export interface LossRow {
+  values: number[];
+  spreads: number[];
+}
+
+/** Which of `count` entries a golden keeps. */
+function sampledIndex(j: number, count: number, kept: number): number {
+  return kept === count ? j : (j * 2654435761 + 97) % count; // exact: j < 2^8, so the product is below 2^53
+}
+
+/** What PyTorch computed for one case. */
+export class Golden {
+  private constructor(
+    readonly name: string,
+    private readonly tensors: ReadonlyMap<string, HostTensor>,
+    /** Tensors whose true gradient is zero: what stands there is rounding. */
+    readonly zeroGradient: ReadonlySet<string>,
+  ) {}
+
+  /** Reads goldens/<name>.safetensors. */
+  static async read(name: string): Promise<Golden> {
+    const { tensors, metadata } = await readSafetensors(join(folder, `${name}.safetensors`));
+    const zero: unknown = JSON.parse(metadata.zero_gradient ?? "[]");
+    assert.ok(Array.isArray(zero));
+    return new Golden(name, tensors, new Set(zero.map(String)));
+  }
+
+  private get(key: string): HostTensor {
+    const tensor = this.tensors.get(key);
+    assert.ok(tensor, `golden ${this.name} lacks ${key}`);
+    return tensor;
+  }
+
+  /** Tensor names under `prefix/`, those of zero gradient left out. */
+  names(prefix: string): string[] {
+    return [...this.tensors.keys()]
+      .filter((key) => key.startsWith(`value/${prefix}/`))
+      .map((key) => key.slice(`value/${prefix}/`.length))
+      .filter((name) => !this.zeroGradient.has(name));
+  }
+
+  /** Rows of a key that starts with `losses`, one per step. */
+  losses(key = "losses"): LossRow[] {
+    const [value, spread] = [this.get(`value/${key}`), this.get(`spread/${key}`)];
+    const columns = value.shape.length === 2 ? (value.shape[1] ?? 1) : value.data.length;
+    const row = (tensor: HostTensor, i: number) =>
+      Array.from({ length: columns }, (_, column) => Number(tensor.data[i * columns + column]));
+    return Array.from({ length: value.data.length / columns }, (_, i) => ({
+      values: row(value, i),
+      spreads: row(spread, i),
+    }));
+  }
+
+  /** Largest L2 distance between PyTorch's own runs, relative to the norm. */
+  spread(key: string): number {
+    return Number(this.get(`spread/${key}`).data[0]);
+  }
+
+  /**
+   * L2 distance of `values` to the golden relative to its norm: the larger of the difference of the norms and the
+   * distance estimated from the kept entries (exact when all are kept).
+   */
+  distance(key: string, values: Values): number {
+    const { data } = this.get(`value/${key}`);
+    const kept = data.length - 1;
+    assert.ok(kept <= values.length, `${key}: expected at least ${kept} values, received ${values.length}`);
+    let squares = 0;
+    for (let i = 0; i < values.length; i++) squares += (values[i] ?? Number.NaN) ** 2;
+    let apart = 0;
+    for (let j = 0; j < kept; j++)
+      apart += (Number(data[j + 1]) - (values[sampledIndex(j, values.length, kept)] ?? Number.NaN)) ** 2;
+    const norm = Number(data[0]);
+    return (
+      Math.max(Math.abs(Math.sqrt(squares) - norm), Math.sqrt((apart * values.length) / kept)) /
+      Math.max(norm, 1e-30)
+    );
+  }
+
+  /** Throws when `values` are further from the golden than `bound` and twice PyTorch's own spread. */
+  check(key: string, values: Values, bound: number): void {
+    const excess = this.excess(key, values, bound);
+    assert.equal(excess, undefined, excess);
+  }
+
+  /** Checks every `wanted` tensor under `prefix/`; `values` gives it by its state-dict name. */
+  checkAll(
+    prefix: string,
+    values: (name: string) => Values | undefined,
+    bound: number,
+    wanted: (name: string) => boolean = () => true,
+  ): void {
+    const faults: string[] = [];
+    const names = this.names(prefix).filter(wanted);
+    for (const name of names) {
+      const found = findPart(name, values);
+      assert.ok(found, `${prefix}/${name}: nothing to compare`);
+      const excess = this.excess(`${prefix}/${name}`, found, bound);
+      if (excess !== undefined) faults.push(excess);
+    }
+    assert.ok(names.length > 0, `golden ${this.name} has nothing under ${prefix}/`);
+    assert.equal(faults.length, 0, `${faults.length} of ${names.length}:\n${faults.join("\n")}`);
+  }
+
+  private excess(key: string, values: Values, bound: number): string | undefined {
+    const [distance, limit] = [this.distance(key, values), Math.max(bound, 2 * this.spread(key))];
+    return distance <= limit ? undefined : `${key}: expected distance <= ${limit}, received ${distance}`;
+  }
+}
+
+/** The tensor `name`; `...qkv.bias[key]` is the second third of `...qkv.bias`. */
+function findPart(name: string, values: (name: string) => Values | undefined): Values | undefined {
+  const [, base, part] = /^(.*)\[(query|key|value)\]$/.exec(name) ?? [];
+  if (base === undefined || part === undefined) return values(name);
+  const whole = values(base);
+  if (whole === undefined) return undefined;
+  const third = whole.length / 3;
+  const begin = ["query", "key", "value"].indexOf(part) * third;
+  return Array.from({ length: third }, (_, i) => whole[begin + i] ?? Number.NaN);
+}

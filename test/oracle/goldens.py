@@ -1,0 +1,110 @@
+"""How a golden is packed: one safetensors file per case, small because it keeps norms and sampled entries.
+
+A case is a function of the floating-point type that returns named tensors. It is run three times:
+f32 on one thread (the values kept), f32 on two threads and f64 on one thread (for the spread).
+
+- `value/<key>`: f32 [1 + S]: L2 norm, then S sampled entries (inputs.sample_indices); f64, whole, for the keys
+  that start with `losses` (a row per step)
+- `spread/<key>`: f32 [1]: the larger L2 distance of the other two runs from the kept one, over the L2 norm of the
+  kept one; for `losses` f64, per element, the larger absolute difference
+"""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import safetensors.numpy
+import torch
+
+import inputs
+
+FOLDER = Path(__file__).resolve().parent / "goldens"
+SAMPLES = 32
+# Results that are looked at closely: more entries.
+MANY_SAMPLES = 256
+
+Tensors = dict[str, torch.Tensor]
+Case = Callable[[torch.dtype], Tensors]
+
+
+def split_qkv(values: Tensors) -> Tensors:
+    """`...qkv.bias` becomes `[query]`, `[key]`, `[value]`: the key's third has a true gradient of zero."""
+    result: Tensors = {}
+    for name, value in values.items():
+        if name.endswith("qkv.bias"):
+            for part, third in zip(("query", "key", "value"), value.chunk(3)):
+                result[f"{name}[{part}]"] = third
+        else:
+            result[name] = value
+    return result
+
+
+def prefixed(prefix: str, values: Tensors) -> Tensors:
+    return {f"{prefix}/{name}": value for name, value in split_qkv(values).items()}
+
+
+def gradients(parameters: Tensors) -> Tensors:
+    """`grad/<name>` of every parameter that has one."""
+    return prefixed("grad", {n: v.grad.clone() for n, v in parameters.items() if v.grad is not None})
+
+
+def travel(parameters: Tensors, start: Tensors) -> Tensors:
+    """`travel/<name>`: final minus start of every parameter that has a gradient, in double."""
+    moved = {n: v for n, v in parameters.items() if v.grad is not None}
+    return prefixed("travel", {n: v.detach().double() - start[n].double() for n, v in moved.items()})
+
+
+def _sampled(value: torch.Tensor, count: int) -> np.ndarray:
+    flat = value.detach().double().reshape(-1).numpy()
+    picked = flat[inputs.sample_indices(flat.size, count)]
+    return np.concatenate([[np.linalg.norm(flat)], picked]).astype(np.float32)
+
+
+def _pack(key: str, kept: torch.Tensor, others: list[torch.Tensor]) -> dict[str, np.ndarray]:
+    kept = kept.detach().double()
+    others = [o.detach().double() for o in others]
+    if key.startswith("losses"):
+        spread = torch.stack([(o - kept).abs() for o in others]).amax(dim=0)
+        return {f"value/{key}": kept.numpy().copy(), f"spread/{key}": spread.numpy().copy()}
+    distance = max((o - kept).norm().item() for o in others) / max(kept.norm().item(), 1e-30)
+    count = SAMPLES if "/" in key else MANY_SAMPLES
+    return {f"value/{key}": _sampled(kept, count), f"spread/{key}": np.array([distance], np.float32)}
+
+
+def write(name: str, case: Case, about: str, zero_gradient: list[str] | None = None) -> None:
+    """Runs `case` three times and writes goldens/<name>.safetensors; prints its size and largest spreads."""
+    runs = []
+    for threads, dtype in ((1, torch.float32), (2, torch.float32), (1, torch.float64)):
+        torch.set_num_threads(threads)
+        runs.append(case(dtype))
+    packed: dict[str, np.ndarray] = {}
+    for key, kept in runs[0].items():
+        packed |= _pack(key, kept, [r[key] for r in runs[1:]])
+    metadata = {
+        "about": about,
+        "axis_order": "reference: N, C, H, W or N, C, H, W, D; weights as PyTorch stores them",
+        "zero_gradient": zero_gradient or [],
+        "torch": torch.__version__,
+        "numpy": np.__version__,
+    }
+    path = FOLDER / f"{name}.safetensors"
+    # One entry: the format's writer keeps several in no fixed order, and the bytes should not change by chance.
+    safetensors.numpy.save_file(packed, path, {"golden": json.dumps(metadata)})
+    path.chmod(0o644)
+    _print_summary(path, packed, set(zero_gradient or []))
+
+
+def _print_summary(path: Path, packed: dict[str, np.ndarray], zero: set[str]) -> None:
+    print(f"{path.name}: {len(packed)} tensors, {path.stat().st_size / 1024:.0f} KB")
+    for kind in ("grad/", "travel/"):
+        rows = [(v.item(), k) for k, v in packed.items() if k.startswith(f"spread/{kind}")]
+        rows = [(v, k.removeprefix(f"spread/{kind}")) for v, k in rows if k.removeprefix(f"spread/{kind}") not in zero]
+        if rows:
+            print(f"  {kind[:-1]} spread: median {np.median([r[0] for r in rows]):.1e}, largest {max(rows)}")
+    for key, value in packed.items():
+        if key.startswith("spread/losses"):
+            relative = value.reshape(value.shape[0], -1).max(axis=1) if value.ndim else value.reshape(1)
+            print(f"  {key}: " + " ".join(f"{x:.1e}" for x in relative))
+        elif key.startswith("spread/") and "/" not in key.removeprefix("spread/"):
+            print(f"  {key}: {value.item():.1e}")

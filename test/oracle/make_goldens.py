@@ -1,0 +1,306 @@
+"""Writes goldens/*.safetensors. Usage: python make_goldens.py [case ...]
+
+What each case computes stands beside it; weights and inputs are made as inputs.py says; packing: goldens.py.
+"""
+
+import sys
+from collections.abc import Callable
+
+import torch
+import torch.nn.functional as F
+
+import goldens
+import inputs
+import losses
+import sam
+import vnet
+
+Tensors = dict[str, torch.Tensor]
+STEPS = 10
+CLASSES = 3
+VNET_SIZE = (48, 32, 16)  # H, W, D
+VNET_FILTERS = 4
+LORA_RANK = 4
+
+
+def parameters(values: Tensors, dtype: torch.dtype) -> Tensors:
+    return {n: v.to(dtype, copy=True).requires_grad_() for n, v in values.items()}
+
+
+# SAM
+
+
+def sam_batch() -> tuple[torch.Tensor, torch.Tensor]:
+    """Canvas [2, 1, 256, 256] = image("canvas", label); checker_label(classes 3, block 16), then ignore_some."""
+    label = inputs.checker_label((2, 256, 256), CLASSES, 16)
+    return inputs.image("canvas", label), inputs.ignore_some(label)
+
+
+def sam_training(lora: bool) -> goldens.Case:
+    """`logits` (low resolution), `grad/*` of the first step, `losses` [10, 3] = (total, CE, Dice), `travel/*`.
+
+    AdamW lr 1e-3, betas 0.9 / 0.999, eps 1e-8, weight decay 0.1, constant rate. Full: every tensor trains.
+    LoRA: rank 4, encoder frozen; LoRA, prompt encoder and mask decoder train. The Fourier matrix never trains.
+    """
+
+    def case(dtype: torch.dtype) -> Tensors:
+        c = sam.tiny(256, CLASSES)
+        start = inputs.weights(sam.parameter_shapes(c))
+        pairs = inputs.weights(sam.lora_shapes(c, LORA_RANK)) if lora else {}
+        p = {n: v.to(dtype) for n, v in start.items()}
+        trained = {n: v for n, v in start.items() if "gaussian" not in n and not (lora and "image_encoder" in n)}
+        trained = parameters(trained | pairs, dtype)
+        p |= trained
+        adapters = {n: trained[n] for n in pairs} if lora else None
+        image, label = sam_batch()
+        optimiser = torch.optim.AdamW(trained.values(), lr=1e-3, betas=(0.9, 0.999), eps=1e-8, weight_decay=0.1)
+        result, rows = {}, []
+        for step in range(STEPS):
+            logits = sam.forward(p, c, image.to(dtype), adapters)
+            full = sam.full_size(logits, 256)
+            ce, dice = losses.cross_entropy(full, label), losses.dice_loss(full, label)
+            loss = 0.5 * (ce + dice)
+            optimiser.zero_grad()
+            loss.backward()
+            if step == 0:
+                result = {"logits": logits.detach().clone()} | goldens.gradients(trained)
+            optimiser.step()
+            rows.append([loss.item(), ce.item(), dice.item()])
+        with torch.no_grad():
+            result["logits_after"] = sam.forward(p, c, image.to(dtype), adapters)
+        result["losses"] = torch.tensor(rows, dtype=torch.float64)
+        return result | goldens.travel(trained, start | pairs)
+
+    return case
+
+
+def vit_b_block(index: int) -> goldens.Case:
+    """One block of vit_b on tokens [1, 64, 64, 768] (`input/tokens`): `output`, `grad_input` and `grad/*` for the
+    output gradient `input/grad_output`. Block 0 has windows of 14, block 2 is global."""
+
+    def case(dtype: torch.dtype) -> Tensors:
+        c = sam.vit_b()
+        p = parameters(inputs.weights(sam.block_shapes(c, index)), dtype)
+        x = inputs.normal("tokens", (1, 64, 64, c.width)).to(dtype).requires_grad_()
+        y = sam.block(p, c, index, x, None)
+        y.backward(inputs.normal("grad_output", (1, 64, 64, c.width)).to(dtype))
+        return {"output": y.detach(), "grad_input": x.grad} | goldens.gradients(p)
+
+    return case
+
+
+def mask_decoder(dtype: torch.dtype) -> Tensors:
+    """Decoder of width 256, K = 3, on an embedding [2, 256, 16, 16] (`input/embedding`): `masks`, `iou`, `grad_input`
+    and `grad/*` for the masks' gradient `input/grad_masks`."""
+    c = sam.tiny(256, CLASSES)
+    p = parameters(inputs.weights(sam.prompt_shapes(c) | sam.decoder_shapes(c)), dtype)
+    x = inputs.normal("embedding", (2, 256, 16, 16)).to(dtype).requires_grad_()
+    masks, iou = sam.decode(p, c, x)
+    masks.backward(inputs.normal("grad_masks", tuple(masks.shape)).to(dtype))
+    fourier = "prompt_encoder.pe_layer.positional_encoding_gaussian_matrix"
+    position = sam.image_position(p, c.grid).detach()
+    result = {"image_position": position, "masks": masks.detach(), "iou": iou.detach(), "grad_input": x.grad}
+    return result | goldens.gradients({n: v for n, v in p.items() if n != fourier})
+
+
+def table_resize(dtype: torch.dtype) -> Tensors:
+    """What a checkpoint's tables become on another canvas: `position_<n>` = `input/position` [1, 64, 64, 8] to n x n,
+    `relative_<n>` = `input/relative` [127, 8] to [2 n - 1, 8]; bilinear, align_corners = false, no anti-aliasing."""
+    position = inputs.normal("position", (1, 64, 64, 8)).to(dtype).permute(0, 3, 1, 2)
+    relative = inputs.normal("relative", (127, 8)).to(dtype)[None, None]
+    result: Tensors = {}
+    for n in (16, 32, 96):
+        resized = F.interpolate(position, size=(n, n), mode="bilinear", align_corners=False)
+        result[f"position_{n}"] = resized.permute(0, 2, 3, 1)
+        resized = F.interpolate(relative, size=(2 * n - 1, 8), mode="bilinear", align_corners=False)
+        result[f"relative_{n}"] = resized[0, 0]
+    return result
+
+
+# V-Net
+
+
+def vnet_weights(calm: bool, seed: int) -> Tensors:
+    """`calm` adds 2 to the biases of the batch-norms: few activations are near zero then, so rounding seldom flips a
+    ReLU, and ten steps can be compared closely. (Flips make f32 gradients differ by 1e-3 whoever computes them.)"""
+    values = inputs.weights(vnet.parameter_shapes(VNET_FILTERS, CLASSES), seed)
+    shift = torch.tensor(2.0)
+    return {n: v + shift if calm and _is_norm_bias(n) else v for n, v in values.items()}
+
+
+def _is_norm_bias(name: str) -> bool:
+    return name.endswith((".conv.1.bias", ".conv.4.bias", ".conv.7.bias"))
+
+
+def vnet_batch() -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    """Image [4, 1, 48, 32, 16] = image("volume", label), label checker_label(classes 3, block 8), and the pseudo-label
+    of the samples 2 and 3 = checker_label over (2, 48, 32, 16) with shift 2, block 8."""
+    label = inputs.checker_label((4, *VNET_SIZE), CLASSES, 8)
+    pseudo = inputs.checker_label((2, *VNET_SIZE), CLASSES, 8, shift=2)
+    return inputs.image("volume", label), label, pseudo
+
+
+def dropout(net: str, step: int) -> vnet.Dropout:
+    def drop(place: str, x: torch.Tensor) -> torch.Tensor:
+        mask = inputs.channel_mask(net, place, x.shape[0], x.shape[1], step)
+        return x * mask.to(x.dtype)[:, :, None, None, None]
+
+    return drop
+
+
+def vnet_plain(calm: bool) -> goldens.Case:
+    """One network, batch statistics, no dropout: `logits`, `losses` [1], `grad/*` of 0.5 (CE + Dice) over all 4 samples,
+    `eval_logits` afterwards with the running statistics after that one pass, `statistics/*`."""
+
+    def case(dtype: torch.dtype) -> Tensors:
+        p, s = parameters(vnet_weights(calm, 1), dtype), vnet.fresh_statistics(VNET_FILTERS, dtype)
+        image, label, _ = vnet_batch()
+        logits = vnet.forward(p, s, image.to(dtype), True)
+        loss = losses.segmentation_loss(logits, label)
+        loss.backward()
+        with torch.no_grad():
+            evaluated = vnet.forward(p, s, image.to(dtype), False)
+        result = {"logits": logits.detach(), "losses": loss.detach().reshape(1), "eval_logits": evaluated}
+        return result | goldens.gradients(p) | goldens.prefixed("statistics", s)
+
+    return case
+
+
+def mean_teacher(calm: bool) -> goldens.Case:
+    """Ten Mean Teacher steps: student weights seed 1, teacher weights seed 2, dropout in both, noise for the teacher.
+
+    `logits` and `teacher_logits` of the first step, `grad/*` of the first step, `losses` [10, 4] = (total, labelled,
+    pseudo-label, consistency without its weight), `travel/*` of the student, `teacher/*` and `statistics/*` at the end.
+    SGD lr 0.01, momentum 0.9, weight decay 1e-4; the unused heads get no gradient and stay; EMA as in losses.py.
+    """
+
+    def case(dtype: torch.dtype) -> Tensors:
+        start = vnet_weights(calm, 1)
+        student = parameters(start, dtype)
+        teacher = {n: v.to(dtype, copy=True) for n, v in vnet_weights(calm, 2).items()}
+        statistics, teacher_statistics = (vnet.fresh_statistics(VNET_FILTERS, dtype) for _ in range(2))
+        image, label, pseudo_label = vnet_batch()
+        optimiser = torch.optim.SGD(student.values(), lr=0.01, momentum=0.9, weight_decay=1e-4)
+        result, rows = {}, []
+        for step in range(STEPS):
+            logits = vnet.forward(student, statistics, image.to(dtype), True, dropout("student", step))
+            noisy = image + inputs.teacher_noise(tuple(image.shape), step)
+            with torch.no_grad():
+                target = vnet.forward(teacher, teacher_statistics, noisy.to(dtype), True, dropout("teacher", step))
+            labelled = losses.segmentation_loss(logits[:2], label[:2])
+            pseudo = losses.segmentation_loss(logits[2:], pseudo_label)
+            consistency = losses.consistency(logits, target)
+            loss = labelled + pseudo + losses.consistency_weight(step) * consistency
+            optimiser.zero_grad()
+            loss.backward()
+            if step == 0:
+                result = {"logits": logits.detach().clone(), "teacher_logits": target}
+                result |= goldens.gradients(student)
+            optimiser.step()
+            losses.update_teacher(teacher, student, step)
+            rows.append([x.item() for x in (loss, labelled, pseudo, consistency)])
+        result["losses"] = torch.tensor(rows, dtype=torch.float64)
+        result |= goldens.travel(student, start)
+        return result | goldens.prefixed("teacher", teacher) | goldens.prefixed("statistics", statistics)
+
+    return case
+
+
+# Losses and optimisers
+
+
+def loss_values(dtype: torch.dtype) -> Tensors:
+    """Per case `losses_<case>` [3] = (total, CE, Dice) and `grad/<case>`, the gradient of the total.
+
+    Logits = 2 * `input/logits/<case>`, labels checker_label(block 4); `absent` merges the last two of its 5 classes
+    into class 2, `ignore` and `absent` then go through ignore_some, `mostly_ignored` keeps only the elements whose
+    row-major index over all samples is 0 mod 97.
+    """
+    result: Tensors = {}
+    shapes = {
+        "plain_2": (2, 2, 24, 20),
+        "ignore_3": (2, 3, 24, 20),
+        "absent_5": (2, 5, 24, 20),
+        "mostly_ignored_3": (1, 3, 24, 20),
+        "volume_4": (2, 4, 10, 9, 7),
+    }
+    for name, shape in shapes.items():
+        logits = (2 * inputs.normal(f"logits/{name}", shape)).to(dtype).requires_grad_()
+        label = inputs.checker_label((shape[0], *shape[2:]), shape[1], 4)
+        if name.startswith("absent"):
+            label[label > 2] = 2
+        if name.startswith(("ignore", "absent")):
+            label = inputs.ignore_some(label)
+        if name.startswith("mostly"):
+            kept = torch.arange(label.numel()).reshape(label.shape) % 97 == 0
+            label = torch.where(kept, label, torch.tensor(losses.IGNORE, dtype=label.dtype))
+        ce, dice = losses.cross_entropy(logits, label), losses.dice_loss(logits, label)
+        total = 0.5 * (ce + dice)
+        total.backward()
+        result[f"losses_{name}"] = torch.stack([total, ce, dice]).detach()
+        result[f"grad/{name}"] = logits.grad
+    return result
+
+
+def optimiser_steps(dtype: torch.dtype) -> Tensors:
+    """Five steps on a vector of 32: parameter `input/parameter`, gradients `input/gradient` at step t.
+
+    `adamw_<t>`: lr 1e-2 (1 - t/5)^0.9, betas 0.9 / 0.999, eps 1e-8, weight decay 0.1; `sgd_<t>`: lr 0.01, momentum 0.9,
+    weight decay 1e-4; `ema_<t>`: teacher `input/teacher` after step t, following the SGD parameter. t = 0 .. 4.
+    """
+    adam, sgd = (inputs.normal("parameter", (32,)).to(dtype).requires_grad_() for _ in range(2))
+    teacher = {"p": inputs.normal("teacher", (32,)).to(dtype)}
+    optimisers = (
+        torch.optim.AdamW([adam], lr=1e-2, betas=(0.9, 0.999), eps=1e-8, weight_decay=0.1),
+        torch.optim.SGD([sgd], lr=0.01, momentum=0.9, weight_decay=1e-4),
+    )
+    result: Tensors = {}
+    for step in range(5):
+        optimisers[0].param_groups[0]["lr"] = 1e-2 * (1 - step / 5) ** 0.9
+        for p in (adam, sgd):
+            p.grad = inputs.normal("gradient", (32,), step).to(dtype)
+        for optimiser in optimisers:
+            optimiser.step()
+        losses.update_teacher(teacher, {"p": sgd}, step)
+        for name, value in (("adamw", adam), ("sgd", sgd), ("ema", teacher["p"])):
+            result[f"{name}_{step}"] = value.detach().clone()
+    return result
+
+
+def cases() -> dict[str, tuple[goldens.Case, list[str]]]:
+    """Per golden: the case and the tensors whose true gradient is zero."""
+    tiny, convs = sam.tiny(256, CLASSES), vnet.zero_gradient_names(VNET_FILTERS)
+    keys = sam.zero_gradient_names(tiny)
+    decoder_keys = [n for n in keys if n.startswith("mask_decoder.")]
+    block_keys = {i: [f"image_encoder.blocks.{i}.attn.qkv.bias[key]"] for i in (0, 2)}
+    return {
+        "sam-tiny-full": (sam_training(lora=False), keys),
+        "sam-tiny-lora": (sam_training(lora=True), decoder_keys),
+        "vit-b-block-window": (vit_b_block(0), block_keys[0]),
+        "vit-b-block-global": (vit_b_block(2), block_keys[2]),
+        "mask-decoder": (mask_decoder, decoder_keys),
+        "table-resize": (table_resize, []),
+        "vnet": (vnet_plain(calm=False), convs),
+        "vnet-calm": (vnet_plain(calm=True), convs),
+        "mean-teacher": (mean_teacher(calm=False), convs),
+        "mean-teacher-calm": (mean_teacher(calm=True), convs),
+        "losses": (loss_values, []),
+        "optimisers": (optimiser_steps, []),
+    }
+
+
+def about(case: Callable[..., Tensors]) -> str:
+    """The case's docstring: its own, or that of the function that made it."""
+    maker = globals().get(case.__qualname__.split(".")[0], case)
+    return " ".join((maker.__doc__ or "").split())
+
+
+def main() -> None:
+    chosen = sys.argv[1:] or list(cases())
+    for name in chosen:
+        case, zero = cases()[name]
+        goldens.write(name, case, about(case), zero)
+
+
+if __name__ == "__main__":
+    main()

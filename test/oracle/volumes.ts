@@ -1,0 +1,33 @@
+/** The V-Net cases' batch: images [4, 1, 48, 32, 16] (N, C, H, W, D), their labels, and pseudo-labels of the last two. */
+import { Tensor } from "../../src/native/tensor.js";
+import { labelOrder, permute, volumeOrder } from "./axes.js";
+import { checkerLabel, image } from "./inputs.js";
+
+const classes = 3;
+/** Extents along H, W, D = x, y, z. */
+const size = [48, 32, 16] as const;
+
+/** Shape of the images in memory: [N, z, y, x, 1]. */
+export const batchShape: readonly number[] = [4, size[2], size[1], size[0], 1];
+/** Their shape in PyTorch. */
+export const torchBatchShape: readonly number[] = [4, 1, ...size];
+
+/** Images, labels of all four samples, and pseudo-labels of samples 2 and 3. */
+export function volumeBatch(): { images: Tensor; labels: Tensor; pseudoLabels: Tensor } {
+  const label = checkerLabel([4, ...size], classes, 8);
+  const pseudo = checkerLabel([2, ...size], classes, 8, 2);
+  const values = image("volume", label, torchBatchShape);
+  const labelTensor = (labels: Uint8Array, samples: number) =>
+    Tensor.from("u8", [samples, ...batchShape.slice(1, 4)], permute(labels, [samples, ...size], labelOrder));
+  return {
+    images: Tensor.from("f32", batchShape, permute(values, torchBatchShape, volumeOrder)),
+    labels: labelTensor(label, 4),
+    pseudoLabels: labelTensor(pseudo, 2),
+  };
+}
+
+/** Logits [N, z, y, x, K] of a program as PyTorch orders them: [N, K, x, y, z]. */
+export function logitsOf(logits: Tensor | undefined): Float32Array {
+  // [N, z, y, x, K] and [N, K, x, y, z] turn into each other by the same reordering.
+  return logits === undefined ? new Float32Array() : permute(logits.f32, logits.shape, volumeOrder);
+}
