@@ -3,7 +3,7 @@ import { isMap, isNode, isPair, LineCounter, type Node, parseDocument } from "ya
 import { nearestName } from "../data/nearest-name.js";
 import { UsageError } from "../errors.js";
 import { type Config, configSchema } from "./schema.js";
-import { type Setting, settings } from "./settings.js";
+import { armSettingList, type Setting, settings } from "./settings.js";
 
 /** Values by setting path (`finetune.steps`), as flags give them: the text of the command line or parsed. */
 export type Overrides = Readonly<Record<string, unknown>>;
@@ -23,7 +23,6 @@ interface Issue {
   readonly path: Path;
   readonly message: string;
   readonly keys?: readonly string[];
-  readonly errors?: readonly (readonly Issue[])[];
 }
 
 /**
@@ -36,8 +35,10 @@ export function resolveConfig(path: string, overrides: Overrides = {}): Config {
   const source = withOverrides(readSource(path), overrides);
   const result = configSchema.safeParse(source.values);
   if (result.success) return result.data;
-  const [issue] = result.error.issues;
-  throw new UsageError(describeIssue(issue as Issue, source));
+  const issues: readonly Issue[] = result.error.issues;
+  // A misspelt key is why its right spelling is missing.
+  const issue = issues.find(({ code }) => code === "unrecognized_keys") ?? issues[0];
+  throw new UsageError(issue === undefined ? `${path}: ${result.error.message}` : describeIssue(issue, source));
 }
 
 /** Turns the text of a flag into the value of its setting; text that does not fit stays text and is refused later. */
@@ -147,28 +148,34 @@ function withOverrides(source: Source, overrides: Overrides): Source {
 }
 
 function describeIssue(issue: Issue, source: Source): string {
-  const inner = innermost(issue);
-  if (inner.code === "unrecognized_keys") return describeUnknownKey(inner, source);
-  const name = pathName(inner.path);
-  const value = valueAt(source.values, inner.path);
-  const setting = settings.find((item) => item.path === name);
-  const expected =
-    setting?.range ?? inner.message.replace(/^Invalid \w+: expected /, "").replace(/^Invalid option: /, "");
-  const place = source.where(inner.path);
+  if (issue.code === "unrecognized_keys") return describeUnknownKey(issue, source);
+  const setting = settingAt(issue.path);
+  // What is wrong inside a value (the second extent of a patch) is told of the whole value.
+  const path = setting === undefined || issue.path[0] === "arms" ? issue.path : setting.path.split(".");
+  const name = pathName(path);
+  const value = valueAt(source.values, path);
+  const expected = setting?.range ?? plainExpectation(issue.message);
+  const place = source.where(path);
   if (value === undefined) {
-    const flag = setting === undefined ? "" : ` or pass --${setting.flag}`;
+    const flag = setting === undefined || path[0] === "arms" ? "" : ` or pass --${setting.flag}`;
     return `${place}: expected ${expected} for ${name}, received nothing; set it in the file${flag}`;
   }
-  return `${place}: expected ${expected} for ${name || "the file"}, received ${shorten(value)}; correct the value`;
+  const nearest = typeof value === "string" ? nearestName(value, setting?.choices ?? []) : null;
+  const cure = nearest === null ? "correct the value" : `did you mean '${nearest}'?`;
+  return `${place}: expected ${expected} for ${name || "the file"}, received ${shorten(value)}; ${cure}`;
 }
 
-/** Zod reports a union as one issue that holds what each member said; ours are plain enough to name the outer path. */
-function innermost(issue: Issue): Issue {
-  const known =
-    issue.path.length > 0
-      ? settings.find((item) => issue.path.slice(0, 2).join(".") === item.path)
-      : undefined;
-  return known === undefined ? issue : { ...issue, path: known.path.split(".") };
+/** What zod says of groups and lists, whose settings have no range of their own. */
+function plainExpectation(message: string): string {
+  return message
+    .replace(/^Invalid \w+: expected (\w+).*/, "$1")
+    .replace(/^Too small: expected \w+ to have >=(\d+) items$/, "at least $1 entry");
+}
+
+/** The setting that a path leads to or into. */
+function settingAt(path: Path): Setting | undefined {
+  if (path[0] === "arms") return armSettingList.find((item) => item.path === `arms[].${String(path[2])}`);
+  return settings.find((item) => item.path === path[0] || item.path === path.slice(0, 2).join("."));
 }
 
 function describeUnknownKey(issue: Issue, source: Source): string {

@@ -1,0 +1,29 @@
+import type { Command } from "../command.js";
+import { bench } from "./bench.js";
+import { demo } from "./demo.js";
+import { doctor } from "./doctor.js";
+import { evaluate } from "./evaluate.js";
+import { finetune } from "./finetune.js";
+import { inspect } from "./inspect.js";
+import { predict } from "./predict.js";
+import { pseudoLabel } from "./pseudo-label.js";
+import { retrain } from "./retrain.js";
+import { run } from "./run.js";
+import { stitch } from "./stitch.js";
+import { unstitch } from "./unstitch.js";
+
+/** Every command, in the order of the help; a new one is a file here and a line in this list. */
+export const commands: readonly Command[] = [
+  demo,
+  run,
+  finetune,
+  pseudoLabel,
+  retrain,
+  predict,
+  evaluate,
+  stitch,
+  unstitch,
+  inspect,
+  doctor,
+  bench,
+];

@@ -1,0 +1,41 @@
+import { CancelledError } from "../../errors.js";
+import { type Command, outFlag } from "../command.js";
+import { findInputs } from "../inputs.js";
+
+/** Side of a canvas when none is named, in pixels: SAM's own. */
+const defaultCanvas = 1024;
+
+export const stitch: Command = {
+  name: "stitch",
+  summary: "Write volumes as stitched canvases: PNG pictures and a record to get back from",
+  positionals: [{ name: "inputs", help: "Volumes (.nii, .nii.gz, .h5) or folders of them", count: "many" }],
+  flags: [
+    { name: "labels", kind: "boolean", help: "The volumes are label maps: keep their ids as gray values" },
+    { name: "canvas", kind: "integer", help: "Side of a canvas in pixels", default: String(defaultCanvas) },
+    outFlag("Folder for the pictures", "canvases"),
+  ],
+  settings: [],
+  examples: [
+    ["sfr stitch heart.nii.gz --out canvases", "See a volume as SAM does"],
+    ["sfr stitch heart_label.nii.gz --labels --canvas 512", "Label maps, to be edited and read back by `unstitch`"],
+  ],
+  async run(args, context) {
+    const out = args.optional("out") ?? "canvases";
+    const canvas = args.integer("canvas", 1) ?? defaultCanvas;
+    const inputs = await findInputs(args.many("inputs"));
+    await context.engine();
+    const { writeCanvases } = await import("../../stitch/canvas-files.js");
+    const { loadImage, loadLabelIds } = await import("../../data/load-case.js");
+    const records: string[] = [];
+    const pictures: string[] = [];
+    for (const entry of inputs) {
+      if (context.signal.aborted) throw new CancelledError("stitch: stopped on request");
+      const volume = args.is("labels") ? await loadLabelIds({ ...entry, label: entry.image }) : await loadImage(entry);
+      const written = await writeCanvases(volume, { source: entry.image, name: entry.id, out, canvas });
+      records.push(written.record);
+      pictures.push(...written.pictures);
+    }
+    context.result([...records, ...pictures].join("\n"), { records, pictures });
+    return undefined;
+  },
+};

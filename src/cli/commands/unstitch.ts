@@ -1,0 +1,27 @@
+import { basename } from "node:path";
+import type { Command } from "../command.js";
+
+export const unstitch: Command = {
+  name: "unstitch",
+  summary: "Read label canvases back to a NIfTI label file on the grid of their volume",
+  positionals: [{ name: "record", help: "The <name>_canvas.json that `stitch` wrote beside the pictures", count: "one" }],
+  flags: [{ name: "out", kind: "text", help: "Label file to write (.nii or .nii.gz)", default: "<name>.nii.gz" }],
+  settings: [],
+  examples: [["sfr unstitch canvases/heart_canvas.json --out heart_label.nii.gz", "Get drawn labels back"]],
+  async run(args, context) {
+    const record = args.text("record");
+    const out = args.optional("out") ?? `${basename(record).replace(/(_canvas)?\.json$/, "")}.nii.gz`;
+    await context.engine();
+    const { readCanvases } = await import("../../stitch/canvas-files.js");
+    const { writeNiftiLabels } = await import("../../data/nifti.js");
+    const labels = await readCanvases(record);
+    await writeNiftiLabels(out, labels, labels);
+    const ids = [...new Set(labels.data)].sort((a, b) => a - b);
+    context.result(`${out}: ${labels.shape.join(" x ")} voxels, label ids ${ids.join(", ")}`, {
+      file: out,
+      shape: labels.shape,
+      labelIds: ids,
+    });
+    return undefined;
+  },
+};

@@ -1,0 +1,187 @@
+import { openDataset } from "../data/cases.js";
+import { readH5Image, readH5Label } from "../data/h5.js";
+import { pathKind } from "../data/layouts/layout.js";
+import { streamNifti } from "../data/nifti-stream.js";
+import type { Vec3 } from "../data/volume.js";
+import { DataError } from "../errors.js";
+import type { HostTensor } from "../io/host-tensor.js";
+import { readPth } from "../io/pth/pth.js";
+import { readSafetensorsHeader } from "../io/safetensors.js";
+import { formatDuration } from "../run/progress.js";
+import { readRunRecord } from "../run/run-folder.js";
+import type { JsonValue } from "../run/stage-key.js";
+
+/** What was found, for people and for programs. */
+export interface Inspection {
+  readonly lines: readonly string[];
+  readonly value: JsonValue;
+}
+
+/** Label ids are listed when a volume holds at most so many whole numbers. */
+const maxLabels = 64;
+
+/** Looks at a file or folder by its name. @throws DataError when there is nothing that we can read */
+export async function inspectPath(path: string): Promise<Inspection> {
+  const kind = await pathKind(path);
+  if (kind === null) throw new DataError(`${path}: expected a file or folder, received nothing; correct the path`);
+  if (kind === "folder") return readRunRecord(path) === undefined ? inspectDataset(path) : inspectRun(path);
+  if (/\.nii(\.gz)?$/i.test(path)) return inspectNifti(path);
+  if (/\.(h5|hdf5)$/i.test(path)) return inspectH5(path);
+  if (/\.safetensors$/i.test(path)) return inspectSafetensors(path);
+  if (/\.(pth|pt)$/i.test(path)) return inspectTensors(await readPth(path), {});
+  if (/\.(list|txt|tsv)$/i.test(path)) return inspectDataset(path);
+  throw new DataError(
+    `${path}: expected .nii, .nii.gz, .h5, .safetensors, .pth or a list file, received another name; convert it`,
+  );
+}
+
+/** Gathers what there is to say of voxels while they stream by. */
+class VoxelStatistics {
+  private low = Number.POSITIVE_INFINITY;
+  private high = Number.NEGATIVE_INFINITY;
+  private sum = 0;
+  private count = 0;
+  private notFinite = 0;
+  private isWhole = true;
+  private readonly ids = new Set<number>();
+
+  add(values: ArrayLike<number>, count: number): void {
+    for (let i = 0; i < count; i += 1) {
+      const value = values[i] ?? 0;
+      if (!Number.isFinite(value)) {
+        this.notFinite += 1;
+        continue;
+      }
+      this.low = Math.min(this.low, value);
+      this.high = Math.max(this.high, value);
+      this.sum += value;
+      this.count += 1;
+      this.isWhole &&= Number.isInteger(value) && value >= 0;
+      if (this.isWhole && this.ids.size <= maxLabels) this.ids.add(value);
+    }
+  }
+
+  /** Rows of the table; label ids when the voxels can be labels. */
+  facts(): Record<string, JsonValue> {
+    const canBeLabels = this.isWhole && this.count > 0 && this.ids.size <= maxLabels;
+    return {
+      range: this.count === 0 ? null : [this.low, this.high],
+      mean: this.count === 0 ? null : this.sum / this.count,
+      ...(this.notFinite > 0 ? { "not finite": this.notFinite } : {}),
+      ...(canBeLabels ? { "label ids": [...this.ids].sort((a, b) => a - b) } : {}),
+    };
+  }
+}
+
+async function inspectNifti(path: string): Promise<Inspection> {
+  const statistics = new VoxelStatistics();
+  const header = await streamNifti(path, () => (values, count) => statistics.add(values, count));
+  const { shape, spacing, dtype, slope, intercept, grid } = header;
+  return table({
+    kind: "NIfTI-1 volume",
+    "voxels (x, y, z)": shape,
+    "spacing (x, y, z), mm": spacing.map(rounded),
+    type: dtype.name,
+    "scaling (slope, intercept)": [slope, intercept],
+    affine: grid.affine.map((row) => row.map(rounded)),
+    ...statistics.facts(),
+  });
+}
+
+async function inspectH5(path: string): Promise<Inspection> {
+  const image = await readH5Image(path);
+  const statistics = new VoxelStatistics();
+  statistics.add(image.data, image.data.length);
+  // A file of an unlabelled case has no label; that is no error here.
+  const label = await readH5Label(path).catch((error: unknown) => {
+    if (error instanceof DataError) return undefined;
+    throw error;
+  });
+  return table({
+    kind: "h5 case",
+    "voxels (x, y, z)": image.shape satisfies Vec3,
+    "spacing (x, y, z), mm": image.spacing,
+    ...statistics.facts(),
+    "label ids": label === undefined ? null : [...new Set(label.data)].sort((a, b) => a - b),
+  });
+}
+
+async function inspectDataset(path: string): Promise<Inspection> {
+  const { layout, train, test, labels } = await openDataset(path);
+  const labelled = train.filter(({ label }) => label !== undefined);
+  const unlabelled = train.filter(({ label }) => label === undefined);
+  const ids = (cases: readonly { readonly id: string }[]) => cases.map(({ id }) => id);
+  return table({
+    kind: "data set",
+    layout,
+    "training cases with label": ids(labelled),
+    "training cases without label": ids(unlabelled),
+    "test cases": ids(test),
+    ...(labels === undefined ? {} : { labels: { ...labels } }),
+  });
+}
+
+function inspectRun(path: string): Inspection {
+  const record = readRunRecord(path);
+  return table({
+    kind: "run folder",
+    status: record?.status ?? null,
+    started: record?.created ?? null,
+    seed: record?.seed ?? null,
+    "CPU level": record?.cpuLevel ?? null,
+    stages: Object.fromEntries(
+      (record?.stages ?? []).map(({ name, status, wallSeconds }) => [name, `${status}, ${formatDuration(wallSeconds)}`]),
+    ),
+    "failed cases": Object.entries(record?.cases ?? {}).flatMap(([id, { status }]) => (status === "failed" ? [id] : [])),
+  });
+}
+
+async function inspectSafetensors(path: string): Promise<Inspection> {
+  const { tensors, metadata } = await readSafetensorsHeader(path);
+  return inspectTensors(tensors, metadata);
+}
+
+function inspectTensors(
+  tensors: ReadonlyMap<string, Pick<HostTensor, "dtype" | "shape">>,
+  metadata: Readonly<Record<string, string>>,
+): Inspection {
+  const parameters = [...tensors.values()].reduce(
+    (sum, { shape }) => sum + shape.reduce((product, extent) => product * extent, 1),
+    0,
+  );
+  return table({
+    kind: "weights",
+    tensors: Object.fromEntries([...tensors].map(([name, { dtype, shape }]) => [name, `${dtype} [${shape.join(", ")}]`])),
+    count: tensors.size,
+    elements: parameters,
+    metadata: { ...metadata },
+  });
+}
+
+/** Lays facts out: one line each, members of a list or record that does not fit on a line below it. */
+function table(facts: Readonly<Record<string, JsonValue>>): Inspection {
+  const width = Math.max(...Object.keys(facts).map((name) => name.length));
+  const lines = Object.entries(facts).flatMap(([name, value]) => {
+    const [first = "", ...rest] = valueLines(value);
+    return [`${name.padEnd(width)}  ${first}`, ...rest.map((line) => `${" ".repeat(width)}  ${line}`)];
+  });
+  return { lines, value: facts };
+}
+
+function valueLines(value: JsonValue): string[] {
+  if (value === null) return ["unknown"];
+  if (Array.isArray(value)) {
+    const isNested = value.some((item) => Array.isArray(item));
+    if (isNested) return value.map((item) => valueLines(item).join(" "));
+    return [value.length === 0 ? "none" : `${value.join(", ")}${value.length > 9 ? `  (${value.length})` : ""}`];
+  }
+  if (typeof value === "object") {
+    const members = Object.entries(value);
+    return members.length === 0 ? ["none"] : members.map(([name, item]) => `${name}: ${String(item)}`);
+  }
+  return [String(value)];
+}
+
+function rounded(value: number): number {
+  return Number(value.toPrecision(7));
+}

@@ -1,0 +1,103 @@
+import { type ErrorCode, SfrError } from "../errors.js";
+import { Progress } from "../run/progress.js";
+import { type Command, type Context, exitCodes } from "./command.js";
+import { type Invocation, parseCommandLine } from "./parse.js";
+
+const codeOfError: Readonly<Record<Exclude<ErrorCode, "cancelled">, number>> = {
+  usage: exitCodes.usage,
+  data: exitCodes.data,
+  // A tensor that does not fit comes from a file: weights of another network, labels of another volume.
+  shape: exitCodes.data,
+  dtype: exitCodes.data,
+  device: exitCodes.device,
+  disposed: exitCodes.internal,
+  internal: exitCodes.internal,
+};
+
+/** Stops work when the process is asked to end; a second request ends it at once. */
+class SignalStop {
+  readonly controller = new AbortController();
+  private code: number | undefined;
+
+  constructor() {
+    process.on("SIGINT", () => this.stop(exitCodes.interrupted));
+    process.on("SIGTERM", () => this.stop(exitCodes.terminated));
+  }
+
+  /** Exit code of the signal that came, if one did. */
+  get exitCode(): number | undefined {
+    return this.code;
+  }
+
+  private stop(code: number): void {
+    if (this.code !== undefined) process.exit(code);
+    this.code = code;
+    process.stderr.write("\nsfr: stopping after the checkpoint; once more to stop at once\n");
+    this.controller.abort();
+  }
+}
+
+/**
+ * Runs a command line and sets the exit code. Errors are one line on standard error; the stack only with --debug.
+ *
+ * @param line arguments without node and script
+ */
+export async function main(commands: readonly Command[], line: readonly string[]): Promise<void> {
+  // A reader that has seen enough (`| head`) is no error.
+  process.stdout.on("error", (error: NodeJS.ErrnoException) => {
+    if (error.code !== "EPIPE") throw error;
+    process.exit(exitCodes.ok);
+  });
+  try {
+    const invocation = await parseCommandLine(commands, line);
+    if (invocation !== undefined) process.exitCode = await runInvocation(invocation);
+  } catch (error) {
+    process.exitCode = report(error, line.includes("--debug"), undefined);
+  }
+}
+
+async function runInvocation({ command, args }: Invocation): Promise<number> {
+  const stop = new SignalStop();
+  const progress = new Progress({ quiet: args.is("quiet") });
+  const context: Context = {
+    isQuiet: args.is("quiet"),
+    signal: stop.controller.signal,
+    progress,
+    result: (text, value) => {
+      progress.endLine();
+      const shown = args.is("json") ? JSON.stringify(value, null, 2) : text;
+      process.stdout.write(shown.endsWith("\n") ? shown : `${shown}\n`);
+    },
+    engine: async () => {
+      const { configureEngine, engineInfo } = await import("../native/native.js");
+      const threads = args.integer("threads", 1);
+      if (threads !== undefined) configureEngine({ threads });
+      return engineInfo();
+    },
+  };
+  try {
+    return (await command.run(args, context)) ?? exitCodes.ok;
+  } catch (error) {
+    progress.endLine();
+    return report(error, args.is("debug"), stop.exitCode);
+  }
+}
+
+/** Prints one line on an error. @returns the exit code */
+function report(error: unknown, isDebug: boolean, signalCode: number | undefined): number {
+  const message = error instanceof Error ? error.message : String(error);
+  const [line] = message.split("\n");
+  process.stderr.write(`sfr: ${line?.replace(/^sfr: /, "")}\n`);
+  if (isDebug && error instanceof Error) process.stderr.write(`${error.stack}\n${causes(error)}`);
+  if (error instanceof SfrError) {
+    if (error.code === "cancelled") return signalCode ?? exitCodes.interrupted;
+    return codeOfError[error.code];
+  }
+  // What V8 throws when an array buffer does not fit into memory.
+  const isMemory = error instanceof RangeError && /allocation failed|Invalid typed array length/.test(message);
+  return isMemory ? exitCodes.device : exitCodes.internal;
+}
+
+function causes(error: Error): string {
+  return error.cause instanceof Error ? `caused by ${error.cause.stack}\n${causes(error.cause)}` : "";
+}

@@ -1,0 +1,118 @@
+import { createHash } from "node:crypto";
+import { createReadStream } from "node:fs";
+import { pipeline } from "node:stream/promises";
+import type { Config } from "../config/schema.js";
+import { type Case, openDataset } from "../data/cases.js";
+import { discoverLabelTable } from "../data/load-case.js";
+import { type PreparedCase, prepareCase } from "../data/prepare.js";
+import { type Split, splitCases } from "../data/splits.js";
+import { CancelledError, DataError } from "../errors.js";
+import { halvedGrid, type OutputGrid } from "./output-grid.js";
+
+/** The data of a run: which cases, which classes, what their files hold. Training cases are read once. */
+export class CaseStore {
+  private labelledCases: Promise<PreparedCase[]> | undefined;
+  private unlabelledCases: Promise<PreparedCase[]> | undefined;
+
+  private constructor(
+    readonly split: Split,
+    /** Label ids by class, background first. */
+    readonly labelIds: readonly number[],
+    /** Class names by label id, when the data set has them. */
+    readonly labelNames: Readonly<Record<string, string>>,
+    /** SHA-256 of the files of each case; a case that cannot be read has none. */
+    readonly hashes: Readonly<Record<string, string>>,
+    private readonly halve: boolean,
+  ) {}
+
+  /** Finds the cases, their classes and hashes. @throws DataError, UsageError */
+  static async open(settings: Config["data"], signal?: AbortSignal): Promise<CaseStore> {
+    const dataset = await openDataset(settings.root, settings.layout);
+    const split = splitCases(dataset, settings);
+    const table = await discoverLabelTable(split.labelled);
+    const hashes: Record<string, string> = {};
+    for (const entry of split.labelled) hashes[entry.id] = await hashFiles([entry.image, entry.label], signal);
+    for (const entry of split.unlabelled) hashes[entry.id] = await hashFiles([entry.image], signal);
+    for (const entry of split.test) {
+      // A test case that cannot be read fails later, by itself.
+      const files = entry.label === undefined ? [entry.image] : [entry.image, entry.label];
+      const hash = await hashFiles(files, signal).catch((error: unknown) => {
+        if (error instanceof DataError) return undefined;
+        throw error;
+      });
+      if (hash !== undefined) hashes[entry.id] = hash;
+    }
+    const names = Object.entries(dataset.labels ?? {});
+    return new CaseStore(split, table.ids, Object.fromEntries(names), hashes, settings.halve);
+  }
+
+  /** K, background included. */
+  get classes(): number {
+    return this.labelIds.length;
+  }
+
+  /** Hashes of some cases, in their order. */
+  hashesOf(cases: readonly { readonly id: string }[]): string[] {
+    return cases.map(({ id }) => this.hashes[id] ?? "unreadable");
+  }
+
+  /** The labelled training cases with their labels. @throws DataError */
+  labelled(): Promise<PreparedCase[]> {
+    this.labelledCases ??= this.prepareAll(this.split.labelled, true);
+    return this.labelledCases;
+  }
+
+  /** The unlabelled training cases; their labels are never opened. @throws DataError */
+  unlabelled(): Promise<PreparedCase[]> {
+    this.unlabelledCases ??= this.prepareAll(this.split.unlabelled, false);
+    return this.unlabelledCases;
+  }
+
+  /** Reads one case; the caller disposes its tensors. @throws DataError */
+  prepare(entry: Case, needLabel: boolean): Promise<PreparedCase> {
+    return prepareCase(entry, { needLabel, labelIds: needLabel ? this.labelIds : undefined, halve: this.halve });
+  }
+
+  /** The training cases that are in memory. */
+  async loaded(): Promise<PreparedCase[]> {
+    return [...((await this.labelledCases) ?? []), ...((await this.unlabelledCases) ?? [])];
+  }
+
+  private async prepareAll(cases: readonly Case[], needLabel: boolean): Promise<PreparedCase[]> {
+    const prepared: PreparedCase[] = [];
+    for (const entry of cases) prepared.push(await this.prepare(entry, needLabel));
+    return prepared;
+  }
+}
+
+/** Frees the tensors of a case. */
+export function disposeCase(prepared: PreparedCase): void {
+  prepared.image.dispose();
+  prepared.label?.dispose();
+}
+
+/** The grid that a case's results live on: that of the file, or of its half resolution. */
+export function gridOf(prepared: PreparedCase): OutputGrid {
+  return prepared.halved ? halvedGrid(prepared.source) : prepared.source;
+}
+
+/**
+ * SHA-256 of the bytes of files one after another, 64 hexadecimal digits.
+ *
+ * @throws DataError naming the file that cannot be read
+ */
+export async function hashFiles(paths: readonly string[], signal?: AbortSignal): Promise<string> {
+  const hash = createHash("sha256");
+  for (const path of new Set(paths)) {
+    try {
+      await pipeline(createReadStream(path), async (chunks: AsyncIterable<Buffer>) => {
+        for await (const chunk of chunks) hash.update(chunk);
+      }, signal === undefined ? {} : { signal });
+    } catch (error) {
+      if (signal?.aborted) throw new CancelledError(`${path}: stopped on request while it was read`);
+      const received = error instanceof Error && "code" in error ? String(error.code) : String(error);
+      throw new DataError(`${path}: expected a readable file, received ${received}; check the path`, { cause: error });
+    }
+  }
+  return hash.digest("hex");
+}

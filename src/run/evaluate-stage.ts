@@ -1,0 +1,105 @@
+import { existsSync } from "node:fs";
+import { mkdir } from "node:fs/promises";
+import { relative } from "node:path";
+import { writeFileAtomic } from "../data/atomic-file.js";
+import type { Case } from "../data/cases.js";
+import type { PreparedCase } from "../data/prepare.js";
+import type { Vec3 } from "../data/volume.js";
+import { encodePng } from "../io/png.js";
+import { scoreClasses } from "../metrics/scores.js";
+import { Tensor } from "../native/tensor.js";
+import { renderOverlay } from "../viewer/overlay.js";
+import { disposeCase, gridOf } from "./case-store.js";
+import { isCaseError, messageOf } from "./error-text.js";
+import type { StageKeys } from "./keys.js";
+import type { Arm } from "./plan.js";
+import { predictionPath } from "./predict-stage.js";
+import { caseFile, type RunContext, runPaths, runStage } from "./stage.js";
+import { type CaseScores, readSummary, type Summary, summarize, writeSummary, writeSummaryCsv } from "./summary.js";
+import { readClasses } from "./training-stages.js";
+
+/** Path of an arm's scores. */
+export const summaryPath = ({ folder }: RunContext, arm: Arm): string =>
+  folder.file(runPaths.arm(arm), "summary.json");
+
+/** Path of the picture of a case, relative to the run folder. */
+export const overlayPath = (arm: Arm, id: string): string =>
+  `${runPaths.pictures}/${arm.folder}/${caseFile(id, ".png")}`;
+
+/** Test cases that have a label to be scored against. */
+export const scoredCases = ({ cases }: RunContext): Case[] =>
+  cases.split.test.filter(({ label }) => label !== undefined);
+
+/**
+ * Scores an arm's predictions of the test cases at the resolution of training and draws them. Distances are in mm where
+ * the spacing is known, else in voxels.
+ */
+export async function evaluateStage(context: RunContext, keys: StageKeys, arm: Arm): Promise<Summary | undefined> {
+  const { folder } = context;
+  const scored = scoredCases(context);
+  if (scored.length === 0) return undefined;
+  const path = summaryPath(context, arm);
+  const pictures = folder.file(runPaths.pictures, arm.folder);
+  const spec = { name: `evaluate/${arm.folder}`, key: keys.evaluate(arm), owns: [path, pictures], results: [path] };
+  await runStage(context, spec, async () => {
+    await mkdir(pictures, { recursive: true });
+    const all: CaseScores[] = [];
+    for (const entry of scored) {
+      const scores = await evaluateCase(context, arm, entry);
+      if (scores !== undefined) all.push(scores);
+    }
+    const summary = summarize(all);
+    await writeSummaryCsv(folder.file(runPaths.arm(arm), "summary.csv"), summary);
+    await writeSummary(path, summary);
+    const failures = scored.length - all.length;
+    return failures === 0 ? undefined : `${failures} of ${scored.length} cases failed`;
+  });
+  return readSummary(path);
+}
+
+/** @returns undefined when the case failed, which is then on record */
+async function evaluateCase(context: RunContext, arm: Arm, entry: Case): Promise<CaseScores | undefined> {
+  const { folder, cases, progress } = context;
+  const path = predictionPath(context, arm, entry.id);
+  // Its failure stands on record since the prediction.
+  if (!existsSync(path)) return undefined;
+  try {
+    const prepared = await cases.prepare(entry, true);
+    try {
+      return await scoreCase(context, arm, entry, prepared, path);
+    } finally {
+      disposeCase(prepared);
+    }
+  } catch (error) {
+    if (!isCaseError(error)) throw error;
+    progress.note(`case '${entry.id}' failed: ${messageOf(error)}`);
+    await folder.recordCase(entry.id, { status: "failed", error: messageOf(error) });
+    return undefined;
+  }
+}
+
+async function scoreCase(
+  context: RunContext,
+  arm: Arm,
+  entry: Case,
+  { image, label, ...prepared }: PreparedCase,
+  predictionFile: string,
+): Promise<CaseScores | undefined> {
+  const { folder, cases } = context;
+  if (label === undefined) return undefined;
+  using prediction = Tensor.from("u8", label.shape, await readClasses(predictionFile, cases.labelIds));
+  const { spacing } = gridOf({ image, label, ...prepared });
+  const classes = await scoreClasses(prediction, label, { labelIds: cases.labelIds, spacing: spacing ?? [1, 1, 1] });
+  const [depth = 0, height = 0, width = 0] = image.shape;
+  const size: Vec3 = [width, height, depth];
+  const picture = renderOverlay({ image: image.f32, size, reference: label.u8, prediction: prediction.u8 });
+  const png = encodePng(picture.pixels, picture.width, picture.height, picture.channels);
+  await writeFileAtomic(folder.file(overlayPath(arm, entry.id)), png);
+  return {
+    id: entry.id,
+    ...(entry.label === undefined ? {} : { referenceFile: entry.label }),
+    predictionFile: relative(folder.path, predictionFile),
+    unit: spacing === null ? "voxel" : "mm",
+    classes,
+  };
+}

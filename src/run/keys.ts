@@ -1,0 +1,74 @@
+import { methods } from "../retrain/methods/index.js";
+import type { Arm } from "./plan.js";
+import type { RunContext } from "./stage.js";
+import { type JsonValue, stageKey } from "./stage-key.js";
+
+/** Content keys of the stages of a run: equal keys mean that a stage's files can be used as they are. */
+export class StageKeys {
+  private readonly common: JsonValue;
+
+  /** @param samHash SHA-256 of SAM's checkpoint; null when SAM starts at random */
+  constructor(
+    private readonly context: RunContext,
+    private readonly samHash: string | null,
+  ) {
+    const { config, cases } = context;
+    this.common = {
+      seed: config.seed,
+      patch: config.patch,
+      halve: config.data.halve,
+      labelIds: cases.labelIds,
+      labelled: cases.hashesOf(cases.split.labelled),
+    };
+  }
+
+  prepare(): string {
+    return stageKey({ stage: "prepare", common: this.common, unlabelled: this.unlabelled() });
+  }
+
+  finetune(): string {
+    const { sam, finetune } = this.context.config;
+    // The path of the checkpoint does not matter, its bytes do.
+    const network = { ...sam, checkpoint: this.samHash };
+    return stageKey({ stage: "finetune", common: this.common, sam: network, finetune });
+  }
+
+  pseudoLabels(): string {
+    return stageKey({ stage: "pseudo-label", finetune: this.finetune(), unlabelled: this.unlabelled() });
+  }
+
+  /** Of the weights of an arm; the fine-tuned SAM's for SAM alone. */
+  weights(arm: Arm): string {
+    if (arm.method === "sam") return this.finetune();
+    const { segmenter, retrain, pseudoLabels } = this.context.config;
+    const usesUnlabelled = methods[arm.method].usesUnlabelled;
+    return stageKey({
+      stage: "retrain",
+      common: this.common,
+      segmenter,
+      retrain,
+      method: arm.method,
+      ...(usesUnlabelled ? { unlabelled: this.unlabelled() } : {}),
+      ...(arm.usesPseudoLabels ? { pseudoLabels, teacher: this.pseudoLabels() } : {}),
+    });
+  }
+
+  predict(arm: Arm): string {
+    const { config, cases } = this.context;
+    return stageKey({
+      stage: "predict",
+      weights: this.weights(arm),
+      stride: config.predict.stride,
+      test: cases.split.test.map(({ id }) => id),
+      hashes: cases.hashesOf(cases.split.test),
+    });
+  }
+
+  evaluate(arm: Arm): string {
+    return stageKey({ stage: "evaluate", predict: this.predict(arm) });
+  }
+
+  private unlabelled(): string[] {
+    return this.context.cases.hashesOf(this.context.cases.split.unlabelled);
+  }
+}

@@ -1,0 +1,167 @@
+import { mkdir } from "node:fs/promises";
+import { resolve } from "node:path";
+import type { Config } from "../config/schema.js";
+import { writeFileAtomic } from "../data/atomic-file.js";
+import { SfrError } from "../errors.js";
+import type { EngineInfo } from "../native/native.js";
+import { version } from "../version.js";
+import { canvasPictureStage } from "./canvas-pictures.js";
+import { CaseStore, disposeCase, hashFiles } from "./case-store.js";
+import { messageOf } from "./error-text.js";
+import { evaluateStage } from "./evaluate-stage.js";
+import { StageKeys } from "./keys.js";
+import { planArms } from "./plan.js";
+import { predictStage } from "./predict-stage.js";
+import type { Progress } from "./progress.js";
+import { type ArmScores, runNotes, scoredArms, writeRunReport, writeRunSummary } from "./report-stage.js";
+import { RunFolder, type RunIdentity, type RunStatus } from "./run-folder.js";
+import type { ScoredArm } from "./score-table.js";
+import { type RunContext, runPaths, runStage } from "./stage.js";
+import { finetuneStage, pseudoLabelStage, retrainStage } from "./training-stages.js";
+
+/** The last stage to run, with all before it. */
+export type LastStage = "finetune" | "pseudo-label" | "retrain" | "report";
+
+export interface PipelineOptions {
+  /** Run folder; an unlike run in it is refused, a like one gone on with. */
+  readonly out: string;
+  readonly until: LastStage;
+  readonly engine: EngineInfo;
+  readonly progress: Progress;
+  readonly signal?: AbortSignal;
+}
+
+/** How a run ended. */
+export interface PipelineResult {
+  readonly status: Extract<RunStatus, "done" | "partial">;
+  /** Scores of the arms; empty before the stage `report`, or without labelled test cases. */
+  readonly scores: readonly ScoredArm[];
+  readonly labelNames: Readonly<Record<string, string>>;
+  /** Sentences that belong beside the scores. */
+  readonly notes: readonly string[];
+  /** Path of report.html when it was written. */
+  readonly report: string | undefined;
+  /** Cases that failed, with reasons. */
+  readonly failures: Readonly<Record<string, string>>;
+}
+
+/**
+ * Runs the stages of a configuration up to `until`, each one unless it has ended before with the same inputs: prepare,
+ * fine-tune, pseudo-label, re-train per arm, predict, evaluate, report.
+ *
+ * @throws UsageError when the folder holds another run or the arms do not fit together; DataError when training data
+ *   cannot be read; CancelledError when stopped, with checkpoints written
+ */
+export async function runPipeline(settings: Config, options: PipelineOptions): Promise<PipelineResult> {
+  const config = withAbsolutePaths(settings);
+  const arms = planArms(config);
+  const samHash = config.sam.checkpoint === null ? null : await hashFiles([config.sam.checkpoint], options.signal);
+  const cases = await CaseStore.open(config.data, options.signal);
+  const folder = await RunFolder.open(options.out, identityOf(config, options.engine));
+  await using _ = folder;
+  const context: RunContext = {
+    ...{ config, folder, cases, arms },
+    progress: options.progress,
+    signal: options.signal,
+  };
+  for (const warning of folder.warnings) options.progress.note(`warning: ${warning}`);
+  try {
+    await folder.addHashes({ inputs: cases.hashes, weights: samHash === null ? {} : { sam: samHash } });
+    const result = await runStages(context, new StageKeys(context, samHash), options.until);
+    await folder.close(result.status);
+    return result;
+  } catch (error) {
+    const isStop = error instanceof SfrError && error.code === "cancelled";
+    await folder.close(isStop ? "stopped" : "failed");
+    throw error;
+  }
+}
+
+async function runStages(context: RunContext, keys: StageKeys, until: LastStage): Promise<PipelineResult> {
+  const { arms, config, folder, cases } = context;
+  await prepareStage(context, keys);
+  if (arms.some(({ needsSam }) => needsSam)) {
+    await finetuneStage(context, keys);
+    await canvasPictureStage(context, keys);
+  }
+  const usesCache = config.pseudoLabels === "per-volume" && arms.some(({ usesPseudoLabels }) => usesPseudoLabels);
+  if (until !== "finetune" && usesCache) await pseudoLabelStage(context, keys);
+  if (until === "retrain" || until === "report") {
+    for (const arm of arms) await retrainStage(context, keys, arm);
+  }
+  const scores: ArmScores[] = [];
+  let report: string | undefined;
+  if (until === "report") {
+    for (const arm of arms) await predictStage(context, keys, arm);
+    for (const arm of arms) {
+      const summary = await evaluateStage(context, keys, arm);
+      if (summary !== undefined) scores.push({ arm, summary });
+    }
+    await writeRunSummary(context, scores);
+    report = await writeRunReport(context, scores);
+  }
+  await disposeCases(cases);
+  const failures = Object.entries(folder.record.cases).flatMap(([id, { status, error }]) =>
+    status === "failed" ? [[id, error ?? "unknown"] as const] : [],
+  );
+  return {
+    status: failures.length === 0 ? "done" : "partial",
+    scores: scoredArms(context, scores),
+    labelNames: cases.labelNames,
+    notes: runNotes(context),
+    report,
+    failures: Object.fromEntries(failures),
+  };
+}
+
+/** Stage 0: which case takes which part, as lists; reads all training cases, so that a bad one is found at once. */
+async function prepareStage(context: RunContext, keys: StageKeys): Promise<void> {
+  const { cases, folder, progress } = context;
+  const lists = ["labelled", "unlabelled", "test"] as const;
+  const paths = lists.map((name) => folder.file(runPaths.splits, `${name}.list`));
+  const spec = { name: "prepare", key: keys.prepare(), owns: [], results: paths };
+  await runStage(context, spec, async () => {
+    await mkdir(folder.file(runPaths.splits), { recursive: true });
+    for (const [index, name] of lists.entries()) {
+      const text = cases.split[name].map(({ id }) => `${id}\n`).join("");
+      await writeFileAtomic(paths[index] ?? "", text);
+    }
+    const start = performance.now();
+    const counts = lists.map((name) => `${cases.split[name].length} ${name}`).join(", ");
+    progress.begin("read training cases", cases.split.labelled.length + cases.split.unlabelled.length, 0, "cases");
+    await cases.labelled();
+    progress.update(cases.split.labelled.length);
+    await cases.unlabelled();
+    progress.end((performance.now() - start) / 1000, counts);
+    return undefined;
+  });
+}
+
+async function disposeCases(cases: CaseStore): Promise<void> {
+  for (const prepared of await cases.loaded()) disposeCase(prepared);
+}
+
+/** Paths as they must stay when the run is gone on with from another folder. */
+function withAbsolutePaths(config: Config): Config {
+  const { checkpoint } = config.sam;
+  return {
+    ...config,
+    data: { ...config.data, root: resolve(config.data.root) },
+    sam: { ...config.sam, checkpoint: checkpoint === null ? null : resolve(checkpoint) },
+  };
+}
+
+function identityOf(config: Config, engine: EngineInfo): RunIdentity {
+  return {
+    config,
+    seed: config.seed,
+    versions: { sfr: version, node: process.version, compiler: engine.compiler },
+    cpuLevel: engine.simd,
+    device: "cpu",
+  };
+}
+
+/** What to say of a failed case. */
+export function failureLines(failures: Readonly<Record<string, string>>): string[] {
+  return Object.entries(failures).map(([id, error]) => `failed: ${id}: ${messageOf(error)}`);
+}

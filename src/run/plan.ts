@@ -1,0 +1,81 @@
+import type { ArmSettings, Config } from "../config/schema.js";
+import { UsageError } from "../errors.js";
+
+/** One arm of a run, checked and named. */
+export interface Arm {
+  /** Shown in tables, pictures and curves; says so when SAM started from random weights. */
+  readonly name: string;
+  /** The name as a folder: lower case letters, digits and dashes. */
+  readonly folder: string;
+  readonly method: ArmSettings["method"];
+  /** Whether the unlabelled crops get SAM's pseudo-labels. */
+  readonly usesPseudoLabels: boolean;
+  /** Whether the fine-tuned SAM is needed: as teacher, or as the arm itself. */
+  readonly needsSam: boolean;
+}
+
+/**
+ * Arms of a configuration in its order.
+ *
+ * @throws UsageError when two arms have the same name, or method and pseudo-labels do not go together
+ */
+export function planArms(config: Config): Arm[] {
+  const isRandom = config.sam.checkpoint === null;
+  const arms = config.arms.map((settings, index): Arm => {
+    checkArm(settings, index);
+    const usesPseudoLabels = settings.pseudoLabels === "sam" && settings.method !== "sam";
+    const needsSam = usesPseudoLabels || settings.method === "sam";
+    const name = armName(settings, needsSam && isRandom);
+    return { name, folder: folderName(name), method: settings.method, usesPseudoLabels, needsSam };
+  });
+  for (const [index, arm] of arms.entries()) {
+    const same = arms.findIndex((other) => other.folder === arm.folder);
+    if (same !== index) {
+      throw new UsageError(
+        `arms: expected different arms, received '${arms[same]?.name}' as arms[${same}] and '${arm.name}' as ` +
+          `arms[${index}]; remove one or give it another name`,
+      );
+    }
+  }
+  return arms;
+}
+
+/** What the name of an arm is when the configuration gives none. */
+const defaultNames = {
+  "labelled-only none": "V-Net, labelled only",
+  "self-training sam": "SFR self-training",
+  "mean-teacher none": "Mean Teacher",
+  "mean-teacher sam": "SFR",
+  "sam none": "SAM alone",
+  "sam sam": "SAM alone",
+} as const satisfies Partial<Record<`${ArmSettings["method"]} ${ArmSettings["pseudoLabels"]}`, string>>;
+
+function armName(settings: ArmSettings, isRandom: boolean): string {
+  const kind = `${settings.method} ${settings.pseudoLabels}` as keyof typeof defaultNames;
+  const name = settings.name ?? defaultNames[kind];
+  if (!isRandom) return name;
+  if (settings.method === "sam" && settings.name === undefined) return "SAM (random start)";
+  return /random/i.test(name) ? name : `${name} (random SAM)`;
+}
+
+function checkArm({ method, pseudoLabels }: ArmSettings, index: number): void {
+  if (method === "labelled-only" && pseudoLabels === "sam") {
+    throw new UsageError(
+      `arms[${index}]: expected pseudoLabels: none for method labelled-only, received sam; ` +
+        "choose self-training or mean-teacher to use them",
+    );
+  }
+  if (method === "self-training" && pseudoLabels === "none") {
+    throw new UsageError(
+      `arms[${index}]: expected pseudoLabels: sam for method self-training, received none; it learns from nothing else`,
+    );
+  }
+}
+
+function folderName(name: string): string {
+  const folder = name
+    .toLowerCase()
+    .replace(/[^a-z0-9]+/g, "-")
+    .replace(/^-|-$/g, "");
+  return folder === "" ? "arm" : folder;
+}

@@ -1,0 +1,121 @@
+import { openDataset } from "../data/cases.js";
+import { classesOfIds, makeLabelTable } from "../data/label-table.js";
+import { niftiFiles, pathKind } from "../data/layouts/layout.js";
+import { loadLabelIds } from "../data/load-case.js";
+import { readNiftiLabels } from "../data/nifti.js";
+import { formatShape, type LabelVolume, sameShape } from "../data/volume.js";
+import { CancelledError, DataError } from "../errors.js";
+import { scoreClasses } from "../metrics/scores.js";
+import { Tensor } from "../native/tensor.js";
+import { isCaseError, messageOf } from "./error-text.js";
+import type { Progress } from "./progress.js";
+
+import type { CaseScores } from "./summary.js";
+
+/** Scores of a folder. */
+export interface FolderScores {
+  readonly scores: readonly CaseScores[];
+  /** What went wrong, by case id. */
+  readonly failures: Readonly<Record<string, string>>;
+  /** Number of references that were to be scored. */
+  readonly references: number;
+}
+
+/** A reference: where it lies and how its ids are read. */
+interface Reference {
+  readonly path: string;
+  read(): Promise<LabelVolume>;
+}
+
+/**
+ * Scores the label files of a folder against the references of the same names; a case that fails is listed, the rest
+ * goes on. A prediction without a reference is not scored, a reference without a prediction fails.
+ *
+ * @param referenceRoot a folder of label files, or a data set whose cases have labels
+ * @throws DataError when a folder cannot be read or no name fits
+ */
+export async function scoreFolder(
+  predictionFolder: string,
+  referenceRoot: string,
+  { progress, signal }: { progress: Progress; signal?: AbortSignal },
+): Promise<FolderScores> {
+  const predictions = await niftiFiles(predictionFolder);
+  const { references, isComplete } = await findReferences(referenceRoot);
+  if (![...references.keys()].some((id) => predictions.has(id))) {
+    const [first] = predictions.keys();
+    const [wanted] = references.keys();
+    throw new DataError(
+      `${predictionFolder}: expected label files named as in ${referenceRoot}` +
+        `${wanted === undefined ? "" : ` (${wanted}, ...)`}, received ${first === undefined ? "none" : `${first}, ...`}; ` +
+        "give the folder of their predictions",
+    );
+  }
+  const wanted = [...references].filter(([id]) => isComplete || predictions.has(id));
+  const scores: CaseScores[] = [];
+  const failures: Record<string, string> = {};
+  const start = performance.now();
+  progress.begin("evaluate", wanted.length, 0, "cases");
+  for (const [index, [id, reference]] of wanted.entries()) {
+    if (signal?.aborted) throw new CancelledError("evaluate: stopped on request; no scores were written");
+    try {
+      scores.push(await scoreFile(id, predictions.get(id), reference));
+    } catch (error) {
+      if (!isCaseError(error)) throw error;
+      failures[id] = messageOf(error);
+    }
+    progress.update(index + 1);
+  }
+  progress.end((performance.now() - start) / 1000);
+  return { scores, failures, references: wanted.length };
+}
+
+/** `isComplete`: every reference must have a prediction; of a data set, only those that were predicted are scored. */
+async function findReferences(
+  root: string,
+): Promise<{ references: Map<string, Reference>; isComplete: boolean }> {
+  const files = (await pathKind(root)) === "file" ? new Map<string, string>() : await niftiFiles(root);
+  if (files.size > 0) {
+    const references = [...files].map(
+      ([id, path]): [string, Reference] => [id, { path, read: () => readNiftiLabels(path) }],
+    );
+    return { references: new Map(references), isComplete: true };
+  }
+  const dataset = await openDataset(root);
+  const labelled = [...dataset.train, ...dataset.test].filter(({ label }) => label !== undefined);
+  const references = labelled.map(
+    (entry): [string, Reference] => [entry.id, { path: entry.label ?? "", read: () => loadLabelIds(entry) }],
+  );
+  return { references: new Map(references), isComplete: false };
+}
+
+async function scoreFile(id: string, predictionFile: string | undefined, reference: Reference): Promise<CaseScores> {
+  if (predictionFile === undefined) {
+    throw new DataError(`case '${id}': expected a prediction for ${reference.path}, received none; predict it first`);
+  }
+  const predicted = await readNiftiLabels(predictionFile);
+  const truth = await reference.read();
+  if (!sameShape(predicted.shape, truth.shape)) {
+    throw new DataError(
+      `${predictionFile}: expected ${formatShape(truth.shape)} voxels as ${reference.path} has, ` +
+        `received ${formatShape(predicted.shape)}; bring both to the same grid`,
+    );
+  }
+  const ids = [...new Set([0, ...new Set(predicted.data), ...new Set(truth.data)])];
+  const common = { id, referenceFile: reference.path, predictionFile, unit: unitOf(truth) };
+  // Nothing but background on both sides: there is no class to score.
+  if (ids.length < 2) return { ...common, classes: [] };
+  const table = makeLabelTable(ids, `case '${id}'`);
+  const toTensor = (volume: LabelVolume): Tensor => {
+    const mapped = classesOfIds(volume.data, table);
+    if (!("classes" in mapped)) throw new DataError(`case '${id}': expected ids of the table, received another`);
+    return Tensor.from("u8", [...volume.shape].reverse(), mapped.classes);
+  };
+  using prediction = toTensor(predicted);
+  using target = toTensor(truth);
+  const spacing = truth.spacing ?? [1, 1, 1];
+  return { ...common, classes: await scoreClasses(prediction, target, { labelIds: table.ids, spacing }) };
+}
+
+function unitOf({ spacing }: LabelVolume): CaseScores["unit"] {
+  return spacing === null ? "voxel" : "mm";
+}

@@ -1,0 +1,71 @@
+import { EventWriter } from "../io/tensorboard.js";
+import { runPaths, type RunContext } from "./stage.js";
+import type { StepRecord, TrainObserver } from "./train-loop.js";
+
+/** Which training is watched. */
+export interface WatchedTraining {
+  /** Name of the stage in run.json. */
+  readonly stage: string;
+  /** Name of the stage in events.jsonl: `finetune` or `retrain`. */
+  readonly event: string;
+  /** Name of the arm, when the run has several trainings of this stage. */
+  readonly arm?: string;
+  /** What the progress line calls it. */
+  readonly label: string;
+  /** Folder under `tensorboard`. */
+  readonly curve: string;
+}
+
+/** Writes a training's steps to events.jsonl and TensorBoard and shows progress. Dispose it when the training ends. */
+export class TrainingObserver implements TrainObserver, Disposable {
+  private writer: EventWriter | undefined;
+  private steps = 0;
+  private startTime = 0;
+
+  constructor(
+    private readonly context: RunContext,
+    private readonly training: WatchedTraining,
+  ) {}
+
+  async onStart(step: number, steps: number): Promise<void> {
+    const { folder, progress } = this.context;
+    const { event, arm, label, curve } = this.training;
+    this.steps = steps;
+    this.startTime = performance.now();
+    await folder.dropEventsAfter(event, step, arm);
+    this.writer = EventWriter.open(folder.file(runPaths.tensorboard, curve), step > 0 ? { resumeAt: step + 1 } : {});
+    progress.begin(label, steps, step);
+  }
+
+  async onStep(t: number, record: StepRecord): Promise<void> {
+    const { folder, progress, config } = this.context;
+    const { event, arm, stage } = this.training;
+    const step = t + 1;
+    const { loss, learningRate, ...terms } = record;
+    const eta = progress.update(step, loss === undefined ? "" : `loss ${loss.toFixed(4)}`);
+    folder.event({
+      stage: event,
+      ...(arm === undefined ? {} : { arm }),
+      step,
+      total: this.steps,
+      ...(loss === undefined ? {} : { loss }),
+      terms,
+      ...(learningRate === undefined ? {} : { lr: learningRate }),
+      ...(eta === null ? {} : { eta: Math.round(eta * 10) / 10 }),
+    });
+    for (const [name, value] of Object.entries(record)) this.writer?.scalar(name, value, step);
+    if (step % config.checkpointEvery === 0) {
+      this.writer?.flush();
+      await folder.checkpointStage(stage);
+    }
+  }
+
+  /** Ends the progress line of a training that came to its end. */
+  end(): void {
+    this.context.progress.end((performance.now() - this.startTime) / 1000);
+  }
+
+  [Symbol.dispose](): void {
+    this.writer?.close();
+  }
+}

@@ -1,0 +1,186 @@
+import { existsSync } from "node:fs";
+import { mkdir } from "node:fs/promises";
+import { classesOfIds, idsOfClasses, makeLabelTable } from "../data/label-table.js";
+import { readNiftiLabels, writeNiftiLabels } from "../data/nifti.js";
+import type { PreparedCase } from "../data/prepare.js";
+import { DataError } from "../errors.js";
+import { finetune } from "../finetune/finetune.js";
+import { SamLabeller } from "../finetune/sam-labeller.js";
+import { Tensor } from "../native/tensor.js";
+import { methods } from "../retrain/methods/index.js";
+import { type PseudoLabelSource, retrain } from "../retrain/retrain.js";
+import { gridOf } from "./case-store.js";
+import type { StageKeys } from "./keys.js";
+import { type ModelCard, writeModelCard } from "./model-card.js";
+import type { Arm } from "./plan.js";
+import { caseFile, type RunContext, runPaths, runStage } from "./stage.js";
+import { TrainingObserver } from "./training-observer.js";
+
+/** Path of the fine-tuned SAM. */
+export const samWeightsPath = ({ folder }: RunContext): string => folder.file(runPaths.finetune, "sam.safetensors");
+
+/** Path of an arm's weights. */
+export const armWeightsPath = (context: RunContext, arm: Arm): string =>
+  arm.method === "sam" ? samWeightsPath(context) : context.folder.file(runPaths.arm(arm), "segmenter.safetensors");
+
+/** Stage 2: fine-tunes SAM on the labelled cases. */
+export async function finetuneStage(context: RunContext, keys: StageKeys): Promise<void> {
+  const { config, folder, cases, signal } = context;
+  const weightsPath = samWeightsPath(context);
+  const owns = [folder.file(runPaths.finetune), folder.file(runPaths.tensorboard, "finetune")];
+  await runStage(context, { name: "finetune", key: keys.finetune(), owns, results: [weightsPath] }, async () => {
+    await mkdir(folder.file(runPaths.finetune), { recursive: true });
+    const how = config.sam.checkpoint === null ? "from a random start" : "from its checkpoint";
+    using observer = new TrainingObserver(context, {
+      stage: "finetune",
+      event: "finetune",
+      label: `fine-tune SAM ${config.sam.size} ${how}`,
+      curve: "finetune",
+    });
+    await finetune(
+      {
+        cases: await cases.labelled(),
+        classes: cases.classes,
+        patch: config.patch,
+        sam: config.sam,
+        settings: config.finetune,
+        seed: config.seed,
+        checkpointEvery: config.checkpointEvery,
+        checkpointPath: folder.file(runPaths.finetune, "checkpoint.safetensors"),
+        weightsPath,
+      },
+      observer,
+      signal,
+    );
+    await writeModelCard(weightsPath, cardOf(context));
+    observer.end();
+    return undefined;
+  });
+}
+
+/** Loads the fine-tuned SAM of the run. */
+export function loadSam(context: RunContext): Promise<SamLabeller> {
+  const { config, cases } = context;
+  return SamLabeller.load(samWeightsPath(context), { sam: config.sam, classes: cases.classes, patch: config.patch });
+}
+
+/** Labels each unlabelled volume once; the files are on the grid of training, with the original label ids. */
+export async function pseudoLabelStage(context: RunContext, keys: StageKeys): Promise<void> {
+  const { folder, cases, progress, signal } = context;
+  const directory = folder.file(runPaths.pseudoLabels);
+  const paths = cases.split.unlabelled.map(({ id }) => pseudoLabelPath(context, id));
+  const spec = { name: "pseudo-label", key: keys.pseudoLabels(), owns: [directory], results: paths };
+  await runStage(context, spec, async () => {
+    await mkdir(directory, { recursive: true });
+    using sam = await loadSam(context);
+    const start = performance.now();
+    const all = await cases.unlabelled();
+    progress.begin("pseudo-label", all.length, 0, "cases");
+    for (const [index, prepared] of all.entries()) {
+      const path = pseudoLabelPath(context, prepared.id);
+      // A whole file of this key can only be a finished one.
+      if (!existsSync(path)) {
+        using labels = await sam.labelVolume(prepared.image, signal);
+        await writeClasses(path, labels.u8, prepared, cases.labelIds);
+      }
+      progress.update(index + 1);
+      folder.event({ stage: "pseudo-label", case: prepared.id, step: index + 1, total: all.length });
+    }
+    progress.end((performance.now() - start) / 1000);
+    return undefined;
+  });
+}
+
+/** Stage 3: trains the segmenter of an arm. */
+export async function retrainStage(context: RunContext, keys: StageKeys, arm: Arm): Promise<void> {
+  if (arm.method === "sam") return;
+  const { method } = arm;
+  const { config, folder, cases, signal } = context;
+  const weightsPath = armWeightsPath(context, arm);
+  const name = `retrain/${arm.folder}`;
+  const owns = [folder.file(runPaths.arm(arm)), folder.file(runPaths.tensorboard, arm.folder)];
+  await runStage(context, { name, key: keys.weights(arm), owns, results: [weightsPath] }, async () => {
+    await mkdir(folder.file(runPaths.arm(arm)), { recursive: true });
+    const usesUnlabelled = methods[method].usesUnlabelled;
+    const pseudoLabels = await pseudoLabelSource(context, arm);
+    using observer = new TrainingObserver(context, {
+      stage: name,
+      event: "retrain",
+      arm: arm.name,
+      label: `re-train ${arm.name}`,
+      curve: arm.folder,
+    });
+    try {
+      await retrain(
+        {
+          labelled: await cases.labelled(),
+          unlabelled: usesUnlabelled ? await cases.unlabelled() : [],
+          classes: cases.classes,
+          patch: config.patch,
+          segmenter: config.segmenter,
+          settings: config.retrain,
+          method,
+          pseudoLabels,
+          seed: config.seed,
+          checkpointEvery: config.checkpointEvery,
+          checkpointPath: folder.file(runPaths.arm(arm), "checkpoint.safetensors"),
+          weightsPath,
+        },
+        observer,
+        signal,
+      );
+    } finally {
+      disposeSource(pseudoLabels);
+    }
+    await writeModelCard(weightsPath, cardOf(context));
+    observer.end();
+    return undefined;
+  });
+}
+
+async function pseudoLabelSource(context: RunContext, arm: Arm): Promise<PseudoLabelSource> {
+  if (!arm.usesPseudoLabels) return { kind: "none" };
+  if (context.config.pseudoLabels === "per-crop") return { kind: "per-crop", labeller: await loadSam(context) };
+  const labels = new Map<string, Tensor>();
+  for (const prepared of await context.cases.unlabelled()) {
+    const path = pseudoLabelPath(context, prepared.id);
+    const classes = await readClasses(path, context.cases.labelIds);
+    labels.set(prepared.id, Tensor.from("u8", prepared.image.shape, classes));
+  }
+  return { kind: "per-volume", labels };
+}
+
+function disposeSource(source: PseudoLabelSource): void {
+  if (source.kind === "per-crop") source.labeller.dispose();
+  if (source.kind === "per-volume") for (const labels of source.labels.values()) labels.dispose();
+}
+
+function pseudoLabelPath({ folder }: RunContext, id: string): string {
+  return folder.file(runPaths.pseudoLabels, caseFile(id, ".nii.gz"));
+}
+
+function cardOf({ config, cases }: RunContext): ModelCard {
+  return { labelIds: cases.labelIds, labelNames: cases.labelNames, halve: config.data.halve };
+}
+
+/** Writes classes 0..K-1, u8 [D,H,W], as NIfTI with the original ids on the grid that the case was prepared on. */
+export async function writeClasses(
+  path: string,
+  classes: Uint8Array,
+  prepared: PreparedCase,
+  labelIds: readonly number[],
+): Promise<void> {
+  const grid = gridOf(prepared);
+  const data = idsOfClasses(classes, { ids: labelIds });
+  await writeNiftiLabels(path, { ...grid, data }, { ...grid, data });
+}
+
+/** Reads what writeClasses wrote. @throws DataError when the file holds other ids */
+export async function readClasses(path: string, labelIds: readonly number[]): Promise<Uint8Array> {
+  const { data } = await readNiftiLabels(path);
+  const mapped = classesOfIds(data, makeLabelTable(labelIds, path));
+  if ("classes" in mapped) return mapped.classes;
+  throw new DataError(
+    `${path}: expected label ids ${labelIds.join(", ")}, received ${data[mapped.unknownAt]}; remove the file and run again`,
+  );
+}
