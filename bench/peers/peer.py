@@ -1,0 +1,88 @@
+"""What every bench peer shares: arguments, the check file, timing, and the one JSON line on stdout.
+
+The networks, losses and inputs are those of test/oracle, so a peer computes what the goldens were made with.
+"""
+
+import argparse
+import json
+import resource
+import statistics
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from safetensors.numpy import save_file
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "test" / "oracle"))
+import inputs  # noqa: E402
+
+SAMPLES = 4096
+
+
+@dataclass(frozen=True)
+class Request:
+    case: dict
+    impl: str
+    options: frozenset[str]
+    runs: int
+    check: Path | None
+
+
+def parse(description: str, allowed: tuple[str, ...], library: str = "pytorch") -> Request:
+    """Reads the command line. A setting is `default`, or names from `allowed` joined by commas, with or without
+    `pytorch-` in front: `channels-last`, `pytorch-sdpa`, `sdpa,compiled`. Sets the thread count.
+    `library` is the first word of the implementation's name."""
+    parser = argparse.ArgumentParser(description=description)
+    parser.add_argument("--case", type=json.loads, required=True, help="the case as JSON")
+    parser.add_argument("--setting", default="default", help=f"default, or a comma list of {', '.join(allowed)}")
+    parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--runs", type=int, default=5)
+    parser.add_argument("--check", type=Path, help="write the first result here (safetensors) to be compared")
+    a = parser.parse_args()
+    names = [n.removeprefix("pytorch-") for n in a.setting.split(",") if n not in ("default", "pytorch")]
+    unknown = [n for n in names if n not in allowed]
+    if unknown:
+        parser.error(f"expected one of default, {', '.join(allowed)} for --setting, received {unknown[0]}")
+    torch.set_num_threads(a.threads)
+    torch.manual_seed(1)
+    impl = "-".join([library, *(n for n in allowed if n in names)])
+    return Request(a.case, impl, frozenset(names), a.runs, a.check)
+
+
+def sampled(value: torch.Tensor) -> np.ndarray:
+    """Entries of a result at inputs.sample_indices (4096 at most), f32."""
+    flat = value.detach().float().contiguous().reshape(-1).numpy()
+    return flat[inputs.sample_indices(flat.size, SAMPLES)]
+
+
+def write_check(request: Request, values: dict[str, np.ndarray]) -> None:
+    if request.check is not None:
+        save_file({n: np.ascontiguousarray(v) for n, v in values.items()}, request.check)
+
+
+def compiled(request: Request, function: Callable) -> Callable:
+    return torch.compile(function) if "compiled" in request.options else function
+
+
+def measure(request: Request, run: Callable[[], object], result: list[float]) -> None:
+    """The timed runs, after a warm-up that the caller has made; prints the line."""
+    seconds = []
+    for _ in range(request.runs):
+        start = time.perf_counter()
+        run()
+        seconds.append(time.perf_counter() - start)
+    line = {
+        "impl": request.impl,
+        "median_s": statistics.median(seconds),
+        "min_s": min(seconds),
+        "max_s": max(seconds),
+        "runs": request.runs,
+        # Linux counts in KiB; the process did nothing else.
+        "peak_rss_bytes": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024,
+        "result": result,
+    }
+    print(json.dumps(line))

@@ -1,0 +1,44 @@
+"""SAM of the benches. A case is {"model": "tiny" | "vit_b", "canvas": S, "classes": K, "batch": N, "rank": r}.
+
+Settings: default is the published network operation by operation (score matrix and decomposed relative positions
+written out), `sdpa` uses scaled_dot_product_attention with the relative positions as its mask.
+"""
+
+from dataclasses import dataclass
+
+import torch
+
+from peer import Request
+import inputs
+import sam
+
+SETTINGS = ("sdpa", "compiled")
+MODELS = {"tiny": sam.tiny, "vit_b": sam.vit_b}
+
+
+@dataclass(frozen=True)
+class SamCase:
+    config: sam.SamConfig
+    batch: int
+    weights: dict[str, torch.Tensor]
+    lora: dict[str, torch.Tensor]
+    sdpa: bool
+
+    def image_and_label(self) -> tuple[torch.Tensor, torch.Tensor]:
+        """Canvas inputs.image("canvas", label) and checker_label with blocks of 16, every 11th pixel ignored."""
+        size = self.config.canvas
+        label = inputs.checker_label((self.batch, size, size), self.config.classes, 16)
+        return inputs.image("canvas", label), inputs.ignore_some(label)
+
+    def forward(self, canvas: torch.Tensor) -> torch.Tensor:
+        """Logits [N, K, S, S]."""
+        logits = sam.forward(self.weights, self.config, canvas, self.lora, self.sdpa)
+        return sam.full_size(logits, self.config.canvas)
+
+
+def read(request: Request) -> SamCase:
+    c = request.case
+    config = MODELS[c["model"]](c["canvas"], c["classes"])
+    weights = inputs.weights(sam.parameter_shapes(config))
+    lora = inputs.weights(sam.lora_shapes(config, c["rank"]))
+    return SamCase(config, c["batch"], weights, lora, "sdpa" in request.options)

@@ -1,0 +1,72 @@
+/**
+ * Our implementation of one case, in a process of its own: builds it, runs it once, compares with a peer's check file
+ * when there is one, then times it and prints one JSON line (workerLineSchema).
+ *
+ * node --expose-gc sfr-worker.js --request JSON --runs N --threads T [--check FILE --tolerance X]
+ */
+import { parseArgs } from "node:util";
+import { z } from "zod";
+import { UsageError } from "../src/errors.js";
+import { readSafetensors } from "../src/io/safetensors.js";
+import { configureEngine, engineInfo } from "../src/native/native.js";
+import { requestSchema } from "./cases.js";
+import { checkAgainstPeer } from "./check.js";
+import { startWorkload } from "./workloads.js";
+
+/** Fewer runs are enough where one takes longer than this, seconds. */
+const slowRun = 20;
+const slowRuns = 3;
+
+const optionsSchema = z.object({
+  request: z.string().transform((text) => requestSchema.parse(JSON.parse(text))),
+  runs: z.coerce.number().int().min(1).optional(),
+  threads: z.coerce.number().int().min(1),
+  check: z.string().optional(),
+  tolerance: z.coerce.number().min(0),
+});
+
+async function main(): Promise<void> {
+  const text = { type: "string" } as const;
+  const { values } = parseArgs({
+    options: { request: text, runs: text, threads: text, check: text, tolerance: text },
+  });
+  const parsed = optionsSchema.safeParse(values);
+  if (!parsed.success) throw new UsageError(`sfr-worker: ${z.prettifyError(parsed.error)}`);
+  const { request, threads, check, tolerance } = parsed.data;
+  configureEngine({ threads });
+  const workload = await startWorkload(request);
+  const maxError =
+    check === undefined
+      ? null
+      : checkAgainstPeer(
+          `bench ${request.work}`,
+          workload.values,
+          (await readSafetensors(check)).tensors,
+          tolerance,
+        );
+  globalThis.gc?.();
+  const seconds: number[] = [];
+  const wanted = () => parsed.data.runs ?? ((seconds[0] ?? 0) > slowRun ? slowRuns : 5);
+  for (let i = 1; i <= wanted(); i++) {
+    const start = performance.now();
+    await workload.run(i);
+    seconds.push((performance.now() - start) / 1000);
+  }
+  seconds.sort((a, b) => a - b);
+  const { simd, compiler } = engineInfo();
+  const line = {
+    median_s: ((seconds[(seconds.length - 1) >> 1] ?? 0) + (seconds[seconds.length >> 1] ?? 0)) / 2,
+    min_s: seconds[0],
+    max_s: seconds.at(-1),
+    runs: seconds.length,
+    peak_rss_bytes: process.resourceUsage().maxRSS * 1024, // Node reports KiB
+    gflop: workload.gflop,
+    result: [...workload.values.values()].map((entries) => entries[0] ?? null),
+    max_error_vs_peer: maxError,
+    simd,
+    compiler,
+  };
+  process.stdout.write(`${JSON.stringify(line)}\n`);
+}
+
+await main();

@@ -1,0 +1,247 @@
+/**
+ * Our side of every bench case: weights and inputs of test/oracle/README.md, the training steps and networks that the
+ * stages use.
+ */
+import { finetuneSettings, retrainSettings, segmenterSettings } from "../src/config/schema.js";
+import { gapImage, gapLabel } from "../src/finetune/canvas-batch.js";
+import { FinetuneStep } from "../src/finetune/step.js";
+import { Graph } from "../src/graph/graph.js";
+import * as ops from "../src/graph/ops.js";
+import { WeightSet } from "../src/graph/weights.js";
+import type { HostTensor } from "../src/io/host-tensor.js";
+import { samConfig } from "../src/models/sam/config.js";
+import { SamNetwork } from "../src/models/sam/network.js";
+import { fullResolution } from "../src/models/sam/sam.js";
+import { vnet } from "../src/models/vnet.js";
+import { Tensor } from "../src/native/tensor.js";
+import { methods } from "../src/retrain/methods/index.js";
+import { RetrainStep } from "../src/retrain/step.js";
+import { stitchGeometry } from "../src/stitch/geometry.js";
+import { canvasOrder, labelOrder, permute, volumeOrder } from "../test/oracle/axes.js";
+import { checkerLabel, fillWeights, ignoreSome, image, weight } from "../test/oracle/inputs.js";
+import type { BenchRequest, RequestOf } from "./cases.js";
+import { type CheckedValues, sampled } from "./check.js";
+
+/** A built case, warmed up once. */
+export interface Workload {
+  /** What the warm-up computed: the tensors of the peer's check file. */
+  readonly values: CheckedValues;
+  /** Work of one run by the direct algorithm, 1e9 operations; null when it is not arithmetic. */
+  readonly gflop: number | null;
+  /** Run 1, 2, ... */
+  run(index: number): Promise<void>;
+}
+
+/** Builds a case, fills it and runs it once. */
+export function startWorkload(request: BenchRequest): Promise<Workload> {
+  switch (request.work) {
+    case "gemm":
+      return startGemm(request);
+    case "vnet-train":
+      return startVnetTraining(request);
+    case "vnet-infer":
+      return startVnetInference(request);
+    case "sam-train":
+      return startSamTraining(request);
+    case "sam-infer":
+      return startSamInference(request);
+    case "stitch":
+      return startStitching(request);
+    case "metrics":
+      return import("./metrics-workload.js").then((m) => m.startMetrics(request));
+  }
+}
+
+async function startGemm({ size }: RequestOf<"gemm">): Promise<Workload> {
+  const noise = Float32Array.from({ length: size * size }, (_, i) => ((i * 7919) % 1000) / 1000 - 0.5);
+  const [a, b] = [Tensor.from("f32", [size, size], noise), Tensor.from("f32", [size, size], noise)];
+  const graph = new Graph();
+  const product = ops.linear(graph.input("a", "f32", a.shape), graph.persistent(b, "b"));
+  const program = graph.compile({ product });
+  const run = async () => void (await program.run({ a }));
+  await run();
+  return { values: new Map(), gflop: program.explain().flops / 1e9, run };
+}
+
+/** Crops and labels of a V-Net case in PyTorch's axis order, turned to ours. */
+function vnetInputs({ patch, batch, classes }: RequestOf<"vnet-train"> | RequestOf<"vnet-infer">) {
+  const labels = checkerLabel([batch, ...patch], classes, 8);
+  const crops = image("volume", labels, [batch, 1, ...patch]);
+  return {
+    images: permute(crops, [batch, 1, ...patch], volumeOrder),
+    labels: permute(labels, [batch, ...patch], labelOrder),
+  };
+}
+
+/** One forward pass of a V-Net, and its sampled logits. */
+async function vnetForward(
+  request: RequestOf<"vnet-train"> | RequestOf<"vnet-infer">,
+  images: Float32Array,
+  training: boolean,
+) {
+  const { patch, batch, classes, filters } = request;
+  const graph = new Graph();
+  const weights = new WeightSet("student", 1);
+  const x = Tensor.from("f32", [batch, patch[2], patch[1], patch[0], 1], images);
+  const rng = Tensor.from("i32", [3], [1, 0, 0]);
+  const context = { graph, weights, training, updateStatistics: false };
+  const network = training ? { ...context, rng: graph.input("rng", "i32", [3]) } : context;
+  const program = graph.compile({
+    logits: vnet(network, graph.input("x", "f32", x.shape), { filters, classes, dropout: 0.5 }),
+  });
+  fillWeights(weights);
+  globalThis.gc?.();
+  const run = () => program.run(training ? { x, rng } : { x });
+  const logits = sampled((await run()).logits.f32, [batch, classes, ...patch], volumeOrder);
+  const dispose = () => {
+    for (const owned of [program, weights, x, rng]) owned.dispose();
+  };
+  return { logits, program, run, dispose };
+}
+
+async function startVnetTraining(request: RequestOf<"vnet-train">): Promise<Workload> {
+  const { patch, batch, classes, filters } = request;
+  const { images, labels } = vnetInputs(request);
+  const forward = await vnetForward(request, images, true);
+  forward.dispose();
+
+  const isTeaching = request.method === "mean-teacher";
+  const labelledBatch = isTeaching ? Math.floor(batch / 2) : batch;
+  const unlabelledBatch = batch - labelledBatch;
+  const step = new RetrainStep({
+    method: methods[isTeaching ? "mean-teacher" : "labelled-only"],
+    segmenter: segmenterSettings.parse({ filters }),
+    // The method does not look at the unlabelled batch when it has none; the schema wants one.
+    settings: retrainSettings.parse({ labelledBatch, unlabelledBatch: Math.max(unlabelledBatch, 1) }),
+    classes,
+    patch,
+    pseudoLabels: isTeaching,
+    seed: 1,
+  });
+  step.restore(philoxState(step.state()));
+  step.batch.images.f32.set(images);
+  step.batch.labels.u8.set(labels.subarray(0, step.batch.labels.count));
+  if (step.batch.pseudoLabels !== undefined) {
+    const shape = [unlabelledBatch, ...patch];
+    step.batch.pseudoLabels.u8.set(permute(checkerLabel(shape, classes, 8, 2), shape, labelOrder));
+  }
+  globalThis.gc?.();
+  const { loss } = await step.run(0);
+  return {
+    values: new Map([
+      ["losses", [loss ?? Number.NaN]],
+      ["logits", forward.logits],
+    ]),
+    gflop: step.explain().flops / 1e9,
+    run: async (index) => void (await step.run(index)),
+  };
+}
+
+/** A step's state with the student's weights of seed 1 and the teacher's of seed 2. */
+function philoxState(state: Map<string, HostTensor>): Map<string, HostTensor> {
+  for (const [key, tensor] of state) {
+    const [, network, name = ""] = /^(student|teacher)\/(.*)$/.exec(key) ?? [];
+    if (network === undefined || /\.running_(mean|var)$/.test(name)) continue;
+    state.set(key, { ...tensor, data: weight(name, tensor.shape, network === "student" ? 1 : 2) });
+  }
+  return state;
+}
+
+async function startVnetInference(request: RequestOf<"vnet-infer">): Promise<Workload> {
+  const { logits, program, run } = await vnetForward(request, vnetInputs(request).images, false);
+  return {
+    values: new Map([["logits", logits]]),
+    gflop: program.explain().flops / 1e9,
+    run: async () => void (await run()),
+  };
+}
+
+type SamRequest = RequestOf<"sam-train"> | RequestOf<"sam-infer">;
+
+/** One forward pass of SAM with LoRA on a canvas, and its sampled logits. */
+async function samForward({ model, canvas, classes, batch, rank }: SamRequest) {
+  const network = new SamNetwork(samConfig(model, canvas, classes), { kind: "lora", rank }, 1);
+  const labels = checkerLabel([batch, canvas, canvas], classes, 16);
+  const canvases = Tensor.from(
+    "f32",
+    [batch, canvas, canvas],
+    image("canvas", labels, [batch, 1, canvas, canvas]),
+  );
+  const graph = new Graph();
+  const low = network.forward(graph, graph.input("canvases", "f32", canvases.shape), false);
+  const program = graph.compile({ logits: fullResolution(low, network.config) });
+  const state = network.toState(false);
+  for (const [name, tensor] of state) state.set(name, { ...tensor, data: weight(name, tensor.shape) });
+  network.load(state);
+  state.clear();
+  globalThis.gc?.();
+  const run = () => program.run({ canvases });
+  const logits = sampled((await run()).logits.f32, [batch, classes, canvas, canvas], canvasOrder);
+  return { network, canvases, labels: ignoreSome(labels, batch), logits, program, run };
+}
+
+async function startSamTraining(request: RequestOf<"sam-train">): Promise<Workload> {
+  const { network, canvases, labels, logits, program } = await samForward(request);
+  program.dispose();
+  const settings = finetuneSettings.parse({});
+  const step = new FinetuneStep(network, settings, request.batch);
+  step.canvases.f32.set(canvases.f32);
+  step.labels.u8.set(labels);
+  canvases.dispose();
+  globalThis.gc?.();
+  const { loss } = await step.run(0, settings.learningRate);
+  return {
+    values: new Map([
+      ["losses", [loss ?? Number.NaN]],
+      ["logits", logits],
+    ]),
+    gflop: step.explain().flops / 1e9,
+    run: async (index) => void (await step.run(index, settings.learningRate)),
+  };
+}
+
+async function startSamInference(request: RequestOf<"sam-infer">): Promise<Workload> {
+  const { logits, program, run } = await samForward(request);
+  return {
+    values: new Map([["logits", logits]]),
+    gflop: program.explain().flops / 1e9,
+    run: async () => void (await run()),
+  };
+}
+
+async function startStitching({ patch, canvas, volumes }: RequestOf<"stitch">): Promise<Workload> {
+  const [width, height, depth] = patch;
+  const shape = [volumes, depth, height, width];
+  const each = width * height * depth;
+  // The running index of a voxel counts in (x, y, z) order, z fastest; f32 holds it exactly below 2^24.
+  const index = permute(
+    Int32Array.from({ length: each }, (_, i) => i),
+    patch,
+    [2, 1, 0],
+  );
+  const images = Tensor.zeros("f32", shape);
+  const labels = Tensor.zeros("u8", shape);
+  const [imageData, labelData] = [images.f32, labels.u8];
+  for (let i = 0; i < imageData.length; i++) {
+    const voxel = index[i % each] ?? 0;
+    imageData[i] = voxel + 1;
+    labelData[i] = voxel % 250;
+  }
+  const geometry = stitchGeometry({ patch, canvas });
+  const graph = new Graph();
+  const program = graph.compile({
+    image: ops.stitch(graph.input("images", "f32", shape), geometry, gapImage),
+    label: ops.stitch(graph.input("labels", "u8", shape), geometry, gapLabel),
+  });
+  const run = () => program.run({ images, labels });
+  const made = await run();
+  const first = canvas * canvas;
+  return {
+    values: new Map<string, ArrayLike<number>>([
+      ["image", made.image.f32.slice(0, first)],
+      ["label", made.label.u8.slice(0, first)],
+    ]),
+    gflop: null,
+    run: async () => void (await run()),
+  };
+}
