@@ -17,15 +17,17 @@ OpRegistry& OpRegistry::mutable_instance() {
   return registry;
 }
 
-const OpRegistry& OpRegistry::instance() { return mutable_instance(); }
+const OpRegistry& OpRegistry::instance() {
+  return mutable_instance();
+}
 
 const OpDef& OpRegistry::get(const std::string& name) const {
   const auto it = ops_.find(name);
   if (it != ops_.end()) return it->second;
   std::vector<std::string> names;
   for (const auto& entry : ops_) names.push_back(entry.first);
-  throw Error(ErrorCode::usage,
-              "graph: expected a known op, received " + name + "; did you mean " + nearest_name(name, names) + "?");
+  throw Error(ErrorCode::usage, "graph: expected a known op, received " + name + "; did you mean " +
+                                    nearest_name(name, names) + "?");
 }
 
 void OpRegistry::add(OpDef op) {

@@ -32,8 +32,8 @@ export class Golden {
   /** Reads goldens/<name>.safetensors. */
   static async read(name: string): Promise<Golden> {
     const { tensors, metadata } = await readSafetensors(join(folder, `${name}.safetensors`));
-    const zero: unknown = JSON.parse(metadata.zero_gradient ?? "[]");
-    assert.ok(Array.isArray(zero));
+    const { zero_gradient: zero } = JSON.parse(metadata.golden ?? "{}") as { zero_gradient?: unknown };
+    assert.ok(Array.isArray(zero), `golden ${name} lacks zero_gradient`);
     return new Golden(name, tensors, new Set(zero.map(String)));
   }
 
@@ -66,6 +66,14 @@ export class Golden {
   /** Largest L2 distance between PyTorch's own runs, relative to the norm. */
   spread(key: string): number {
     return Number(this.get(`spread/${key}`).data[0]);
+  }
+
+  /** Largest and median spread of the tensors under `prefix/`, those of zero gradient left out. */
+  spreads(prefix: string): { largest: number; median: number } {
+    const sorted = this.names(prefix)
+      .map((name) => this.spread(`${prefix}/${name}`))
+      .sort((a, b) => a - b);
+    return { largest: sorted.at(-1) ?? 0, median: sorted[sorted.length >> 1] ?? 0 };
   }
 
   /**
@@ -111,6 +119,14 @@ export class Golden {
     }
     assert.ok(names.length > 0, `golden ${this.name} has nothing under ${prefix}/`);
     assert.equal(faults.length, 0, `${faults.length} of ${names.length}:\n${faults.join("\n")}`);
+  }
+
+  /** Median over the tensors under `prefix/` of their distances. */
+  medianDistance(prefix: string, values: (name: string) => Values | undefined): number {
+    const sorted = this.names(prefix)
+      .map((name) => this.distance(`${prefix}/${name}`, findPart(name, values) ?? []))
+      .sort((a, b) => a - b);
+    return sorted[sorted.length >> 1] ?? Number.NaN;
   }
 
   private excess(key: string, values: Values, bound: number): string | undefined {

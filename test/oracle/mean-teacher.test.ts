@@ -5,7 +5,7 @@ import { retrainSettings } from "../../src/config/schema.js";
 import { Graph, type Program, type Value } from "../../src/graph/graph.js";
 import { minimize, OptimizerState, type Parameter } from "../../src/graph/optimizer.js";
 import { WeightSet } from "../../src/graph/weights.js";
-import { toFloat32 } from "../../src/io/host-tensor.js";
+import { type HostTensor, toFloat32 } from "../../src/io/host-tensor.js";
 import { vnet } from "../../src/models/vnet.js";
 import { Tensor } from "../../src/native/tensor.js";
 import { meanTeacher } from "../../src/retrain/methods/mean-teacher.js";
@@ -18,15 +18,7 @@ import { batchShape, logitsOf, torchBatchShape, volumeBatch } from "./volumes.js
 const settings = retrainSettings.parse({});
 const config = { filters: 4, classes: 3, dropout: 0.5 };
 
-/** Bounds where PyTorch's own spread is smaller, relative. */
-interface Bounds {
-  logits: number;
-  gradients: number;
-  losses: number;
-  travel: number;
-  statistics: number;
-  teacher: number;
-}
+type State = ReadonlyMap<string, HostTensor>;
 
 interface Training {
   program: Program;
@@ -108,11 +100,12 @@ function inputsOf(training: Training, t: number): Record<string, Tensor | number
   };
 }
 
-function checkLosses(row: LossRow, received: readonly number[], relative: number, spreads: number[]): void {
+function checkLosses(row: LossRow, received: readonly number[], spreads: number[]): void {
   for (const [column, expected] of row.values.entries()) {
     // Two runs drift apart with the steps, not anew in each of them: the largest spread so far counts.
     spreads[column] = Math.max(spreads[column] ?? 0, row.spreads[column] ?? 0);
-    const bound = Math.max(relative * expected, 2 * spreads[column]);
+    // Relative 1e-4 is the bound that the project sets for training curves.
+    const bound = Math.max(1e-4 * expected, 2 * spreads[column]);
     assert.ok(
       Math.abs((received[column] ?? Number.NaN) - expected) <= bound,
       `loss ${column}: expected ${expected} +- ${bound}, received ${received[column]}`,
@@ -120,11 +113,9 @@ function checkLosses(row: LossRow, received: readonly number[], relative: number
   }
 }
 
-async function compare(name: string, calm: boolean, bounds: Bounds): Promise<void> {
-  const golden = await Golden.read(name);
-  const training = describe();
-  using program = training.program;
-  const { student, teacher, parameters } = training;
+/** Runs the golden's steps; returns the student before them, and student and teacher after them. */
+async function follow(golden: Golden, calm: boolean, training: Training): Promise<State[]> {
+  const { program, student, teacher, parameters } = training;
   fillWeights(student, { calm, seed: 1 });
   fillWeights(teacher, { calm, seed: 2 });
   const start = student.toState();
@@ -133,51 +124,50 @@ async function compare(name: string, calm: boolean, bounds: Bounds): Promise<voi
   const spreads: number[] = [];
   for (const [t, row] of golden.losses().entries()) {
     const out = await program.run({ images, labels: labelled, pseudoLabels, ...inputsOf(training, t) });
-    checkLosses(row, lossRow(out), bounds.losses, spreads);
+    checkLosses(row, lossRow(out), spreads);
     if (t > 0) continue;
-    golden.check("logits", logitsOf(out.logits), bounds.logits);
-    golden.check("teacher_logits", logitsOf(out.teacherLogits), bounds.logits);
+    // As in vnet.test.ts; with noise and dropout the calm network has one flip too (PyTorch's spread: 1e-4).
+    golden.check("logits", logitsOf(out.logits), calm ? 5e-6 : 2e-5);
+    golden.check("teacher_logits", logitsOf(out.teacherLogits), calm ? 5e-6 : 2e-5);
     const gradients = gradientsByName(student, parameters, out);
-    golden.checkAll("grad", (tensor) => gradients.get(tensor), bounds.gradients);
+    const bound = 2 * golden.spreads("grad").largest;
+    golden.checkAll("grad", (tensor) => gradients.get(tensor), bound);
   }
-  const [final, averaged] = [student.toState(), teacher.toState()];
-  const values = (state: typeof final, tensor: string) =>
+  return [start, student.toState(), teacher.toState()];
+}
+
+async function compare(name: string, calm: boolean): Promise<void> {
+  const golden = await Golden.read(name);
+  const training = describe();
+  using _program = training.program;
+  using _state = training.state;
+  const [start, final, teacher] = await follow(golden, calm, training);
+  assert.ok(start && final && teacher);
+  const travel = (tensor: string) => travelled(start, final, tensor);
+  if (calm) {
+    // The project's bound; PyTorch's own spread, 2e-3, is the rounding of the weights themselves.
+    golden.checkAll("travel", travel, 1e-3);
+  } else {
+    // Flipped ReLUs let faithful runs end half the way apart, each tensor by chance: the typical one is judged.
+    const [distance, { median }] = [golden.medianDistance("travel", travel), golden.spreads("travel")];
+    assert.ok(distance <= 1.5 * median, `travel: expected <= 1.5 * ${median}, received ${distance}`);
+  }
+  const values = (state: State, tensor: string) =>
     toFloat32(state.get(tensor) ?? assert.fail(`no ${tensor}`));
-  golden.checkAll("travel", (tensor) => travelled(start, final, tensor), bounds.travel);
-  golden.checkAll("statistics", (tensor) => values(final, tensor), bounds.statistics);
-  const learned = new Set(parameters.map((parameter) => parameter.name));
+  // What differs here is the travel, a small part of these values; which tensor drifts most is chance.
+  const bound = (prefix: string) => 2 * golden.spreads(prefix).largest;
+  golden.checkAll("statistics", (tensor) => values(final, tensor), bound("statistics"));
+  const learned = new Set(training.parameters.map((parameter) => parameter.name));
   // PyTorch averages the three unused heads too; ours are kept for the file alone.
   golden.checkAll(
     "teacher",
-    (tensor) => values(averaged, tensor),
-    bounds.teacher,
+    (tensor) => values(teacher, tensor),
+    bound("teacher"),
     (tensor) => learned.has(tensor),
   );
-  training.state.dispose();
-  for (const weights of [student, teacher]) weights.dispose();
+  for (const weights of [training.student, training.teacher]) weights.dispose();
 }
 
-test("calm V-Net: ten steps", () =>
-  compare("mean-teacher-calm", true, {
-    // As in vnet.test.ts; one flipped ReLU moves the gradient of a vector by 1e-4 (PyTorch's spread).
-    logits: 5e-6,
-    gradients: 2e-4,
-    // The issue's bounds for training; the spread of the travel, 2e-3, is the rounding of the weights themselves.
-    losses: 1e-4,
-    travel: 1e-3,
-    // The travel is a few per cent of the weights and of the statistics.
-    statistics: 5e-5,
-    teacher: 5e-5,
-  }));
+test("calm V-Net: ten steps", () => compare("mean-teacher-calm", true));
 
-test("V-Net: ten steps", () =>
-  compare("mean-teacher", false, {
-    // As in vnet.test.ts. After the first step flipped ReLUs let faithful runs drift apart: PyTorch's own spread is the
-    // bound of what comes later.
-    logits: 2e-5,
-    gradients: 2e-2,
-    losses: 1e-4,
-    travel: 1e-3,
-    statistics: 1e-3,
-    teacher: 1e-3,
-  }));
+test("V-Net: ten steps", () => compare("mean-teacher", false));

@@ -13,13 +13,7 @@ import { batchShape, logitsOf, volumeBatch } from "./volumes.js";
 
 const config = { filters: 4, classes: 3, dropout: 0 };
 
-/** Bounds where PyTorch's own spread is smaller. */
-interface Bounds {
-  logits: number;
-  gradients: number;
-}
-
-async function compare(name: string, calm: boolean, bounds: Bounds): Promise<void> {
+async function compare(name: string, calm: boolean): Promise<void> {
   const golden = await Golden.read(name);
   const weights = new WeightSet("student", 0);
   const graph = new Graph();
@@ -38,12 +32,16 @@ async function compare(name: string, calm: boolean, bounds: Bounds): Promise<voi
   const batch = volumeBatch();
   const out = await program.run({ images: batch.images, labels: batch.labels });
 
-  golden.check("logits", logitsOf(out.logits), bounds.logits);
+  // 28 layers of rounding, a few units of 6e-8 each; without the shift, channels of small variance amplify it.
+  golden.check("logits", logitsOf(out.logits), calm ? 5e-6 : 2e-5);
   const expected = golden.losses()[0]?.values[0] ?? Number.NaN;
   // A mean over 98304 voxels of the logits' rounding; the result itself is rounded to 6e-8.
   assert.ok(Math.abs((out.loss?.item ?? Number.NaN) - expected) <= 1e-6 * expected, `loss ${out.loss?.item}`);
   const turned = gradientsByName(weights, parameters, out);
-  golden.checkAll("grad", (tensor) => turned.get(tensor), bounds.gradients);
+  // Calm: rounding alone (PyTorch's spread: up to 4e-6). Else rounding flips the ReLU of some activations near zero,
+  // and a gradient then moves by a per cent; which one is chance, so the largest spread of all tensors counts.
+  const bound = calm ? 2e-5 : 2 * golden.spreads("grad").largest;
+  golden.checkAll("grad", (tensor) => turned.get(tensor), bound);
   const state = weights.toState();
   // Means and variances over at least 48 voxels (the bottleneck) of activations rounded to f32.
   golden.checkAll("statistics", (tensor) => toFloat32(state.get(tensor) ?? assert.fail(tensor)), 5e-6);
@@ -57,11 +55,6 @@ async function compare(name: string, calm: boolean, bounds: Bounds): Promise<voi
   weights.dispose();
 }
 
-test("calm V-Net: forward, backward, statistics and evaluation", () =>
-  // 28 layers of rounding, each a few units of 6e-8 (PyTorch's own spread: 3e-7 and, in the gradients, up to 4e-6).
-  compare("vnet-calm", true, { logits: 5e-6, gradients: 2e-5 }));
+test("calm V-Net: forward, backward, statistics and evaluation", () => compare("vnet-calm", true));
 
-test("V-Net: forward, backward, statistics and evaluation", () =>
-  // The forward pass as above. Rounding flips the ReLU of some activations near zero, and a gradient then moves by a
-  // per cent (PyTorch's spread: up to 2 %).
-  compare("vnet", false, { logits: 2e-5, gradients: 2e-2 }));
+test("V-Net: forward, backward, statistics and evaluation", () => compare("vnet", false));

@@ -48,7 +48,8 @@ struct BatchNormUpdateAttributes {
 };
 
 // The inner loops run over rows of channels as over one long row whose parameters repeat every `width`
-// floats: width is C, or for small C the multiple of C that fills whole vectors. Tables below are [width].
+// floats: width is the multiple of C that fills whole vectors, or C where that would be long. Tables below
+// are [width].
 
 /// sums[j] = sum of x at positions j modulo width, over count floats (a multiple of C).
 SFR_DECLARE_LEVELS(void channel_sums(const float* x, int64_t count, int64_t width, float* sums))

@@ -34,8 +34,11 @@ inline void clear(float* p, int64_t count) {
   for (int64_t i = 0; i < count; ++i) p[i] = 0;
 }
 
+// The loops take their arguments by value: through a reference, each store would make the compiler read the
+// pointers again.
+
 template <bool kRelu, bool kSkip>
-inline void forward_loop(const BatchNormRows& r) {
+inline void forward_loop(const BatchNormRows r) {
   over_table(r.count, r.width, [&](int64_t i, int64_t j, int n) {
     vf v = (get(r.x + i, n) - get(r.mean + j, n)) * get(r.scale + j, n) + get(r.bias + j, n);
     if (kRelu) v = v < 0 ? zero() : v;
@@ -53,7 +56,7 @@ inline vf open_gradient(const BatchNormGradientRows& r, vf centered, int64_t i, 
 }
 
 template <bool kRelu>
-inline void sums_loop(const BatchNormGradientRows& r) {
+inline void sums_loop(const BatchNormGradientRows r) {
   over_table(r.count, r.width, [&](int64_t i, int64_t j, int n) {
     const vf centered = get(r.x + i, n) - get(r.mean + j, n);
     const vf g = open_gradient<kRelu>(r, centered, i, j, n);
@@ -63,7 +66,7 @@ inline void sums_loop(const BatchNormGradientRows& r) {
 }
 
 template <bool kRelu>
-inline void gradient_loop(const BatchNormGradientRows& r) {
+inline void gradient_loop(const BatchNormGradientRows r) {
   over_table(r.count, r.width, [&](int64_t i, int64_t j, int n) {
     const vf centered = get(r.x + i, n) - get(r.mean + j, n);
     const vf g = open_gradient<kRelu>(r, centered, i, j, n);

@@ -11,10 +11,11 @@ namespace sfr {
 
 namespace {
 
-constexpr int64_t kVector = 16;         // floats of the widest vector
-constexpr int64_t kShortestTable = 64;  // narrower tables would wait for their own sums
-constexpr int64_t kBlockFloats = 4096;  // 16 KiB: read twice, the second time from the first-level cache
-constexpr int64_t kLeastBlockRows = 8;  // for very many channels: doubles are touched once per so many rows
+constexpr int64_t kVector = 16;          // floats of the widest vector
+constexpr int64_t kShortestTable = 64;   // narrower tables would wait for their own sums
+constexpr int64_t kLongestTable = 1024;  // wider ones would leave the first-level cache
+constexpr int64_t kBlockFloats = 4096;   // 16 KiB: read twice, the second time from the first-level cache
+constexpr int64_t kLeastBlockRows = 8;   // for very many channels: doubles are touched once per so many rows
 
 /// How rows [rows, channels] are walked; a function of the shape alone.
 struct Layout {
@@ -27,11 +28,9 @@ Layout layout_of(const Shape& shape) {
   Layout l{};
   l.channels = shape.back();
   l.rows = shape.count() / l.channels;
-  l.width = l.channels;
-  if (l.channels < kShortestTable) {
-    l.width = l.channels * (kVector / std::gcd(kVector, l.channels));
-    while (l.width < kShortestTable) l.width *= 2;
-  }
+  const int64_t whole_vectors = l.channels * (kVector / std::gcd(kVector, l.channels));
+  l.width = whole_vectors <= kLongestTable ? whole_vectors : l.channels;
+  while (l.width < kShortestTable) l.width *= 2;
   const int64_t wanted = std::max(kBlockFloats / l.channels, kLeastBlockRows);
   const int64_t repeat = l.width / l.channels;
   l.block_rows = std::max<int64_t>(wanted / repeat, 1) * repeat;

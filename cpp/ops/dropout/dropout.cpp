@@ -55,13 +55,13 @@ int64_t factor_count(const Shape& x) {
 }
 
 void drop_whole_channels(const KernelContext& c) {
-  const auto draw = SFR_DISPATCH(dropout_row);
+  const auto draw = SFR_DISPATCH(dropout_factors);
   const auto run = SFR_DISPATCH(drop_channels);
   const Shape& x = c.inputs[0].type.shape;
   auto* factors = static_cast<float*>(c.work);
   DropoutRow row = stream_start(c);
   row.count = factor_count(x);
-  draw(row, nullptr, factors);
+  draw(row, factors);
   const int64_t channels = x.back(), rows = x.count(1, x.rank() - 1);
   const int64_t pieces = chunk_count(rows, kElementGrain / std::max<int64_t>(channels, 1) + 1);
   c.pool->parallel_for(x[0] * pieces, [&](int64_t chunk, int) {
@@ -80,9 +80,9 @@ void dropout_cpu(const KernelContext& c) {
 }
 
 size_t work_bytes(const NodeTypes& t, int) {
-  return t.as<DropoutAttributes>().channels
-             ? static_cast<size_t>(factor_count(t.input(0).shape)) * sizeof(float)
-             : 0;
+  if (!t.as<DropoutAttributes>().channels) return 0;
+  const int64_t groups = (factor_count(t.input(0).shape) + kDropoutGroup - 1) / kDropoutGroup;
+  return static_cast<size_t>(groups * kDropoutGroup) * sizeof(float);
 }
 
 void gradient(GradientContext& c) {

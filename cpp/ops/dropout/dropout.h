@@ -34,8 +34,11 @@ struct DropoutRow {
 };
 inline constexpr int64_t kDropoutGroup = 64;
 
-// y[i] = x[i] * factor or 0; x null stands for ones.
+// y[i] = x[i] * factor, or 0 where the element is dropped.
 SFR_DECLARE_LEVELS(void dropout_row(const DropoutRow& row, const float* x, float* y))
+// What the elements are multiplied by, factor or 0; writes whole groups, up to the next multiple of
+// kDropoutGroup.
+SFR_DECLARE_LEVELS(void dropout_factors(const DropoutRow& row, float* factors))
 // Over rows of channels: y[r, c] = x[r, c] * factors[c]; dropped channels become 0 whatever they hold.
 SFR_DECLARE_LEVELS(void drop_channels(const float* x, float* y, int64_t rows, int64_t channels,
                                       const float* factors))

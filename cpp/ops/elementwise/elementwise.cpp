@@ -23,8 +23,8 @@ void infer_binary(InferContext& c) {
   c.expect_dtype(0, "a", DType::f32);
   c.expect_dtype(1, "b", DType::f32);
   const TensorType& a = c.input(0, "a");
-  c.expect(is_suffix(c.input(1, "b").shape, a.shape), "b", "the shape " + a.shape.text() + ", a suffix of it or a scalar",
-           c.input(1, "b").text());
+  c.expect(is_suffix(c.input(1, "b").shape, a.shape), "b",
+           "the shape " + a.shape.text() + ", a suffix of it or a scalar", c.input(1, "b").text());
   c.output(a);
 }
 
@@ -64,12 +64,14 @@ void gradient_add(GradientContext& c) {
 
 void gradient_subtract(GradientContext& c) {
   if (c.wants(0)) c.set(0, c.output_gradient(0));
-  if (c.wants(1)) c.set(1, reduce_to(c, c.add("affine", {c.output_gradient(0)}, AffineAttributes{-1, 0})[0], c.input(1)));
+  if (c.wants(1))
+    c.set(1, reduce_to(c, c.add("affine", {c.output_gradient(0)}, AffineAttributes{-1, 0})[0], c.input(1)));
 }
 
 void gradient_multiply(GradientContext& c) {
   if (c.wants(0)) c.set(0, c.add("multiply", {c.output_gradient(0), c.input(1)})[0]);
-  if (c.wants(1)) c.set(1, reduce_to(c, c.add("multiply", {c.output_gradient(0), c.input(0)})[0], c.input(1)));
+  if (c.wants(1))
+    c.set(1, reduce_to(c, c.add("multiply", {c.output_gradient(0), c.input(0)})[0], c.input(1)));
 }
 
 // ---- affine
@@ -92,7 +94,8 @@ void affine_cpu(const KernelContext& c) {
 }
 
 void gradient_affine(GradientContext& c) {
-  c.set(0, c.add("affine", {c.output_gradient(0)}, AffineAttributes{c.attributes<AffineAttributes>().factor, 0})[0]);
+  c.set(0, c.add("affine", {c.output_gradient(0)},
+                 AffineAttributes{c.attributes<AffineAttributes>().factor, 0})[0]);
 }
 
 // ---- sum, sum_to, broadcast_to
@@ -107,7 +110,8 @@ void infer_sum_to(InferContext& c) {
   c.expect_inputs(1, 1);
   c.expect_dtype(0, "x", DType::f32);
   const Shape target(c.attributes<TargetShapeAttributes>().shape);
-  c.expect(is_suffix(target, c.input(0, "x").shape), "shape", "a suffix of " + c.input(0, "x").shape.text(), target.text());
+  c.expect(is_suffix(target, c.input(0, "x").shape), "shape", "a suffix of " + c.input(0, "x").shape.text(),
+           target.text());
   c.output({DType::f32, target});
 }
 
@@ -115,8 +119,8 @@ void infer_broadcast_to(InferContext& c) {
   c.expect_inputs(1, 1);
   c.expect_dtype(0, "x", DType::f32);
   const Shape target(c.attributes<TargetShapeAttributes>().shape);
-  c.expect(is_suffix(c.input(0, "x").shape, target), "shape", "a shape that ends in " + c.input(0, "x").shape.text(),
-           target.text());
+  c.expect(is_suffix(c.input(0, "x").shape, target), "shape",
+           "a shape that ends in " + c.input(0, "x").shape.text(), target.text());
   c.output({DType::f32, target});
 }
 
@@ -155,7 +159,8 @@ void sum_cpu(const KernelContext& c) {
 }
 
 void gradient_sum(GradientContext& c) {
-  c.set(0, c.add("broadcast_to", {c.output_gradient(0)}, TargetShapeAttributes{c.type(c.input(0)).shape.extents()})[0]);
+  c.set(0, c.add("broadcast_to", {c.output_gradient(0)},
+                 TargetShapeAttributes{c.type(c.input(0)).shape.extents()})[0]);
 }
 
 void broadcast_cpu(const KernelContext& c) {
@@ -172,7 +177,9 @@ void broadcast_cpu(const KernelContext& c) {
   });
 }
 
-void gradient_broadcast(GradientContext& c) { c.set(0, reduce_to(c, c.output_gradient(0), c.input(0))); }
+void gradient_broadcast(GradientContext& c) {
+  c.set(0, reduce_to(c, c.output_gradient(0), c.input(0)));
+}
 
 // ---- stop_gradient
 

@@ -1,10 +1,10 @@
 // add, subtract, multiply: y = a (op) b.
-//   a [..]  b: the shape of a, a suffix of it (repeated over the leading axes), or a scalar [] -> y [shape of a]; f32
-//   gradient of a repeated b is summed over the leading axes (sum_to)
+//   a [..]  b: the shape of a, a suffix of it (repeated over the leading axes), or a scalar [] -> y [shape of
+//   a]; f32 gradient of a repeated b is summed over the leading axes (sum_to)
 // affine: y = factor * x + offset (constants).   relu is in activation/.
-// sum: x [..] -> y []; sum_to: x [.., shape] -> y [shape], summed over the leading axes, in double, in a fixed order.
-// broadcast_to: x [suffix] -> y [.., suffix] (the gradient of sum and sum_to).
-// stop_gradient: y = x, no gradient flows.
+// sum: x [..] -> y []; sum_to: x [.., shape] -> y [shape], summed over the leading axes, in double, in a
+// fixed order. broadcast_to: x [suffix] -> y [.., suffix] (the gradient of sum and sum_to). stop_gradient: y
+// = x, no gradient flows.
 #pragma once
 #include <cstdint>
 #include <vector>
@@ -35,7 +35,8 @@ struct TargetShapeAttributes {
 enum class BinaryOp : int { add, subtract, multiply };
 
 // y[i] = a[i] (op) b[i]; b_stride 0 repeats b[0].
-SFR_DECLARE_LEVELS(void binary_row(BinaryOp op, const float* a, const float* b, int b_stride, float* y, int64_t count))
+SFR_DECLARE_LEVELS(void binary_row(BinaryOp op, const float* a, const float* b, int b_stride, float* y,
+                                   int64_t count))
 SFR_DECLARE_LEVELS(void affine_row(const float* x, float factor, float offset, float* y, int64_t count))
 // Sum of a row in double: eight interleaved partial sums, then combined in order.
 SFR_DECLARE_LEVELS(double sum_row(const float* x, int64_t count))

@@ -19,9 +19,12 @@ inline void binary_loop(const float* a, const float* b, int b_stride, float* y, 
 
 void binary_row(BinaryOp op, const float* a, const float* b, int b_stride, float* y, int64_t count) {
   switch (op) {
-    case BinaryOp::add: return binary_loop(a, b, b_stride, y, count, [](float p, float q) { return p + q; });
-    case BinaryOp::subtract: return binary_loop(a, b, b_stride, y, count, [](float p, float q) { return p - q; });
-    case BinaryOp::multiply: return binary_loop(a, b, b_stride, y, count, [](float p, float q) { return p * q; });
+    case BinaryOp::add:
+      return binary_loop(a, b, b_stride, y, count, [](float p, float q) { return p + q; });
+    case BinaryOp::subtract:
+      return binary_loop(a, b, b_stride, y, count, [](float p, float q) { return p - q; });
+    case BinaryOp::multiply:
+      return binary_loop(a, b, b_stride, y, count, [](float p, float q) { return p * q; });
   }
 }
 

@@ -8,7 +8,8 @@ namespace {
 template <class T, class F>
 void binary_reference(RefContext<T>& c, F f) {
   const int64_t inner = c.inputs[1].count();
-  for (int64_t i = 0; i < c.outputs[0].count(); ++i) c.outputs[0][i] = f(c.inputs[0][i], c.inputs[1][i % inner]);
+  for (int64_t i = 0; i < c.outputs[0].count(); ++i)
+    c.outputs[0][i] = f(c.inputs[0][i], c.inputs[1][i % inner]);
 }
 
 template <class T>
@@ -27,7 +28,8 @@ void multiply_reference(RefContext<T>& c) {
 template <class T>
 void affine_reference(RefContext<T>& c) {
   const auto& a = c.template as<AffineAttributes>();
-  for (int64_t i = 0; i < c.outputs[0].count(); ++i) c.outputs[0][i] = T(a.factor) * c.inputs[0][i] + T(a.offset);
+  for (int64_t i = 0; i < c.outputs[0].count(); ++i)
+    c.outputs[0][i] = T(a.factor) * c.inputs[0][i] + T(a.offset);
 }
 
 template <class T>
@@ -56,7 +58,8 @@ const std::vector<OpCase> binary_cases = {
 };
 const std::vector<OpCase> affine_cases = {{"odd", {{"factor", -0.3}, {"offset", 1.5}}, {{{7, 13}}}},
                                           {"large", {{"factor", 2.5}}, {{{40009}}}}};
-const std::vector<OpCase> sum_cases = {{"one", {}, {{{1}}}}, {"prime", {}, {{{131}}}}, {"large", {}, {{{5, 40009}}}}};
+const std::vector<OpCase> sum_cases = {
+    {"one", {}, {{{1}}}}, {"prime", {}, {{{131}}}}, {"large", {}, {{{5, 40009}}}}};
 const std::vector<double> to_13 = {13}, to_3_13 = {3, 13}, to_4_3_13 = {4, 3, 13}, to_40009 = {40009};
 const std::vector<OpCase> sum_to_cases = {{"columns", {{"shape", to_13}}, {{{4, 3, 13}}}},
                                           {"same", {{"shape", to_3_13}}, {{{3, 13}}}},

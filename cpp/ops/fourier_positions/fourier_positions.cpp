@@ -1,7 +1,8 @@
-// fourier_positions: random-Fourier encoding of the cells of a grid (Tancik et al. 2020; SAM's PositionEmbeddingRandom).
+// fourier_positions: random-Fourier encoding of the cells of a grid (Tancik et al. 2020; SAM's
+// PositionEmbeddingRandom).
 //   matrix [2, F] (rows x, y), attribute size [H, W] -> [H, W, 2F]
-//   cell centre c in [0, 1]: angle = 2 pi ((2 cx - 1) matrix[0] + (2 cy - 1) matrix[1]); y = (sin angle, cos angle)
-//   The matrix is a constant of the network: no gradient.
+//   cell centre c in [0, 1]: angle = 2 pi ((2 cx - 1) matrix[0] + (2 cy - 1) matrix[1]); y = (sin angle, cos
+//   angle) The matrix is a constant of the network: no gradient.
 #include "ops/fourier_positions/fourier_positions.h"
 
 #include <cmath>

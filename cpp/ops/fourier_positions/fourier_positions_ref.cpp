@@ -16,7 +16,8 @@ void fourier_positions_reference(RefContext<T>& c) {
     for (int64_t x = 0; x < a.size[1]; ++x)
       for (int64_t f = 0; f < 2 * features; ++f) {
         const T cx = (T(x) + T(0.5)) / T(a.size[1]) * 2 - 1, cy = (T(y) + T(0.5)) / T(a.size[0]) * 2 - 1;
-        const T angle = T(2 * M_PI) * (cx * c.inputs[0][f % features] + cy * c.inputs[0][features + f % features]);
+        const T angle =
+            T(2 * M_PI) * (cx * c.inputs[0][f % features] + cy * c.inputs[0][features + f % features]);
         c.outputs[0][i++] = f < features ? std::sin(angle) : std::cos(angle);
       }
 }

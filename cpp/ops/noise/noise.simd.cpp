@@ -43,12 +43,4 @@ void gaussian_noise_row(const NoiseRow& row, float scale, float limit) {
   });
 }
 
-void uniform_noise_row(const NoiseRow& row, float low, float range) {
-  over_groups(row, [=](const uint32_t words[4][kRandomBlocks], float values[4][kRandomBlocks]) {
-    for (int w = 0; w < 4; ++w)
-      for (int b = 0; b < kRandomBlocks; ++b)
-        values[w][b] = low + range * (static_cast<float>(static_cast<int32_t>(words[w][b] >> 8)) * 0x1p-24f);
-  });
-}
-
 }  // namespace sfr::SFR_LEVEL
