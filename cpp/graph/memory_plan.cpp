@@ -17,6 +17,7 @@ class Planner {
     const std::vector<Node>& nodes = graph_.nodes();
     for (size_t n = 0; n < nodes.size(); ++n) start_outputs(nodes[n], static_cast<int>(n));
     assign_offsets();
+    plan_.work_bytes = plan_work_bytes(graph_, threads_);
     return std::move(plan_);
   }
 
@@ -48,9 +49,6 @@ class Planner {
   }
 
   void start_outputs(const Node& node, int index) {
-    const NodeTypes types = graph_.node_types(node);
-    if (node.op->work_bytes != nullptr)
-      plan_.work_bytes = std::max(plan_.work_bytes, node.op->work_bytes(types, threads_));
     for (size_t i = 0; i < node.outputs.size(); ++i) {
       const ValueId out = node.outputs[i];
       Placement& p = at(out);
@@ -116,6 +114,14 @@ class Planner {
 
 MemoryPlan plan_memory(const Graph& graph, const std::vector<ValueId>& outputs, int threads) {
   return Planner(graph, outputs, threads).run();
+}
+
+size_t plan_work_bytes(const Graph& graph, int threads) {
+  size_t bytes = 0;
+  for (const Node& node : graph.nodes())
+    if (node.op->work_bytes != nullptr)
+      bytes = std::max(bytes, node.op->work_bytes(graph.node_types(node), threads));
+  return bytes;
 }
 
 void verify_memory_plan(const Graph& graph, const MemoryPlan& plan) {

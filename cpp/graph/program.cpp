@@ -15,7 +15,11 @@ constexpr unsigned char kPoisonPattern = 0xFF;  // NaN as f32 and f64: an elemen
 }  // namespace
 
 Program::Program(Graph graph, const std::vector<ValueId>& outputs, CompileOptions options)
-    : graph_(std::move(graph)), outputs_(outputs), options_(options) {
+    : graph_(std::move(graph)),
+      outputs_(outputs),
+      options_(options),
+      planned_threads_(Engine::instance().threads()),
+      planned_level_(simd_level()) {
   for (const ValueId v : outputs_) graph_.value(v);  // throws on a foreign id
   verify_graph(graph_, outputs_, "build");
   if (options_.fuse) {
@@ -30,7 +34,7 @@ Program::Program(Graph graph, const std::vector<ValueId>& outputs, CompileOption
   sink_state_writes(graph_);
   verify_graph(graph_, outputs_, "sink_state_writes");
   bind_kernels();
-  plan_ = plan_memory(graph_, outputs_, Engine::instance().threads());
+  plan_ = plan_memory(graph_, outputs_, planned_threads_);
   verify_memory_plan(graph_, plan_);
   for (const ValueId v : outputs_) {
     const Value& value = graph_.value(v);
@@ -103,6 +107,7 @@ void Program::check_inputs(const std::map<ValueId, TensorPtr>& inputs) const {
 void Program::run(const std::map<ValueId, TensorPtr>& inputs, const std::atomic<bool>& cancel) {
   check_inputs(inputs);
   Engine::Lease lease(Engine::instance());
+  plan_for(lease.pool().threads());
   std::byte* arena = lease.arena(plan_.arena_bytes + plan_.work_bytes + kGuardBytes);
   for (size_t n = 0; n < graph_.nodes().size(); ++n) {
     if (n <= first_write_ && cancel.load(std::memory_order_relaxed))
@@ -115,6 +120,13 @@ void Program::run(const std::map<ValueId, TensorPtr>& inputs, const std::atomic<
   for (const ValueId v : outputs_)
     if (graph_.value(v).kind == ValueKind::input)
       std::memcpy(output_of_value_.at(v)->data(), inputs.at(v)->data(), graph_.type(v).bytes());
+}
+
+void Program::plan_for(int threads) {
+  if (threads == planned_threads_ && simd_level() == planned_level_) return;
+  plan_.work_bytes = plan_work_bytes(graph_, threads);
+  planned_threads_ = threads;
+  planned_level_ = simd_level();
 }
 
 void Program::run_node(size_t index, std::byte* arena, const std::map<ValueId, TensorPtr>& inputs,

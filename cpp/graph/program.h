@@ -10,6 +10,7 @@
 #include "graph/engine.h"
 #include "graph/graph.h"
 #include "graph/memory_plan.h"
+#include "math/levels.h"
 
 namespace sfr {
 
@@ -50,6 +51,8 @@ class Program {
   void bind_kernels();
   std::byte* address(ValueId v, std::byte* arena, const std::map<ValueId, TensorPtr>& inputs) const;
   void run_node(size_t index, std::byte* arena, const std::map<ValueId, TensorPtr>& inputs, ThreadPool& pool);
+  /// Work memory depends on threads and SIMD level, which may have changed since compilation.
+  void plan_for(int threads);
   void check_inputs(const std::map<ValueId, TensorPtr>& inputs) const;
   void set_guards(const Node& node, std::byte* arena) const;
   void check_guards(const Node& node, std::byte* arena) const;
@@ -58,6 +61,8 @@ class Program {
   std::vector<ValueId> outputs_;
   CompileOptions options_;
   MemoryPlan plan_;
+  int planned_threads_;
+  SimdLevel planned_level_;
   std::vector<BoundNode> bound_;
   std::vector<TensorPtr> output_tensors_;
   std::map<ValueId, TensorPtr> output_of_value_;

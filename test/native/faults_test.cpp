@@ -116,6 +116,24 @@ SFR_TEST("memory plan/values that do not live together share memory, results in 
   expect(plan.arena_bytes < 2 * (1000 * 4 + 2 * kGuardBytes), "21 values in a chain need the memory of one");
 }
 
+SFR_TEST("memory plan/a program follows a change of threads after compilation") {
+  OpDef op = faulty("hungry", [](const KernelContext& c) {
+    std::memset(c.work, 0, static_cast<size_t>(c.pool->threads()) << 16);
+    copy_and_overrun<0>(c);
+  });
+  op.work_bytes = [](const NodeTypes&, int threads) { return static_cast<size_t>(threads) << 16; };
+  Graph graph;
+  const ValueId x = graph.add_input("x", {DType::f32, Shape{16}});
+  const ValueId y = graph.add_node(op, {x}, std::make_shared<NoAttributes>(), "planted")[0];
+  Engine::instance().set_threads(1);
+  Program program(graph, {y}, {true, true});
+  const std::atomic<bool> never{false};
+  for (const int threads : {1, 8, 2}) {
+    Engine::instance().set_threads(threads);
+    program.run({{x, std::make_shared<Tensor>(TensorType{DType::f32, Shape{16}})}}, never);
+  }
+}
+
 SFR_TEST("kernels/a node that no kernel supports is refused with each kernel's reason") {
   OpDef op = faulty("picky", &copy_and_overrun<0>);
   op.cpu[0].refuses = [](const NodeTypes&) -> const char* { return "only on Sundays"; };
