@@ -44,7 +44,11 @@ export async function runForLine<T>(
   if (signal?.aborted) throw new SfrError("cancelled", "bench: stopped on request");
   const fail = (what: string) =>
     new SfrError("internal", `bench: expected ${name} to print its result, received ${what}`);
-  if (code !== 0) throw fail(`exit ${code}: ${lastLine(stderr) ?? "no message"}`);
+  if (code !== 0) {
+    const said = lastLine(stderr) ?? "no message";
+    // Our worker ends with a whole sentence, which is what people should read.
+    throw said.startsWith("bench ") ? new SfrError("internal", said) : fail(`exit ${code}: ${said}`);
+  }
   try {
     return schema.parse(JSON.parse(lastLine(stdout) ?? ""));
   } catch (error) {

@@ -13,7 +13,8 @@ import { type PeerLine, peerLineSchema, runForLine, type WorkerLine, workerLineS
 // Seen from dist/bench, where this file runs, in the checkout and in the installed package alike.
 const root = fileURLToPath(new URL("../../", import.meta.url));
 const defaultRuns = 5;
-/** Peers may run fewer than five times where one run takes longer than this, seconds. */
+const slowRuns = 3;
+/** Fewer than five runs are enough where one takes longer than this, seconds. */
 const slowRun = 20;
 
 /** What every line of a session says of the machine. */
@@ -64,7 +65,8 @@ export class Session {
     const worker = fileURLToPath(new URL("sfr-worker.js", import.meta.url));
     const args = ["--expose-gc", worker, "--request", JSON.stringify(item.request)];
     args.push("--threads", String(this.machine.threads), "--tolerance", String(item.tolerance));
-    if (runs !== undefined) args.push("--runs", String(runs));
+    args.push("--runs", String(runs ?? Math.max(item.runs ?? 0, defaultRuns)));
+    args.push("--slow-runs", String(runs ?? slowRuns));
     if (check !== undefined) args.push("--check", check);
     return runForLine(process.execPath, args, workerLineSchema, signal);
   }

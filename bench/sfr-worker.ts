@@ -2,25 +2,27 @@
  * Our implementation of one case, in a process of its own: builds it, runs it once, compares with a peer's check file
  * when there is one, then times it and prints one JSON line (workerLineSchema).
  *
- * node --expose-gc sfr-worker.js --request JSON --runs N --threads T [--check FILE --tolerance X]
+ * node --expose-gc sfr-worker.js --request JSON --runs N --slow-runs N --threads T [--check FILE --tolerance X]
  */
 import { parseArgs } from "node:util";
 import { z } from "zod";
-import { UsageError } from "../src/errors.js";
+import { SfrError, UsageError } from "../src/errors.js";
 import { readSafetensors } from "../src/io/safetensors.js";
 import { configureEngine, engineInfo } from "../src/native/native.js";
 import { requestSchema } from "./cases.js";
 import { checkAgainstPeer } from "./check.js";
 import { startWorkload } from "./workloads.js";
 
-/** Fewer runs are enough where one takes longer than this, seconds. */
+/** From this on a run counts as slow, seconds. */
 const slowRun = 20;
-const slowRuns = 3;
+const count = z.coerce.number().int().min(1);
 
 const optionsSchema = z.object({
   request: z.string().transform((text) => requestSchema.parse(JSON.parse(text))),
-  runs: z.coerce.number().int().min(1).optional(),
-  threads: z.coerce.number().int().min(1),
+  runs: count,
+  /** Timed runs where one is slow. */
+  "slow-runs": count,
+  threads: count,
   check: z.string().optional(),
   tolerance: z.coerce.number().min(0),
 });
@@ -28,11 +30,11 @@ const optionsSchema = z.object({
 async function main(): Promise<void> {
   const text = { type: "string" } as const;
   const { values } = parseArgs({
-    options: { request: text, runs: text, threads: text, check: text, tolerance: text },
+    options: { request: text, runs: text, "slow-runs": text, threads: text, check: text, tolerance: text },
   });
   const parsed = optionsSchema.safeParse(values);
   if (!parsed.success) throw new UsageError(`sfr-worker: ${z.prettifyError(parsed.error)}`);
-  const { request, threads, check, tolerance } = parsed.data;
+  const { request, runs, threads, check, tolerance } = parsed.data;
   configureEngine({ threads });
   const workload = await startWorkload(request);
   const maxError =
@@ -46,7 +48,7 @@ async function main(): Promise<void> {
         );
   globalThis.gc?.();
   const seconds: number[] = [];
-  const wanted = () => parsed.data.runs ?? ((seconds[0] ?? 0) > slowRun ? slowRuns : 5);
+  const wanted = () => ((seconds[0] ?? 0) > slowRun ? parsed.data["slow-runs"] : runs);
   for (let i = 1; i <= wanted(); i++) {
     const start = performance.now();
     await workload.run(i);
@@ -69,4 +71,9 @@ async function main(): Promise<void> {
   process.stdout.write(`${JSON.stringify(line)}\n`);
 }
 
-await main();
+try {
+  await main();
+} catch (error) {
+  process.stderr.write(`${error instanceof SfrError ? error.message : (error as Error).stack}\n`);
+  process.exitCode = 1;
+}

@@ -21,6 +21,7 @@ import { canvasOrder, labelOrder, permute, volumeOrder } from "../test/oracle/ax
 import { checkerLabel, fillWeights, ignoreSome, image, weight } from "../test/oracle/inputs.js";
 import type { BenchRequest, RequestOf } from "./cases.js";
 import { type CheckedValues, sampled } from "./check.js";
+import { startMetrics } from "./metrics-workload.js";
 
 /** A built case, warmed up once. */
 export interface Workload {
@@ -48,7 +49,7 @@ export function startWorkload(request: BenchRequest): Promise<Workload> {
     case "stitch":
       return startStitching(request);
     case "metrics":
-      return import("./metrics-workload.js").then((m) => m.startMetrics(request));
+      return startMetrics(request);
   }
 }
 

@@ -3,8 +3,12 @@ import type { Command } from "../command.js";
 export const bench: Command = {
   name: "bench",
   summary: "Check a part of the engine against its peers, then time all of them",
-  positionals: [{ name: "name", help: "vnet-train, vnet-infer, sam-train, sam-infer, stitch or metrics", count: "one" }],
-  flags: [{ name: "json", kind: "text", help: "File to append one JSON line per case and implementation to" }],
+  positionals: [
+    { name: "name", help: "vnet-train, vnet-infer, sam-train, sam-infer, stitch or metrics", count: "one" },
+  ],
+  flags: [
+    { name: "json", kind: "text", help: "File to append one JSON line per case and implementation to" },
+  ],
   settings: [],
   examples: [["sfr bench vnet-train --json results.jsonl", "Time a training step"]],
   async run(args, context) {
