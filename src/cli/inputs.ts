@@ -31,16 +31,22 @@ export async function findInputs(paths: readonly string[]): Promise<Case[]> {
 async function volumesAt(path: string): Promise<Case[]> {
   const kind = await pathKind(path);
   if (kind === null) {
-    throw new DataError(`${path}: expected a volume or a folder, received nothing at this path; correct the path`);
+    throw new DataError(
+      `${path}: expected a volume or a folder, received nothing at this path; correct the path`,
+    );
   }
   if (kind === "folder") {
     const files = [...(await niftiFiles(path))];
     if (files.length > 0) return files.map(([id, image]) => ({ id, image, kind: "nifti" }));
-    throw new DataError(`${path}: expected .nii or .nii.gz files in the folder, received none; name another folder`);
+    throw new DataError(
+      `${path}: expected .nii or .nii.gz files in the folder, received none; name another folder`,
+    );
   }
   const [, stem, extension] = volumeName.exec(basename(path)) ?? [];
   if (stem === undefined || extension === undefined) {
-    throw new DataError(`${path}: expected a volume named .nii, .nii.gz or .h5, received another name; convert it`);
+    throw new DataError(
+      `${path}: expected a volume named .nii, .nii.gz or .h5, received another name; convert it`,
+    );
   }
   return [{ id: stem, image: path, kind: /h/i.test(extension) ? "h5" : "nifti" }];
 }

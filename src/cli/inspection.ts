@@ -23,7 +23,8 @@ const maxLabels = 64;
 /** Looks at a file or folder by its name. @throws DataError when there is nothing that we can read */
 export async function inspectPath(path: string): Promise<Inspection> {
   const kind = await pathKind(path);
-  if (kind === null) throw new DataError(`${path}: expected a file or folder, received nothing; correct the path`);
+  if (kind === null)
+    throw new DataError(`${path}: expected a file or folder, received nothing; correct the path`);
   if (kind === "folder") return readRunRecord(path) === undefined ? inspectDataset(path) : inspectRun(path);
   if (/\.nii(\.gz)?$/i.test(path)) return inspectNifti(path);
   if (/\.(h5|hdf5)$/i.test(path)) return inspectH5(path);
@@ -130,9 +131,14 @@ function inspectRun(path: string): Inspection {
     seed: record?.seed ?? null,
     "CPU level": record?.cpuLevel ?? null,
     stages: Object.fromEntries(
-      (record?.stages ?? []).map(({ name, status, wallSeconds }) => [name, `${status}, ${formatDuration(wallSeconds)}`]),
+      (record?.stages ?? []).map(({ name, status, wallSeconds }) => [
+        name,
+        `${status}, ${formatDuration(wallSeconds)}`,
+      ]),
     ),
-    "failed cases": Object.entries(record?.cases ?? {}).flatMap(([id, { status }]) => (status === "failed" ? [id] : [])),
+    "failed cases": Object.entries(record?.cases ?? {}).flatMap(([id, { status }]) =>
+      status === "failed" ? [id] : [],
+    ),
   });
 }
 
@@ -151,7 +157,9 @@ function inspectTensors(
   );
   return table({
     kind: "weights",
-    tensors: Object.fromEntries([...tensors].map(([name, { dtype, shape }]) => [name, `${dtype} [${shape.join(", ")}]`])),
+    tensors: Object.fromEntries(
+      [...tensors].map(([name, { dtype, shape }]) => [name, `${dtype} [${shape.join(", ")}]`]),
+    ),
     count: tensors.size,
     elements: parameters,
     metadata: { ...metadata },
@@ -173,7 +181,9 @@ function valueLines(value: JsonValue): string[] {
   if (Array.isArray(value)) {
     const isNested = value.some((item) => Array.isArray(item));
     if (isNested) return value.map((item) => valueLines(item).join(" "));
-    return [value.length === 0 ? "none" : `${value.join(", ")}${value.length > 9 ? `  (${value.length})` : ""}`];
+    return [
+      value.length === 0 ? "none" : `${value.join(", ")}${value.length > 9 ? `  (${value.length})` : ""}`,
+    ];
   }
   if (typeof value === "object") {
     const members = Object.entries(value);

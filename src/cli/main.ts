@@ -76,6 +76,8 @@ async function runInvocation({ command, args }: Invocation): Promise<number> {
     },
   };
   try {
+    // Checked here, so that every command refuses it alike.
+    args.integer("threads", 1);
     return (await command.run(args, context)) ?? exitCodes.ok;
   } catch (error) {
     progress.endLine();
@@ -94,7 +96,8 @@ function report(error: unknown, isDebug: boolean, signalCode: number | undefined
     return codeOfError[error.code];
   }
   // What V8 throws when an array buffer does not fit into memory.
-  const isMemory = error instanceof RangeError && /allocation failed|Invalid typed array length/.test(message);
+  const isMemory =
+    error instanceof RangeError && /allocation failed|Invalid typed array length/.test(message);
   return isMemory ? exitCodes.device : exitCodes.internal;
 }
 

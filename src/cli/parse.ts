@@ -76,7 +76,7 @@ export function usageLine(command: Command): string {
 }
 
 /** Help text of a setting's flag: what it is, what is allowed, what it is by default. */
-export function settingHelp(setting: Setting): string {
+function settingHelp(setting: Setting): string {
   const fallback = setting.default === undefined ? "" : `; default ${JSON.stringify(setting.default)}`;
   return `${setting.help} [${setting.range}${setting.nullable ? ", null" : ""}${fallback}]`;
 }
@@ -124,7 +124,8 @@ function readArguments(command: Command, argv: Given): Arguments {
     optional,
     text: (name) => {
       const value = optional(name);
-      if (value === undefined) throw new UsageError(`sfr ${command.name}: expected a value for ${name}, received none`);
+      if (value === undefined)
+        throw new UsageError(`sfr ${command.name}: expected a value for ${name}, received none`);
       return value;
     },
     many: (name) => {
@@ -137,7 +138,9 @@ function readArguments(command: Command, argv: Given): Arguments {
       if (text === undefined) return undefined;
       const value = Number(text);
       if (!Number.isSafeInteger(value) || value < minimum || text.trim() === "") {
-        throw new UsageError(`--${name}: expected an integer >= ${minimum}, received '${text}'; correct the value`);
+        throw new UsageError(
+          `--${name}: expected an integer >= ${minimum}, received '${text}'; correct the value`,
+        );
       }
       return value;
     },
@@ -167,7 +170,9 @@ function explain(error: Error, commands: readonly Command[], line: readonly stri
     const nearest = isFlag ? nearestName(unknown, flagNames(command)) : null;
     const received = isFlag ? `the unknown flag '--${unknown}'` : `the surplus word '${unknown}'`;
     const hint = nearest === null ? cure : `did you mean '--${nearest}'?`;
-    return new UsageError(`${where}: expected known flags and words, received ${received}; ${hint}`, { cause: error });
+    return new UsageError(`${where}: expected known flags and words, received ${received}; ${hint}`, {
+      cause: error,
+    });
   }
   if (text.startsWith("expected")) return new UsageError(`sfr: ${text}`, { cause: error });
   const missing = /^Missing required arguments?: (.+)$/.exec(text)?.[1];
@@ -193,5 +198,8 @@ function flagNames(command: Command): string[] {
 
 /** Flags of a command and those of every command; its own meaning of a common name wins. */
 export function flagsOf(command: Command): Flag[] {
-  return [...command.flags, ...commonFlags.filter(({ name }) => !command.flags.some((own) => own.name === name))];
+  return [
+    ...command.flags,
+    ...commonFlags.filter(({ name }) => !command.flags.some((own) => own.name === name)),
+  ];
 }

@@ -10,7 +10,11 @@ export function commandReference(commands: readonly Command[]): string {
     "## Flags of every command",
     list(commonFlags.map((flag) => [`--${flag.name}`, flagHelp(flag)])),
     "## Exit codes",
-    ["| Code | Meaning |", "| --- | --- |", ...exitCodeMeanings.map(([code, text]) => `| ${code} | ${text} |`)].join("\n"),
+    [
+      "| Code | Meaning |",
+      "| --- | --- |",
+      ...exitCodeMeanings.map(([code, text]) => `| ${code} | ${text} |`),
+    ].join("\n"),
   ].join("\n\n")}\n`;
 }
 
@@ -18,10 +22,14 @@ function commandSection(command: Command): string {
   const { summary, positionals, flags, settings, examples } = command;
   const words = [
     ...positionals.map(({ name, help }) => [name, help] as const),
-    ...flags.map((flag) => [`--${flag.name}`, `${flagHelp(flag)}${flag.required ? " (must be given)" : ""}`] as const),
+    ...flags.map(
+      (flag) => [`--${flag.name}`, `${flagHelp(flag)}${flag.required ? " (must be given)" : ""}`] as const,
+    ),
   ];
   const isWhole = settings.length > 1;
-  const settingWords = isWhole ? [] : settings.map(({ flag, help, range }) => [`--${flag}`, `${help} (${range})`] as const);
+  const settingWords = isWhole
+    ? []
+    : settings.map(({ flag, help, range }) => [`--${flag}`, `${help} (${range})`] as const);
   return [
     `## sfr ${usageLine(command)}`,
     `${summary}.`,

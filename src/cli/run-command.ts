@@ -31,7 +31,7 @@ export function stageCommand({ name, summary, until, examples }: StageCommand): 
 }
 
 /** Folder of a run: --out, or runs/<name>. */
-export function runFolderOf(args: Arguments, config: Config): string {
+function runFolderOf(args: Arguments, config: Config): string {
   return args.optional("out") ?? join("runs", config.name);
 }
 

@@ -28,7 +28,8 @@ export const doctor: Command = {
       const engine = await context.engine();
       facts.addon = "loads";
       facts.compiler = engine.compiler;
-      facts["SIMD level"] = engine.simd === engine.bestSimd ? engine.simd : `${engine.simd} (best ${engine.bestSimd})`;
+      facts["SIMD level"] =
+        engine.simd === engine.bestSimd ? engine.simd : `${engine.simd} (best ${engine.bestSimd})`;
       facts.threads = engine.threads;
       facts.operations = Object.keys(engine.ops).length;
     } catch (error) {

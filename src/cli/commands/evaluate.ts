@@ -7,9 +7,15 @@ export const evaluate: Command = {
   summary: "Score predicted label files against references: Dice, Jaccard, 95HD, ASD",
   positionals: [
     { name: "predictions", help: "Folder of predicted label files (.nii, .nii.gz)", count: "one" },
-    { name: "references", help: "Folder of reference label files of the same names, or a data set", count: "one" },
+    {
+      name: "references",
+      help: "Folder of reference label files of the same names, or a data set",
+      count: "one",
+    },
   ],
-  flags: [{ name: "out", kind: "text", help: "Folder for summary.json and summary.csv", default: "<predictions>" }],
+  flags: [
+    { name: "out", kind: "text", help: "Folder for summary.json and summary.csv", default: "<predictions>" },
+  ],
   settings: [],
   examples: [
     ["sfr evaluate predictions/ labels/", "Print a table; write summary.json and summary.csv"],

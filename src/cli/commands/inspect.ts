@@ -3,7 +3,9 @@ import type { Command } from "../command.js";
 export const inspect: Command = {
   name: "inspect",
   summary: "Show what a volume, a data set or a checkpoint holds",
-  positionals: [{ name: "path", help: "Volume, folder of a data set or run, list file, or weights file", count: "one" }],
+  positionals: [
+    { name: "path", help: "Volume, folder of a data set or run, list file, or weights file", count: "one" },
+  ],
   flags: [],
   settings: [],
   examples: [

@@ -9,7 +9,9 @@ import { isCaseError, messageOf } from "../../run/error-text.js";
 import { type Command, exitCodes, outFlag } from "../command.js";
 import { findInputs } from "../inputs.js";
 
-const stride = settings.filter(({ path }) => path === "predict.stride").map((item) => ({ ...item, flag: "stride" }));
+const stride = settings
+  .filter(({ path }) => path === "predict.stride")
+  .map((item) => ({ ...item, flag: "stride" }));
 
 export const predict: Command = {
   name: "predict",
@@ -77,5 +79,7 @@ function readStride(given: unknown): Voxels | null {
   if (given === undefined || setting === undefined) return null;
   const parsed = predictSettings.shape.stride.safeParse(parseFlag(setting, given));
   if (parsed.success) return parsed.data;
-  throw new UsageError(`--stride: expected ${setting.range}, received ${JSON.stringify(given)}; correct the value`);
+  throw new UsageError(
+    `--stride: expected ${setting.range}, received ${JSON.stringify(given)}; correct the value`,
+  );
 }

@@ -17,7 +17,10 @@ export const stitch: Command = {
   settings: [],
   examples: [
     ["sfr stitch heart.nii.gz --out canvases", "See a volume as SAM does"],
-    ["sfr stitch heart_label.nii.gz --labels --canvas 512", "Label maps, to be edited and read back by `unstitch`"],
+    [
+      "sfr stitch heart_label.nii.gz --labels --canvas 512",
+      "Label maps, to be edited and read back by `unstitch`",
+    ],
   ],
   async run(args, context) {
     const out = args.optional("out") ?? "canvases";
@@ -30,7 +33,9 @@ export const stitch: Command = {
     const pictures: string[] = [];
     for (const entry of inputs) {
       if (context.signal.aborted) throw new CancelledError("stitch: stopped on request");
-      const volume = args.is("labels") ? await loadLabelIds({ ...entry, label: entry.image }) : await loadImage(entry);
+      const volume = args.is("labels")
+        ? await loadLabelIds({ ...entry, label: entry.image })
+        : await loadImage(entry);
       const written = await writeCanvases(volume, { source: entry.image, name: entry.id, out, canvas });
       records.push(written.record);
       pictures.push(...written.pictures);

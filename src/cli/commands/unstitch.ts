@@ -4,8 +4,12 @@ import type { Command } from "../command.js";
 export const unstitch: Command = {
   name: "unstitch",
   summary: "Read label canvases back to a NIfTI label file on the grid of their volume",
-  positionals: [{ name: "record", help: "The <name>_canvas.json that `stitch` wrote beside the pictures", count: "one" }],
-  flags: [{ name: "out", kind: "text", help: "Label file to write (.nii or .nii.gz)", default: "<name>.nii.gz" }],
+  positionals: [
+    { name: "record", help: "The <name>_canvas.json that `stitch` wrote beside the pictures", count: "one" },
+  ],
+  flags: [
+    { name: "out", kind: "text", help: "Label file to write (.nii or .nii.gz)", default: "<name>.nii.gz" },
+  ],
   settings: [],
   examples: [["sfr unstitch canvases/heart_canvas.json --out heart_label.nii.gz", "Get drawn labels back"]],
   async run(args, context) {
