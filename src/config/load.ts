@@ -38,7 +38,9 @@ export function resolveConfig(path: string, overrides: Overrides = {}): Config {
   const issues: readonly Issue[] = result.error.issues;
   // A misspelt key is why its right spelling is missing.
   const issue = issues.find(({ code }) => code === "unrecognized_keys") ?? issues[0];
-  throw new UsageError(issue === undefined ? `${path}: ${result.error.message}` : describeIssue(issue, source));
+  throw new UsageError(
+    issue === undefined ? `${path}: ${result.error.message}` : describeIssue(issue, source),
+  );
 }
 
 /** Turns the text of a flag into the value of its setting; text that does not fit stays text and is refused later. */

@@ -41,7 +41,9 @@ function settingsTable(rows: readonly Setting[], group: string, hasFlags: boolea
       setting.help.replaceAll("|", "\\|"),
     ].join(" | "),
   );
-  return [head.join(" | "), head.map(() => "---").join(" | "), ...lines].map((line) => `| ${line} |`).join("\n");
+  return [head.join(" | "), head.map(() => "---").join(" | "), ...lines]
+    .map((line) => `| ${line} |`)
+    .join("\n");
 }
 
 function defaultText(value: JsonValue | undefined): string {

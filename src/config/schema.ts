@@ -10,7 +10,7 @@ const voxels = (text: string) => z.tuple([z.int().min(1), z.int().min(1), z.int(
 const caseChoice = (text: string) =>
   z.union([z.int().min(0), z.literal("all"), z.array(z.string()).min(1)]).describe(text);
 
-export const dataSettings = z.strictObject({
+const dataSettings = z.strictObject({
   root: z.string().describe("Folder of the data set"),
   layout: z.string().default("auto").describe("Layout of the folder; auto detects it"),
   labelled: z
@@ -24,7 +24,7 @@ export const dataSettings = z.strictObject({
     .describe("Resample to half resolution: 2x2x2 mean of the image, majority of the labels"),
 });
 
-export const samSettings = z.strictObject({
+const samSettings = z.strictObject({
   size: z.enum(["tiny", "vit_b", "vit_l", "vit_h"]).default("vit_b").describe("Size of SAM"),
   checkpoint: z
     .string()
@@ -86,7 +86,7 @@ export const predictSettings = z.strictObject({
     .describe("Stride of the sliding window; null: patch/4"),
 });
 
-export const armSettings = z.strictObject({
+const armSettings = z.strictObject({
   name: z.string().optional().describe("Name in tables; by default made from method and pseudo-labels"),
   method: z
     .enum(["labelled-only", "self-training", "mean-teacher", "sam"])

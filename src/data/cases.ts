@@ -15,7 +15,7 @@ export interface Dataset extends CaseLists {
 }
 
 /** Names for the setting "layout". */
-export const layoutNames: readonly string[] = ["auto", ...layouts.map((layout) => layout.name)];
+const layoutNames: readonly string[] = ["auto", ...layouts.map((layout) => layout.name)];
 
 /**
  * Lists the cases of a data set. With "auto" the layout is found by names alone, and never guessed: when

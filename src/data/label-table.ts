@@ -1,7 +1,7 @@
 import { DataError } from "../errors.js";
 
 /** Classes are numbered 0..K-1 by position in this table; 255 marks ignored voxels and is no class. */
-export const MAX_CLASSES = 255;
+const MAX_CLASSES = 255;
 
 /** Which label id each class stands for: ids rise, class 0 is id 0, the background. */
 export interface LabelTable {

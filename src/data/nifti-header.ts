@@ -7,7 +7,7 @@ import { type Affine, formatShape, sameShape, type Vec3, type VolumeGrid } from 
 /** Bytes of a NIfTI-1 header. */
 export const HEADER_BYTES = 348;
 /** First byte of the voxels in the files that we write: header and the empty extension flag. */
-export const VOXEL_OFFSET = 352;
+const VOXEL_OFFSET = 352;
 
 const NIFTI2_BYTES = 540;
 const INTENT_LABEL = 1002;

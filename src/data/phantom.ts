@@ -12,7 +12,7 @@ import type { Affine, ImageVolume, Vec3, Volume } from "./volume.js";
  * How hard the phantoms are. Lengths are voxels of a 64 x 64 x 48 volume and grow with the extents;
  * intensities are shares of the tissue's own. A pair is the range that each case draws from.
  */
-export const PHANTOM_DIFFICULTY = {
+const PHANTOM_DIFFICULTY = {
   /** Intensity of organ minus tissue. Cases spread evenly over the range; 0 would hide the organ. */
   organContrast: [0.45, 0.85],
   /** The two labelled cases sit here in that range (0 = low end, 1 = high end): the weak ones are unlabelled. */

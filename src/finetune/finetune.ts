@@ -26,7 +26,7 @@ export interface FinetuneOptions {
 }
 
 /** Learning rate of step t (0-based): linear warm-up, then lr0 (1 - t/T)^0.9. */
-export function finetuneLearningRate(t: number, settings: FinetuneSettings): number {
+function finetuneLearningRate(t: number, settings: FinetuneSettings): number {
   if (t < settings.warmup) return (settings.learningRate * (t + 1)) / settings.warmup;
   return settings.learningRate * (1 - t / settings.steps) ** 0.9;
 }

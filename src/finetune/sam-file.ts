@@ -12,11 +12,6 @@ export function samTraining(settings: SamSettings): SamTraining {
   return lora ? { kind: "lora", rank: settings.rank } : { kind: "all" };
 }
 
-/** Whether SAM starts from random weights; results must say so. */
-export function isRandomSam(settings: SamSettings): boolean {
-  return settings.checkpoint === null;
-}
-
 /** A network of these settings, its weights not yet made. */
 export function samNetwork(settings: SamSettings, classes: number, seed: number): SamNetwork {
   return new SamNetwork(samConfig(settings.size, settings.canvas, classes), samTraining(settings), seed);

@@ -5,7 +5,7 @@ import { hd95 } from "./hd95.js";
 import { jaccard } from "./jaccard.js";
 
 /** Every metric that is reported; one line and one file each. */
-export const metrics = { dice, jaccard, hd95, asd } satisfies Record<
+const metrics = { dice, jaccard, hd95, asd } satisfies Record<
   string,
   (evidence: ClassEvidence) => number | null
 >;

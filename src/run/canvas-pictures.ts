@@ -17,7 +17,10 @@ const gapLabel = 255;
 
 /** Canvas previews, as paths relative to the run folder, with captions. */
 export const canvasPictures = [
-  { path: `${runPaths.pictures}/canvas-reference.png`, caption: "Middle patch of the first labelled case, reference" },
+  {
+    path: `${runPaths.pictures}/canvas-reference.png`,
+    caption: "Middle patch of the first labelled case, reference",
+  },
   { path: `${runPaths.pictures}/canvas-sam.png`, caption: "The same patch, labelled by the fine-tuned SAM" },
 ] as const;
 

@@ -31,7 +31,8 @@ export class CaseStore {
     const split = splitCases(dataset, settings);
     const table = await discoverLabelTable(split.labelled);
     const hashes: Record<string, string> = {};
-    for (const entry of split.labelled) hashes[entry.id] = await hashFiles([entry.image, entry.label], signal);
+    for (const entry of split.labelled)
+      hashes[entry.id] = await hashFiles([entry.image, entry.label], signal);
     for (const entry of split.unlabelled) hashes[entry.id] = await hashFiles([entry.image], signal);
     for (const entry of split.test) {
       // A test case that cannot be read fails later, by itself.
@@ -70,7 +71,11 @@ export class CaseStore {
 
   /** Reads one case; the caller disposes its tensors. @throws DataError */
   prepare(entry: Case, needLabel: boolean): Promise<PreparedCase> {
-    return prepareCase(entry, { needLabel, labelIds: needLabel ? this.labelIds : undefined, halve: this.halve });
+    return prepareCase(entry, {
+      needLabel,
+      labelIds: needLabel ? this.labelIds : undefined,
+      halve: this.halve,
+    });
   }
 
   /** The training cases that are in memory. */
@@ -105,13 +110,19 @@ export async function hashFiles(paths: readonly string[], signal?: AbortSignal):
   const hash = createHash("sha256");
   for (const path of new Set(paths)) {
     try {
-      await pipeline(createReadStream(path), async (chunks: AsyncIterable<Buffer>) => {
-        for await (const chunk of chunks) hash.update(chunk);
-      }, signal === undefined ? {} : { signal });
+      await pipeline(
+        createReadStream(path),
+        async (chunks: AsyncIterable<Buffer>) => {
+          for await (const chunk of chunks) hash.update(chunk);
+        },
+        signal === undefined ? {} : { signal },
+      );
     } catch (error) {
       if (signal?.aborted) throw new CancelledError(`${path}: stopped on request while it was read`);
       const received = error instanceof Error && "code" in error ? String(error.code) : String(error);
-      throw new DataError(`${path}: expected a readable file, received ${received}; check the path`, { cause: error });
+      throw new DataError(`${path}: expected a readable file, received ${received}; check the path`, {
+        cause: error,
+      });
     }
   }
   return hash.digest("hex");

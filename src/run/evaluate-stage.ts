@@ -15,11 +15,18 @@ import type { StageKeys } from "./keys.js";
 import type { Arm } from "./plan.js";
 import { predictionPath } from "./predict-stage.js";
 import { caseFile, type RunContext, runPaths, runStage } from "./stage.js";
-import { type CaseScores, readSummary, type Summary, summarize, writeSummary, writeSummaryCsv } from "./summary.js";
+import {
+  type CaseScores,
+  readSummary,
+  type Summary,
+  summarize,
+  writeSummary,
+  writeSummaryCsv,
+} from "./summary.js";
 import { readClasses } from "./training-stages.js";
 
 /** Path of an arm's scores. */
-export const summaryPath = ({ folder }: RunContext, arm: Arm): string =>
+const summaryPath = ({ folder }: RunContext, arm: Arm): string =>
   folder.file(runPaths.arm(arm), "summary.json");
 
 /** Path of the picture of a case, relative to the run folder. */
@@ -34,13 +41,22 @@ export const scoredCases = ({ cases }: RunContext): Case[] =>
  * Scores an arm's predictions of the test cases at the resolution of training and draws them. Distances are in mm where
  * the spacing is known, else in voxels.
  */
-export async function evaluateStage(context: RunContext, keys: StageKeys, arm: Arm): Promise<Summary | undefined> {
+export async function evaluateStage(
+  context: RunContext,
+  keys: StageKeys,
+  arm: Arm,
+): Promise<Summary | undefined> {
   const { folder } = context;
   const scored = scoredCases(context);
   if (scored.length === 0) return undefined;
   const path = summaryPath(context, arm);
   const pictures = folder.file(runPaths.pictures, arm.folder);
-  const spec = { name: `evaluate/${arm.folder}`, key: keys.evaluate(arm), owns: [path, pictures], results: [path] };
+  const spec = {
+    name: `evaluate/${arm.folder}`,
+    key: keys.evaluate(arm),
+    owns: [path, pictures],
+    results: [path],
+  };
   await runStage(context, spec, async () => {
     await mkdir(pictures, { recursive: true });
     const all: CaseScores[] = [];
@@ -89,7 +105,10 @@ async function scoreCase(
   if (label === undefined) return undefined;
   using prediction = Tensor.from("u8", label.shape, await readClasses(predictionFile, cases.labelIds));
   const { spacing } = gridOf({ image, label, ...prepared });
-  const classes = await scoreClasses(prediction, label, { labelIds: cases.labelIds, spacing: spacing ?? [1, 1, 1] });
+  const classes = await scoreClasses(prediction, label, {
+    labelIds: cases.labelIds,
+    spacing: spacing ?? [1, 1, 1],
+  });
   const [depth = 0, height = 0, width = 0] = image.shape;
   const size: Vec3 = [width, height, depth];
   const picture = renderOverlay({ image: image.f32, size, reference: label.u8, prediction: prediction.u8 });

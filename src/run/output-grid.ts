@@ -19,10 +19,12 @@ export function halvedGrid(source: OutputGrid): OutputGrid {
   const spacing: Vec3 = [2 * source.spacing[0], 2 * source.spacing[1], 2 * source.spacing[2]];
   if (source.grid === undefined) return { shape, spacing };
   const factor = mmPerUnit[(source.grid.header[unitsByte] ?? 0) & 7] ?? 1;
-  const rows = source.grid.affine.slice(0, 3).map(
-    ([x, y, z, origin]) =>
-      [2 * factor * x, 2 * factor * y, 2 * factor * z, factor * (origin + (x + y + z) / 2)] as const,
-  );
+  const rows = source.grid.affine
+    .slice(0, 3)
+    .map(
+      ([x, y, z, origin]) =>
+        [2 * factor * x, 2 * factor * y, 2 * factor * z, factor * (origin + (x + y + z) / 2)] as const,
+    );
   const affine: Affine = [...rows, [0, 0, 0, 1]];
   return { shape, spacing, grid: makeGrid({ shape, spacing, affine }) };
 }

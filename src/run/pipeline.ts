@@ -55,7 +55,8 @@ export interface PipelineResult {
 export async function runPipeline(settings: Config, options: PipelineOptions): Promise<PipelineResult> {
   const config = withAbsolutePaths(settings);
   const arms = planArms(config);
-  const samHash = config.sam.checkpoint === null ? null : await hashFiles([config.sam.checkpoint], options.signal);
+  const samHash =
+    config.sam.checkpoint === null ? null : await hashFiles([config.sam.checkpoint], options.signal);
   const cases = await CaseStore.open(config.data, options.signal);
   const folder = await RunFolder.open(options.out, identityOf(config, options.engine));
   await using _ = folder;
@@ -84,7 +85,8 @@ async function runStages(context: RunContext, keys: StageKeys, until: LastStage)
     await finetuneStage(context, keys);
     await canvasPictureStage(context, keys);
   }
-  const usesCache = config.pseudoLabels === "per-volume" && arms.some(({ usesPseudoLabels }) => usesPseudoLabels);
+  const usesCache =
+    config.pseudoLabels === "per-volume" && arms.some(({ usesPseudoLabels }) => usesPseudoLabels);
   if (until !== "finetune" && usesCache) await pseudoLabelStage(context, keys);
   if (until === "retrain" || until === "report") {
     for (const arm of arms) await retrainStage(context, keys, arm);
@@ -128,7 +130,12 @@ async function prepareStage(context: RunContext, keys: StageKeys): Promise<void>
     }
     const start = performance.now();
     const counts = lists.map((name) => `${cases.split[name].length} ${name}`).join(", ");
-    progress.begin("read training cases", cases.split.labelled.length + cases.split.unlabelled.length, 0, "cases");
+    progress.begin(
+      "read training cases",
+      cases.split.labelled.length + cases.split.unlabelled.length,
+      0,
+      "cases",
+    );
     await cases.labelled();
     progress.update(cases.split.labelled.length);
     await cases.unlabelled();

@@ -53,13 +53,19 @@ async function loadPredictor(context: RunContext, arm: Arm): Promise<Predictor> 
   }
   const segmenter = await Segmenter.load(armWeightsPath(context, arm));
   return {
-    labels: (image) => segmenter.predict(image, config.predict.stride, signal === undefined ? {} : { signal }),
+    labels: (image) =>
+      segmenter.predict(image, config.predict.stride, signal === undefined ? {} : { signal }),
     [Symbol.dispose]: () => segmenter.dispose(),
   };
 }
 
 /** @returns false when the case failed, which is then on record */
-async function predictCase(context: RunContext, arm: Arm, entry: Case, predictor: Predictor): Promise<boolean> {
+async function predictCase(
+  context: RunContext,
+  arm: Arm,
+  entry: Case,
+  predictor: Predictor,
+): Promise<boolean> {
   const { folder, cases, progress } = context;
   const path = predictionPath(context, arm, entry.id);
   // A whole file of this key can only be a finished one.

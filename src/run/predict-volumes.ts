@@ -34,9 +34,17 @@ export class VolumePredictor implements Disposable {
    * @throws DataError when the volume cannot be read or the file cannot be written
    */
   async label(entry: Case, path: string, signal?: AbortSignal): Promise<void> {
-    const prepared = await prepareCase(entry, { needLabel: false, labelIds: undefined, halve: this.card.halve });
+    const prepared = await prepareCase(entry, {
+      needLabel: false,
+      labelIds: undefined,
+      halve: this.card.halve,
+    });
     try {
-      using labels = await this.segmenter.predict(prepared.image, this.stride, signal === undefined ? {} : { signal });
+      using labels = await this.segmenter.predict(
+        prepared.image,
+        this.stride,
+        signal === undefined ? {} : { signal },
+      );
       await writeClasses(path, labels.u8, prepared, this.card.labelIds);
     } finally {
       disposeCase(prepared);

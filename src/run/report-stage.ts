@@ -22,7 +22,7 @@ export interface ArmScores {
 }
 
 /** Time of all stages that an arm needs, in seconds: its own, and SAM's when it uses SAM. */
-export function armSeconds({ folder, config }: RunContext, arm: Arm): number {
+function armSeconds({ folder, config }: RunContext, arm: Arm): number {
   const shared = arm.needsSam ? ["finetune"] : [];
   const labelling = arm.usesPseudoLabels && config.pseudoLabels === "per-volume" ? ["pseudo-label"] : [];
   const own = [`retrain/${arm.folder}`, `predict/${arm.folder}`];
@@ -34,7 +34,9 @@ export function runNotes({ config, arms }: RunContext): string[] {
   const isRandom = config.sam.checkpoint === null && arms.some(({ needsSam }) => needsSam);
   return [
     config.data.halve ? "Scored at half resolution, as trained." : "Scored at the resolution of the files.",
-    ...(isRandom ? [`SAM (${config.sam.size}) started from random weights, not from a pretrained checkpoint.`] : []),
+    ...(isRandom
+      ? [`SAM (${config.sam.size}) started from random weights, not from a pretrained checkpoint.`]
+      : []),
     ...(arms.some(({ usesPseudoLabels }) => usesPseudoLabels)
       ? [`Pseudo-labels ${config.pseudoLabels}.`]
       : []),
@@ -69,7 +71,11 @@ export async function writeRunReport(context: RunContext, scores: readonly ArmSc
   const data: ReportData = {
     title: config.name,
     about: [`${counts}; patch ${config.patch.join(" x ")} voxels (x, y, z).`, ...runNotes(context)].join(" "),
-    arms: scores.map(({ arm, summary }) => ({ name: arm.name, summary, wallSeconds: armSeconds(context, arm) })),
+    arms: scores.map(({ arm, summary }) => ({
+      name: arm.name,
+      summary,
+      wallSeconds: armSeconds(context, arm),
+    })),
     labelNames: cases.labelNames,
     curves: curvesFromEvents(folder.events(), { finetune: "Fine-tuning SAM", retrain: "Re-training" }),
     pictures: [...overlayGroups(context, scores), ...canvasGroups(context)],
@@ -94,7 +100,11 @@ export async function writeRunReport(context: RunContext, scores: readonly ArmSc
 
 /** Arms with their scores and times, for the table. */
 export function scoredArms(context: RunContext, scores: readonly ArmScores[]): ScoredArm[] {
-  return scores.map(({ arm, summary }) => ({ name: arm.name, summary, wallSeconds: armSeconds(context, arm) }));
+  return scores.map(({ arm, summary }) => ({
+    name: arm.name,
+    summary,
+    wallSeconds: armSeconds(context, arm),
+  }));
 }
 
 function overlayGroups(context: RunContext, scores: readonly ArmScores[]): PictureGroup[] {

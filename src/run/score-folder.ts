@@ -75,22 +75,30 @@ async function findReferences(
 ): Promise<{ references: Map<string, Reference>; isComplete: boolean }> {
   const files = (await pathKind(root)) === "file" ? new Map<string, string>() : await niftiFiles(root);
   if (files.size > 0) {
-    const references = [...files].map(
-      ([id, path]): [string, Reference] => [id, { path, read: () => readNiftiLabels(path) }],
-    );
+    const references = [...files].map(([id, path]): [string, Reference] => [
+      id,
+      { path, read: () => readNiftiLabels(path) },
+    ]);
     return { references: new Map(references), isComplete: true };
   }
   const dataset = await openDataset(root);
   const labelled = [...dataset.train, ...dataset.test].filter(({ label }) => label !== undefined);
-  const references = labelled.map(
-    (entry): [string, Reference] => [entry.id, { path: entry.label ?? "", read: () => loadLabelIds(entry) }],
-  );
+  const references = labelled.map((entry): [string, Reference] => [
+    entry.id,
+    { path: entry.label ?? "", read: () => loadLabelIds(entry) },
+  ]);
   return { references: new Map(references), isComplete: false };
 }
 
-async function scoreFile(id: string, predictionFile: string | undefined, reference: Reference): Promise<CaseScores> {
+async function scoreFile(
+  id: string,
+  predictionFile: string | undefined,
+  reference: Reference,
+): Promise<CaseScores> {
   if (predictionFile === undefined) {
-    throw new DataError(`case '${id}': expected a prediction for ${reference.path}, received none; predict it first`);
+    throw new DataError(
+      `case '${id}': expected a prediction for ${reference.path}, received none; predict it first`,
+    );
   }
   const predicted = await readNiftiLabels(predictionFile);
   const truth = await reference.read();
@@ -107,7 +115,8 @@ async function scoreFile(id: string, predictionFile: string | undefined, referen
   const table = makeLabelTable(ids, `case '${id}'`);
   const toTensor = (volume: LabelVolume): Tensor => {
     const mapped = classesOfIds(volume.data, table);
-    if (!("classes" in mapped)) throw new DataError(`case '${id}': expected ids of the table, received another`);
+    if (!("classes" in mapped))
+      throw new DataError(`case '${id}': expected ids of the table, received another`);
     return Tensor.from("u8", [...volume.shape].reverse(), mapped.classes);
   };
   using prediction = toTensor(predicted);

@@ -20,7 +20,10 @@ const columns: readonly { readonly name: MetricName; readonly digits: number }[]
  * Scores as a table of plain text: per arm mean ± sample standard deviation over cases, with classes below it when
  * there are several. Distances carry their unit.
  */
-export function scoreTable(arms: readonly ScoredArm[], labelNames: Readonly<Record<string, string>> = {}): string {
+export function scoreTable(
+  arms: readonly ScoredArm[],
+  labelNames: Readonly<Record<string, string>> = {},
+): string {
   const hasTime = arms.some(({ wallSeconds }) => wallSeconds !== undefined);
   const units = [...new Set(arms.map(({ summary }) => summary.distance_unit))];
   const unit = units.length === 1 ? units[0] : "mixed";
@@ -54,7 +57,9 @@ function layOut(rows: readonly (readonly string[])[]): string {
   const widths = (rows[0] ?? []).map((_, column) => Math.max(...rows.map((row) => row[column]?.length ?? 0)));
   const lines = rows.map((row) =>
     row
-      .map((cell, column) => (column === 0 ? cell.padEnd(widths[0] ?? 0) : cell.padStart(widths[column] ?? 0)))
+      .map((cell, column) =>
+        column === 0 ? cell.padEnd(widths[0] ?? 0) : cell.padStart(widths[column] ?? 0),
+      )
       .join("  ")
       .trimEnd(),
   );

@@ -1,5 +1,5 @@
 import { EventWriter } from "../io/tensorboard.js";
-import { runPaths, type RunContext } from "./stage.js";
+import { type RunContext, runPaths } from "./stage.js";
 import type { StepRecord, TrainObserver } from "./train-loop.js";
 
 /** Which training is watched. */
@@ -33,7 +33,10 @@ export class TrainingObserver implements TrainObserver, Disposable {
     this.steps = steps;
     this.startTime = performance.now();
     await folder.dropEventsAfter(event, step, arm);
-    this.writer = EventWriter.open(folder.file(runPaths.tensorboard, curve), step > 0 ? { resumeAt: step + 1 } : {});
+    this.writer = EventWriter.open(
+      folder.file(runPaths.tensorboard, curve),
+      step > 0 ? { resumeAt: step + 1 } : {},
+    );
     progress.begin(label, steps, step);
   }
 

@@ -17,51 +17,61 @@ import { caseFile, type RunContext, runPaths, runStage } from "./stage.js";
 import { TrainingObserver } from "./training-observer.js";
 
 /** Path of the fine-tuned SAM. */
-export const samWeightsPath = ({ folder }: RunContext): string => folder.file(runPaths.finetune, "sam.safetensors");
+const samWeightsPath = ({ folder }: RunContext): string => folder.file(runPaths.finetune, "sam.safetensors");
 
 /** Path of an arm's weights. */
 export const armWeightsPath = (context: RunContext, arm: Arm): string =>
-  arm.method === "sam" ? samWeightsPath(context) : context.folder.file(runPaths.arm(arm), "segmenter.safetensors");
+  arm.method === "sam"
+    ? samWeightsPath(context)
+    : context.folder.file(runPaths.arm(arm), "segmenter.safetensors");
 
 /** Stage 2: fine-tunes SAM on the labelled cases. */
 export async function finetuneStage(context: RunContext, keys: StageKeys): Promise<void> {
   const { config, folder, cases, signal } = context;
   const weightsPath = samWeightsPath(context);
   const owns = [folder.file(runPaths.finetune), folder.file(runPaths.tensorboard, "finetune")];
-  await runStage(context, { name: "finetune", key: keys.finetune(), owns, results: [weightsPath] }, async () => {
-    await mkdir(folder.file(runPaths.finetune), { recursive: true });
-    const how = config.sam.checkpoint === null ? "from a random start" : "from its checkpoint";
-    using observer = new TrainingObserver(context, {
-      stage: "finetune",
-      event: "finetune",
-      label: `fine-tune SAM ${config.sam.size} ${how}`,
-      curve: "finetune",
-    });
-    await finetune(
-      {
-        cases: await cases.labelled(),
-        classes: cases.classes,
-        patch: config.patch,
-        sam: config.sam,
-        settings: config.finetune,
-        seed: config.seed,
-        checkpointEvery: config.checkpointEvery,
-        checkpointPath: folder.file(runPaths.finetune, "checkpoint.safetensors"),
-        weightsPath,
-      },
-      observer,
-      signal,
-    );
-    await writeModelCard(weightsPath, cardOf(context));
-    observer.end();
-    return undefined;
-  });
+  await runStage(
+    context,
+    { name: "finetune", key: keys.finetune(), owns, results: [weightsPath] },
+    async () => {
+      await mkdir(folder.file(runPaths.finetune), { recursive: true });
+      const how = config.sam.checkpoint === null ? "from a random start" : "from its checkpoint";
+      using observer = new TrainingObserver(context, {
+        stage: "finetune",
+        event: "finetune",
+        label: `fine-tune SAM ${config.sam.size} ${how}`,
+        curve: "finetune",
+      });
+      await finetune(
+        {
+          cases: await cases.labelled(),
+          classes: cases.classes,
+          patch: config.patch,
+          sam: config.sam,
+          settings: config.finetune,
+          seed: config.seed,
+          checkpointEvery: config.checkpointEvery,
+          checkpointPath: folder.file(runPaths.finetune, "checkpoint.safetensors"),
+          weightsPath,
+        },
+        observer,
+        signal,
+      );
+      await writeModelCard(weightsPath, cardOf(context));
+      observer.end();
+      return undefined;
+    },
+  );
 }
 
 /** Loads the fine-tuned SAM of the run. */
 export function loadSam(context: RunContext): Promise<SamLabeller> {
   const { config, cases } = context;
-  return SamLabeller.load(samWeightsPath(context), { sam: config.sam, classes: cases.classes, patch: config.patch });
+  return SamLabeller.load(samWeightsPath(context), {
+    sam: config.sam,
+    classes: cases.classes,
+    patch: config.patch,
+  });
 }
 
 /** Labels each unlabelled volume once; the files are on the grid of training, with the original label ids. */
@@ -140,7 +150,8 @@ export async function retrainStage(context: RunContext, keys: StageKeys, arm: Ar
 
 async function pseudoLabelSource(context: RunContext, arm: Arm): Promise<PseudoLabelSource> {
   if (!arm.usesPseudoLabels) return { kind: "none" };
-  if (context.config.pseudoLabels === "per-crop") return { kind: "per-crop", labeller: await loadSam(context) };
+  if (context.config.pseudoLabels === "per-crop")
+    return { kind: "per-crop", labeller: await loadSam(context) };
   const labels = new Map<string, Tensor>();
   for (const prepared of await context.cases.unlabelled()) {
     const path = pseudoLabelPath(context, prepared.id);

@@ -2,7 +2,15 @@ import { mkdir, readFile } from "node:fs/promises";
 import { basename, dirname, join } from "node:path";
 import { z } from "zod";
 import { writeFileAtomic } from "../data/atomic-file.js";
-import { type Affine, formatShape, type ImageVolume, type LabelVolume, type Vec3, type Volume, voxelCount } from "../data/volume.js";
+import {
+  type Affine,
+  formatShape,
+  type ImageVolume,
+  type LabelVolume,
+  type Vec3,
+  type Volume,
+  voxelCount,
+} from "../data/volume.js";
 import { DataError } from "../errors.js";
 import { Graph } from "../graph/graph.js";
 import * as ops from "../graph/ops.js";
@@ -34,7 +42,11 @@ const recordSchema = z.object({
   geometry: z.record(z.string(), z.number()),
   /** The NIfTI header of the volume, base64. */
   grid: z
-    .object({ header: z.string(), littleEndian: z.boolean(), affine: z.array(z.tuple([z.number(), z.number(), z.number(), z.number()])) })
+    .object({
+      header: z.string(),
+      littleEndian: z.boolean(),
+      affine: z.array(z.tuple([z.number(), z.number(), z.number(), z.number()])),
+    })
     .nullable(),
 });
 
@@ -61,7 +73,12 @@ export async function writeCanvases(
   const pictures: string[] = [];
   for (let index = 0; index < geometry.canvases; index += 1) {
     const name = `${request.name}_canvas_${String(index).padStart(3, "0")}.png`;
-    const png = encodePng(canvases.subarray(index * pixels, (index + 1) * pixels), request.canvas, request.canvas, 1);
+    const png = encodePng(
+      canvases.subarray(index * pixels, (index + 1) * pixels),
+      request.canvas,
+      request.canvas,
+      1,
+    );
     await writeFileAtomic(join(request.out, name), png);
     pictures.push(name);
   }
@@ -74,7 +91,14 @@ export async function writeCanvases(
     canvas: request.canvas,
     pictures,
     geometry: { ...geometry },
-    grid: grid === undefined ? null : { ...grid, header: Buffer.from(grid.header).toString("base64"), affine: grid.affine.map((row) => [...row] as const).map(([a, b, c, d]) => [a, b, c, d]) },
+    grid:
+      grid === undefined
+        ? null
+        : {
+            ...grid,
+            header: Buffer.from(grid.header).toString("base64"),
+            affine: grid.affine.map((row) => [...row] as const).map(([a, b, c, d]) => [a, b, c, d]),
+          },
   };
   const path = join(request.out, `${request.name}_canvas.json`);
   await writeFileAtomic(path, `${JSON.stringify(record, null, 2)}\n`);
@@ -109,7 +133,15 @@ export async function readCanvases(recordPath: string): Promise<Volume<Uint8Arra
     shape,
     spacing,
     data: await unstitchBytes(canvases, geometry),
-    ...(grid === null ? {} : { grid: { header: new Uint8Array(Buffer.from(grid.header, "base64")), littleEndian: grid.littleEndian, affine } }),
+    ...(grid === null
+      ? {}
+      : {
+          grid: {
+            header: new Uint8Array(Buffer.from(grid.header, "base64")),
+            littleEndian: grid.littleEndian,
+            affine,
+          },
+        }),
   };
 }
 
@@ -119,9 +151,12 @@ async function readRecord(path: string): Promise<CanvasRecord> {
     content = JSON.parse(await readFile(path, "utf8"));
   } catch (error) {
     const received = error instanceof Error && "code" in error ? String(error.code) : String(error);
-    throw new DataError(`${path}: expected the record of stitched canvases, received ${received}; check the path`, {
-      cause: error,
-    });
+    throw new DataError(
+      `${path}: expected the record of stitched canvases, received ${received}; check the path`,
+      {
+        cause: error,
+      },
+    );
   }
   const parsed = recordSchema.safeParse(content);
   if (parsed.success) return parsed.data;
@@ -134,9 +169,12 @@ async function readRecord(path: string): Promise<CanvasRecord> {
 
 async function readCanvas(path: string, side: number): Promise<Uint8Array> {
   const bytes = await readFile(path).catch((error: NodeJS.ErrnoException) => {
-    throw new DataError(`${path}: expected a canvas picture, received ${error.code}; put it beside its record`, {
-      cause: error,
-    });
+    throw new DataError(
+      `${path}: expected a canvas picture, received ${error.code}; put it beside its record`,
+      {
+        cause: error,
+      },
+    );
   });
   const { pixels, width, height, channels } = decodePng(bytes, path);
   if (width !== side || height !== side || channels !== 1) {
@@ -151,7 +189,9 @@ async function readCanvas(path: string, side: number): Promise<Uint8Array> {
 function labelBytes(ids: Uint8Array | Uint16Array, source: string): Uint8Array {
   const large = ids.find((id) => id >= gapLabel);
   if (large === undefined) return Uint8Array.from(ids);
-  throw new DataError(`${source}: expected label ids 0..254 for 8-bit pictures, received ${large}; renumber the labels`);
+  throw new DataError(
+    `${source}: expected label ids 0..254 for 8-bit pictures, received ${large}; renumber the labels`,
+  );
 }
 
 /** [D, H, W] -> [canvases, S, S]. */

@@ -77,17 +77,35 @@ describe("resolveConfig", () => {
   });
 
   it("names file, line and nearest key of an unknown key, even when the right one is missing", () => {
-    refuses(good.replace("labelled:", "labeled:"), /c\.yaml:4: .*unknown key 'labeled'; did you mean 'labelled'\?$/);
+    refuses(
+      good.replace("labelled:", "labeled:"),
+      /c\.yaml:4: .*unknown key 'labeled'; did you mean 'labelled'\?$/,
+    );
     refuses(`${good}retrian:\n  steps: 3\n`, /c\.yaml:8: .*unknown key 'retrian'; did you mean 'retrain'\?$/);
-    refuses(`${good}    pseudoLabel: sam\n`, /c\.yaml:8: .* in arms\[0\], .*'pseudoLabel'; did you mean 'pseudoLabels'\?$/);
+    refuses(
+      `${good}    pseudoLabel: sam\n`,
+      /c\.yaml:8: .* in arms\[0\], .*'pseudoLabel'; did you mean 'pseudoLabels'\?$/,
+    );
   });
 
   it("names key, expected and received of a wrong value", () => {
     refuses(`${good}seed: -1\n`, /c\.yaml:8: expected integer >= 0 for seed, received -1; /);
-    refuses(`${good}sam:\n  rank: 65\n`, /c\.yaml:9: expected integer >= 1, <= 64 for sam\.rank, received 65; /);
-    refuses(good.replace("16]", "x]"), /c\.yaml:5: expected three integers .* for patch, received \[16,16,"x"\]; /);
-    refuses(good.replace("labelled-only", "mean-techer"), /c\.yaml:7: .* arms\[0\]\.method, .* 'mean-teacher'\?$/);
-    refuses(good.replace("2", "0"), /c\.yaml:4: expected integer >= 1, list of ids for data\.labelled, received 0; /);
+    refuses(
+      `${good}sam:\n  rank: 65\n`,
+      /c\.yaml:9: expected integer >= 1, <= 64 for sam\.rank, received 65; /,
+    );
+    refuses(
+      good.replace("16]", "x]"),
+      /c\.yaml:5: expected three integers .* for patch, received \[16,16,"x"\]; /,
+    );
+    refuses(
+      good.replace("labelled-only", "mean-techer"),
+      /c\.yaml:7: .* arms\[0\]\.method, .* 'mean-teacher'\?$/,
+    );
+    refuses(
+      good.replace("2", "0"),
+      /c\.yaml:4: expected integer >= 1, list of ids for data\.labelled, received 0; /,
+    );
     refuses(good.replace("  root: x\n", ""), /expected text for data\.root, received nothing; .* --data$/);
     refuses("- a\n", /expected object for the file, received \["a"\]; /);
     refuses("a: b: c\n", /c\.yaml:1: expected YAML, received /);
@@ -102,7 +120,10 @@ describe("resolveConfig", () => {
   });
 
   it("refuses a file that is not there", () => {
-    assert.throws(() => resolveConfig(join(folder, "none.yaml")), /none\.yaml: .*received ENOENT; check the path$/);
+    assert.throws(
+      () => resolveConfig(join(folder, "none.yaml")),
+      /none\.yaml: .*received ENOENT; check the path$/,
+    );
   });
 });
 
@@ -118,7 +139,11 @@ describe("settings", () => {
   it("reads null only where it is a value", () => {
     assert.equal(parseFlag(setting("sam.checkpoint"), "null"), null);
     assert.equal(parseFlag(setting("data.root"), "null"), "null");
-    assert.deepEqual(parseFlag(setting("data.labelled"), "all"), ["all"], "labelled has no word `all`: an id");
+    assert.deepEqual(
+      parseFlag(setting("data.labelled"), "all"),
+      ["all"],
+      "labelled has no word `all`: an id",
+    );
     assert.equal(parseFlag(setting("data.test"), "all"), "all");
     assert.equal(parseFlag(setting("finetune.steps"), ""), "", "no number; the check refuses it");
   });

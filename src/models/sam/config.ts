@@ -25,7 +25,7 @@ export const samPatch = 16;
 const decoder = { decoderWidth: 256, decoderMlp: 2048, iouHidden: 256, window: 14 } as const;
 
 /** The published sizes and `tiny`, which trains from scratch on a CPU. */
-export const samSizes = {
+const samSizes = {
   tiny: { width: 96, depth: 4, heads: 3, globalBlocks: [1, 3], ...decoder },
   vit_b: { width: 768, depth: 12, heads: 12, globalBlocks: [2, 5, 8, 11], ...decoder },
   vit_l: { width: 1024, depth: 24, heads: 16, globalBlocks: [5, 11, 17, 23], ...decoder },

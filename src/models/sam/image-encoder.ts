@@ -33,8 +33,14 @@ export function imageEncoder(ctx: NetworkContext, x: Value, config: SamConfig, l
   return layerNormLayer(ctx, y, "image_encoder.neck.3", epsilon);
 }
 
-/** Pre-norm transformer block on [N, H, W, C]. */
-function encoderBlock(ctx: NetworkContext, x: Value, block: number, config: SamConfig, lora?: Lora): Value {
+/** Pre-norm transformer block `block` (0-based) on tokens [N, H, W, C]; global or in windows as `config` says. */
+export function encoderBlock(
+  ctx: NetworkContext,
+  x: Value,
+  block: number,
+  config: SamConfig,
+  lora?: Lora,
+): Value {
   const name = `image_encoder.blocks.${block}`;
   const attended = encoderAttention(
     ctx,
