@@ -74,9 +74,9 @@ export interface Arguments {
 
 /** What a command may use besides its arguments. */
 export interface Context {
-  readonly isQuiet: boolean;
   /** Aborted by SIGINT or SIGTERM. */
   readonly signal: AbortSignal;
+  /** The one way to standard error and to the log. */
   readonly progress: Progress;
   /** Prints the result on standard output: `text`, or with --json the value. */
   result(text: string, value: JsonValue): void;
@@ -96,6 +96,11 @@ export const outFlag = (help: string, fallback?: string): Flag => ({
 export const commonFlags: readonly Flag[] = [
   { name: "json", kind: "boolean", help: "Print the result as one JSON value on standard output" },
   { name: "quiet", kind: "boolean", help: "No progress on standard error" },
+  {
+    name: "log-file",
+    kind: "text",
+    help: "File to add JSON lines to: the call, stages, progress, warnings, the error with its stack, the exit code",
+  },
   {
     name: "threads",
     kind: "integer",

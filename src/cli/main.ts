@@ -1,6 +1,7 @@
 import { type ErrorCode, SfrError } from "../errors.js";
+import { messageOf } from "../run/error-text.js";
 import { Progress } from "../run/progress.js";
-import { type Command, type Context, exitCodes } from "./command.js";
+import { type Arguments, type Command, type Context, exitCodes } from "./command.js";
 import { type Invocation, parseCommandLine } from "./parse.js";
 
 const codeOfError: Readonly<Record<Exclude<ErrorCode, "cancelled">, number>> = {
@@ -19,7 +20,7 @@ class SignalStop {
   readonly controller = new AbortController();
   private code: number | undefined;
 
-  constructor() {
+  constructor(private readonly progress: Progress) {
     process.on("SIGINT", () => this.stop(exitCodes.interrupted));
     process.on("SIGTERM", () => this.stop(exitCodes.terminated));
   }
@@ -32,7 +33,7 @@ class SignalStop {
   private stop(code: number): void {
     if (this.code !== undefined) process.exit(code);
     this.code = code;
-    process.stderr.write("\nsfr: stopping after the checkpoint; once more to stop at once\n");
+    this.progress.problem("stopping after the checkpoint; once more to stop at once");
     this.controller.abort();
   }
 }
@@ -50,17 +51,25 @@ export async function main(commands: readonly Command[], line: readonly string[]
   });
   try {
     const invocation = await parseCommandLine(commands, line);
-    if (invocation !== undefined) process.exitCode = await runInvocation(invocation);
+    if (invocation === undefined) return;
+    process.exitCode = await runInvocation(invocation, await openProgress(invocation.args, line));
   } catch (error) {
-    process.exitCode = report(error, line.includes("--debug"), undefined);
+    process.exitCode = report(error, new Progress(), line.includes("--debug"), undefined);
   }
 }
 
-async function runInvocation({ command, args }: Invocation): Promise<number> {
-  const stop = new SignalStop();
-  const progress = new Progress({ quiet: args.is("quiet") });
+/** @throws UsageError when the log cannot be written */
+async function openProgress(args: Arguments, line: readonly string[]): Promise<Progress> {
+  const quiet = args.is("quiet");
+  const path = args.optional("log-file");
+  if (path === undefined) return new Progress({ quiet });
+  const { openLogFile } = await import("./log-file.js");
+  return new Progress({ quiet, log: openLogFile(path, line) });
+}
+
+async function runInvocation({ command, args }: Invocation, progress: Progress): Promise<number> {
+  const stop = new SignalStop(progress);
   const context: Context = {
-    isQuiet: args.is("quiet"),
     signal: stop.controller.signal,
     progress,
     result: (text, value) => {
@@ -80,16 +89,19 @@ async function runInvocation({ command, args }: Invocation): Promise<number> {
     args.integer("threads", 1);
     return (await command.run(args, context)) ?? exitCodes.ok;
   } catch (error) {
-    progress.endLine();
-    return report(error, args.is("debug"), stop.exitCode);
+    return report(error, progress, args.is("debug"), stop.exitCode);
   }
 }
 
 /** Prints one line on an error. @returns the exit code */
-function report(error: unknown, isDebug: boolean, signalCode: number | undefined): number {
-  const message = error instanceof Error ? error.message : String(error);
-  const [line] = message.split("\n");
-  process.stderr.write(`sfr: ${line?.replace(/^sfr: /, "")}\n`);
+function report(
+  error: unknown,
+  progress: Progress,
+  isDebug: boolean,
+  signalCode: number | undefined,
+): number {
+  const message = messageOf(error);
+  progress.problem(message.replace(/^sfr: /, ""), error);
   if (isDebug && error instanceof Error) process.stderr.write(`${error.stack}\n${causes(error)}`);
   if (error instanceof SfrError) {
     if (error.code === "cancelled") return signalCode ?? exitCodes.interrupted;

@@ -1,6 +1,6 @@
 import { mkdir } from "node:fs/promises";
 import { join } from "node:path";
-import { UsageError } from "../errors.js";
+import { CancelledError, UsageError } from "../errors.js";
 import { writeNiftiImage, writeNiftiLabels } from "./nifti.js";
 import { makeGrid } from "./nifti-header.js";
 import { smoothInPlace } from "./phantom-blur.js";
@@ -105,9 +105,13 @@ export interface PhantomDatasetRequest {
  * Writes a data set in the images-labels layout: the first cases to images/ and labels/, the next to
  * imagesUn/ (their labels are not written), the last to imagesTs/ and labelsTs/. All .nii.gz.
  *
- * @throws UsageError when the parts do not add up; DataError when a file cannot be written
+ * @throws UsageError when the parts do not add up; DataError when a file cannot be written; CancelledError when stopped
  */
-export async function writePhantomDataset(root: string, request: PhantomDatasetRequest): Promise<void> {
+export async function writePhantomDataset(
+  root: string,
+  request: PhantomDatasetRequest,
+  signal?: AbortSignal,
+): Promise<void> {
   const { cases, labelled, unlabelled, test, seed } = request;
   if (labelled + unlabelled + test !== cases || labelled < 1) {
     throw new UsageError(
@@ -119,6 +123,7 @@ export async function writePhantomDataset(root: string, request: PhantomDatasetR
     await mkdir(join(root, folder), { recursive: true });
   }
   for (let index = 0; index < cases; index++) {
+    if (signal?.aborted) throw new CancelledError("phantom: stopped on request; the data set is not whole");
     const { id, image, label } = generatePhantom(index, seed);
     const part = index < labelled ? "" : index < labelled + unlabelled ? "Un" : "Ts";
     await writeNiftiImage(join(root, `images${part}`, `${id}.nii.gz`), image);

@@ -13,9 +13,13 @@ const parts = { cases: 16, labelled: 2, unlabelled: 10, test: 4 } as const;
  * Makes the phantom data set of the demo unless it is there: 16 volumes, 2 of them labelled.
  *
  * @param root folder in the images-labels layout
- * @throws UsageError when the folder holds the phantoms of another request
+ * @throws UsageError when the folder holds the phantoms of another request; CancelledError when stopped
  */
-export async function ensurePhantoms(root: string, seed: number, progress: Progress): Promise<void> {
+export async function ensurePhantoms(
+  root: string,
+  seed: number,
+  { progress, signal }: { progress: Progress; signal: AbortSignal },
+): Promise<void> {
   const request: PhantomDatasetRequest = { ...parts, seed };
   const marker = join(root, "phantom.json");
   const content = `${JSON.stringify({ ...request, version }, null, 2)}\n`;
@@ -28,7 +32,7 @@ export async function ensurePhantoms(root: string, seed: number, progress: Progr
   }
   const start = performance.now();
   progress.begin("generate phantoms", request.cases, 0, "cases");
-  await writePhantomDataset(root, request);
+  await writePhantomDataset(root, request, signal);
   // Written last, so that a folder with it is whole.
   await writeFileAtomic(marker, content);
   progress.end((performance.now() - start) / 1000, `${request.cases} volumes in ${root}`);

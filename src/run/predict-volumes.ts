@@ -4,6 +4,7 @@ import { prepareCase } from "../data/prepare.js";
 import { DataError } from "../errors.js";
 import { Segmenter } from "../predict/segmenter.js";
 import { disposeCase } from "./case-store.js";
+import { namingFile } from "./error-text.js";
 import { type ModelCard, readModelCard } from "./model-card.js";
 import { writeClasses } from "./training-stages.js";
 
@@ -18,7 +19,7 @@ export class VolumePredictor implements Disposable {
   /** @throws DataError when the file is no segmenter of this program */
   static async load(weightsPath: string, stride: Voxels | null): Promise<VolumePredictor> {
     const card = await readModelCard(weightsPath);
-    const segmenter = await Segmenter.load(weightsPath);
+    const segmenter = await namingFile(weightsPath, Segmenter.load(weightsPath));
     if (segmenter.classes !== card.labelIds.length) {
       segmenter.dispose();
       throw new DataError(

@@ -1,9 +1,13 @@
+import type { Logger } from "pino";
+
 /** Where progress goes and how. */
 export interface ProgressOptions {
   /** Default: standard error. */
   readonly stream?: { write(text: string): unknown; readonly isTTY?: boolean; readonly columns?: number };
-  /** Writes nothing at all. */
+  /** Writes problems only. */
   readonly quiet?: boolean;
+  /** Gets everything that is told as records, quiet or not. */
+  readonly log?: Pick<Logger, "info" | "warn" | "error">;
   /** Seconds between plain lines when the stream is no terminal. */
   readonly intervalSeconds?: number;
   /** Environment; `NO_COLOR` (any value but the empty one) switches colours off. */
@@ -22,10 +26,13 @@ interface Pace {
 const windowSeconds = 30;
 /** Terminals get a new line at most this often, in seconds. */
 const terminalInterval = 0.1;
+/** A log gets a line at most this often, in seconds: a day's work then stays below 3000 lines. */
+const logInterval = 30;
 
 /**
- * Progress of long work on standard error: one line that rewrites itself on a terminal, otherwise a plain line every
- * five seconds, so that logs of jobs stay readable. Standard output is never touched.
+ * What a command tells while it works, on standard error and in the log: progress, as one line that rewrites itself on a
+ * terminal, otherwise as a plain line every five seconds, so that logs of jobs stay readable; notes and problems between.
+ * Standard output is never touched.
  */
 export class Progress {
   private label = "";
@@ -33,9 +40,11 @@ export class Progress {
   private unit = "steps";
   private history: { readonly time: number; readonly step: number }[] = [];
   private lastWrite = Number.NEGATIVE_INFINITY;
+  private lastLog = Number.NEGATIVE_INFINITY;
   private isLineOpen = false;
   private readonly stream: NonNullable<ProgressOptions["stream"]>;
   private readonly quiet: boolean;
+  private readonly log: ProgressOptions["log"];
   private readonly intervalSeconds: number;
   private readonly hasColors: boolean;
   private readonly now: () => number;
@@ -43,6 +52,7 @@ export class Progress {
   constructor(options: ProgressOptions = {}) {
     this.stream = options.stream ?? process.stderr;
     this.quiet = options.quiet ?? false;
+    this.log = options.log;
     this.intervalSeconds = options.intervalSeconds ?? 5;
     this.now = options.now ?? (() => performance.now() / 1000);
     const env = options.env ?? process.env;
@@ -63,6 +73,8 @@ export class Progress {
     this.history = [{ time: this.now(), step: done }];
     // A short stage then needs no plain line but its last one.
     this.lastWrite = this.now();
+    this.lastLog = this.lastWrite;
+    this.log?.info({ event: "begin", stage: label, step: done, total, unit }, `${label}: begins`);
   }
 
   /**
@@ -83,6 +95,12 @@ export class Progress {
     if (time - this.lastWrite >= interval) {
       this.write(this.line(step, pace, detail), time);
     }
+    if (time - this.lastLog >= logInterval) {
+      this.lastLog = time;
+      const { label: stage, total, unit } = this;
+      const record = { event: "progress", stage, step, total, unit, secondsLeft: pace?.secondsLeft };
+      this.log?.info(record, this.line(step, pace, detail));
+    }
     return pace === undefined ? null : pace.secondsLeft;
   }
 
@@ -91,14 +109,28 @@ export class Progress {
     const text = [`${this.label}: done in ${formatDuration(seconds)}`, detail].filter((part) => part !== "");
     this.write(text.join("  "), this.now());
     this.endLine();
+    this.log?.info({ event: "end", stage: this.label, seconds }, text.join("  "));
   }
 
   /** Writes a line that stays, between progress lines. */
-  note(text: string): void {
+  note(text: string, level: "info" | "warn" = "warn"): void {
     if (!this.quiet) {
       this.clearLine();
       this.stream.write(`${text}\n`);
     }
+    this.log?.[level]({ event: "note" }, text);
+  }
+
+  /**
+   * Writes a line that stays, quiet or not: something has gone wrong, or the work is being stopped.
+   *
+   * @param error what ends the work; the log gets its stack
+   */
+  problem(text: string, error?: unknown): void {
+    this.endLine();
+    this.stream.write(`sfr: ${text}\n`);
+    if (error === undefined) this.log?.warn({ event: "problem" }, text);
+    else this.log?.error({ event: "error", err: error }, text);
   }
 
   /** Ends a line that is being rewritten, so that other text can follow it. */

@@ -70,6 +70,23 @@ describe("sfr doctor", () => {
       [facts.sfr, facts.node, facts.threads, facts.addon],
       [version, process.version, 1, "loads"],
     );
-    assert.match((await sfr("doctor")).stdout, /^SIMD level +\S/m);
+    // What a bug report needs.
+    const wanted = [
+      "commit",
+      "cpu",
+      "cpus allowed",
+      "SIMD level",
+      "memory, GiB",
+      "memory limit, GiB",
+      "devices",
+    ];
+    assert.deepEqual(
+      [...wanted, "onnxruntime-node"].filter((name) => !(name in facts)),
+      [],
+    );
+    const { stdout: text } = await sfr("doctor");
+    assert.match(text, /^SIMD level +\S/m);
+    assert.match(text, /^commit +([0-9a-f]{40}(-dirty)?|none)$/m);
+    assert.match(text, /^devices +cpu \(GPU: not supported yet\)$/m);
   });
 });

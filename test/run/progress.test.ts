@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { describe, it } from "node:test";
-import { formatDuration, Progress } from "../../src/run/progress.js";
+import { formatDuration, Progress, type ProgressOptions } from "../../src/run/progress.js";
 
 /** A stream that keeps what is written, with a clock set by hand. */
 function setUp(
@@ -16,7 +16,15 @@ function setUp(
     },
   };
   const { quiet = false, env = {} } = options;
-  return { state, progress: new Progress({ stream, quiet, env, now: () => state.time }) };
+  const records: Record<string, unknown>[] = [];
+  const keep =
+    (level: string) =>
+    (record: object, message = ""): void => {
+      records.push({ level, message, ...record });
+    };
+  const log = { info: keep("info"), warn: keep("warn"), error: keep("error") } as ProgressOptions["log"];
+  const progress = new Progress({ stream, quiet, env, now: () => state.time, ...(log ? { log } : {}) });
+  return { state, records, progress };
 }
 
 describe("Progress", () => {
@@ -88,6 +96,58 @@ describe("Progress", () => {
     progress.note("n");
     progress.end(1);
     assert.equal(state.text, "");
+  });
+
+  it("writes problems even when silent, after a line that is being rewritten", () => {
+    const { state, progress } = setUp(true, { env: { NO_COLOR: "1" } });
+    progress.begin("x", 2);
+    state.time = 1;
+    progress.update(1);
+    progress.problem("it broke", new Error("inner"));
+    assert.equal(state.text, "x: 1/2 steps  50 %  1.0 steps/s  1.0 s left\nsfr: it broke\n");
+    const quiet = setUp(false, { quiet: true });
+    quiet.progress.problem("it broke");
+    assert.equal(quiet.state.text, "sfr: it broke\n");
+  });
+
+  it("tells a log the same, quiet or not, but progress every half minute only", () => {
+    for (const quiet of [true, false]) {
+      const { state, records, progress } = setUp(false, { quiet });
+      progress.begin("retrain", 200, 10);
+      for (let step = 11; step <= 100; step += 1) {
+        state.time += 1;
+        progress.update(step, "loss 0.5");
+      }
+      progress.note("a warning");
+      progress.note("a remark", "info");
+      progress.end(90, "loss 0.4");
+      progress.problem("a case failed");
+      const error = new Error("inner");
+      progress.problem("it broke", error);
+      const rest = "1.0 steps/s";
+      const seen = { stage: "retrain", total: 200, unit: "steps" };
+      const at = (step: number, percent: number, time: string) => ({
+        ...{ level: "info", event: "progress", ...seen, step, secondsLeft: 200 - step },
+        message: `retrain: ${step}/200 steps  ${percent} %  ${rest}  ${time} left  loss 0.5`,
+      });
+      assert.deepEqual(records, [
+        { level: "info", message: "retrain: begins", event: "begin", ...seen, step: 10 },
+        at(40, 20, "2 min 40 s"),
+        at(70, 35, "2 min 10 s"),
+        at(100, 50, "1 min 40 s"),
+        { level: "warn", message: "a warning", event: "note" },
+        { level: "info", message: "a remark", event: "note" },
+        {
+          level: "info",
+          message: "retrain: done in 1 min 30 s  loss 0.4",
+          event: "end",
+          stage: "retrain",
+          seconds: 90,
+        },
+        { level: "warn", message: "a case failed", event: "problem" },
+        { level: "error", message: "it broke", event: "error", err: error },
+      ]);
+    }
   });
 
   it("formats durations", () => {

@@ -12,10 +12,11 @@ export const bench: Command = {
   settings: [],
   examples: [["sfr bench vnet-train --json results.jsonl", "Time a training step"]],
   async run(args, context) {
+    const { signal } = context;
     await context.engine();
     const { runBench } = await import("../../../bench/bench.js");
     const json = args.optional("json");
-    await runBench(args.text("name"), json === undefined ? {} : { json });
+    await runBench(args.text("name"), json === undefined ? { signal } : { json, signal });
     return undefined;
   },
 };

@@ -23,7 +23,7 @@ export const demo: Command = {
     const config = resolveConfig(configPath, { "data.root": root, ...args.overrides });
     if (args.overrides["data.root"] === undefined) {
       const { ensurePhantoms } = await import("../../run/phantom-stage.js");
-      await ensurePhantoms(root, config.seed, context.progress);
+      await ensurePhantoms(root, config.seed, context);
     }
     return runStagesOf(config, out, "report", context);
   },

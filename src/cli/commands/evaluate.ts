@@ -29,7 +29,7 @@ export const evaluate: Command = {
     const { summarize, writeSummary, writeSummaryCsv } = await import("../../run/summary.js");
     const { scoreTable } = await import("../../run/score-table.js");
     const { scores, failures, references } = await scoreFolder(predictions, args.text("references"), context);
-    for (const problem of Object.values(failures)) process.stderr.write(`sfr: ${problem}\n`);
+    for (const problem of Object.values(failures)) context.progress.problem(problem);
     if (scores.length === 0) return exitCodes.data;
     const summary = summarize(scores);
     await mkdir(out, { recursive: true });

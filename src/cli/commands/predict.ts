@@ -47,7 +47,7 @@ export const predict: Command = {
         failures[entry.image] = problem;
         // A file of an earlier start must not pass for this one's.
         await rm(path, { force: true });
-        context.progress.note(`sfr: ${problem}`);
+        context.progress.problem(problem);
       }
       context.progress.update(index + 1);
     }
