@@ -66,6 +66,7 @@ export async function runStagesOf(
           foreground_mean: { ...summary.foreground_mean },
           foreground_sd: { ...summary.foreground_sd },
           mean: JSON.parse(JSON.stringify(summary.mean)) as JsonValue,
+          n_valid: JSON.parse(JSON.stringify(summary.n_valid)) as JsonValue,
         },
       ]),
     ),

@@ -41,7 +41,9 @@ const samSettings = z.strictObject({
 
 export const finetuneSettings = z.strictObject({
   steps: count("Training steps T").default(6000),
-  batch: count("Canvases per step").default(2),
+  batch: count(
+    "Labelled crops per step; each is stitched to one canvas, or to several when its slices need them",
+  ).default(2),
   learningRate: z
     .number()
     .positive()
@@ -56,7 +58,7 @@ export const finetuneSettings = z.strictObject({
 export const segmenterSettings = z.strictObject({
   model: z.enum(["vnet"]).default("vnet").describe("Network that is re-trained and kept"),
   filters: count("Channels of the first level").default(16),
-  dropout: fraction("Probability of dropping a channel").default(0.5),
+  dropout: z.number().min(0).lt(1).default(0.5).describe("Probability of dropping a channel"),
 });
 
 export const retrainSettings = z.strictObject({

@@ -39,6 +39,7 @@ interface Schema {
   readonly minimum?: number;
   readonly maximum?: number;
   readonly exclusiveMinimum?: number;
+  readonly exclusiveMaximum?: number;
   readonly multipleOf?: number;
 }
 
@@ -127,6 +128,7 @@ function rangeOf(kind: SettingKind, schema: Schema): string {
     ...(schema.maximum === undefined || schema.maximum === Number.MAX_SAFE_INTEGER
       ? []
       : [`<= ${schema.maximum}`]),
+    ...(schema.exclusiveMaximum === undefined ? [] : [`< ${schema.exclusiveMaximum}`]),
     ...(schema.multipleOf === undefined ? [] : [`multiple of ${schema.multipleOf}`]),
   ];
   return [kind, bounds.join(", ")].filter((part) => part !== "").join(" ");

@@ -42,7 +42,7 @@ export class Segmenter implements Disposable {
   /** Reads a file of saveSegmenter(). Throws DataError when it is not one. */
   static async load(path: string): Promise<Segmenter> {
     const { tensors, metadata } = await readSafetensors(path);
-    const parsed = metadataSchema.safeParse(JSON.parse(metadata.sfr ?? "null"));
+    const parsed = metadataSchema.safeParse(parseJson(metadata.sfr));
     if (!parsed.success)
       throw new DataError(
         `${path}: expected a segmenter written by sfr, received other metadata; give its weights file`,
@@ -93,5 +93,14 @@ export class Segmenter implements Disposable {
 
   [Symbol.dispose](): void {
     this.dispose();
+  }
+}
+
+/** Null for what is no JSON. */
+function parseJson(text: string | undefined): unknown {
+  try {
+    return JSON.parse(text ?? "null");
+  } catch {
+    return null;
   }
 }

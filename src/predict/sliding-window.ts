@@ -3,7 +3,7 @@ import { Cropper } from "../data/augment.js";
 import { Graph } from "../graph/graph.js";
 import * as ops from "../graph/ops.js";
 import { Tensor } from "../native/tensor.js";
-import { windowCorners } from "./windows.js";
+import { checkStride, windowCorners } from "./windows.js";
 
 /** Class logits of one patch; the returned tensor is valid until the next call. */
 export type PatchModel = (patch: Tensor, signal: AbortSignal | undefined) => Promise<Tensor>;
@@ -24,6 +24,7 @@ export interface SlidingWindowOptions {
  * @param image f32 [D, H, W], z-scored
  * @param model takes f32 [1, D, H, W] and gives logits [1, D, H, W, K] or [D, H, W, K]
  * @returns u8 [D, H, W]
+ * @throws UsageError when the stride is larger than the patch
  */
 export async function slidingWindow(
   image: Tensor,
@@ -31,6 +32,7 @@ export async function slidingWindow(
   options: SlidingWindowOptions,
 ): Promise<Tensor> {
   const { classes, patch, stride } = options;
+  checkStride(patch, stride);
   const [depth = 0, height = 0, width = 0] = image.shape;
   const [px, py, pz] = patch;
   using cropper = new Cropper(patch);

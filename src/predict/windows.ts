@@ -1,4 +1,5 @@
 import type { Voxels } from "../config/schema.js";
+import { UsageError } from "../errors.js";
 
 /** Corner of a window in voxels, (x, y, z); negative where the volume is padded. */
 export type Corner = readonly [number, number, number];
@@ -23,4 +24,13 @@ function axisStarts(extent: number, patch: number, stride: number): number[] {
 export function quarterStride(patch: Voxels): Voxels {
   const quarter = (extent: number) => Math.max(1, Math.floor(extent / 4));
   return [quarter(patch[0]), quarter(patch[1]), quarter(patch[2])];
+}
+
+/** @throws UsageError when windows of this stride would leave voxels between them that no window covers */
+export function checkStride(patch: Voxels, stride: Voxels): void {
+  if (stride.every((step, axis) => step <= (patch[axis] ?? 0))) return;
+  throw new UsageError(
+    `stride: expected at most the patch, ${patch.join(" x ")} voxels, received ${stride.join(" x ")}; ` +
+      "a quarter of the patch is usual",
+  );
 }

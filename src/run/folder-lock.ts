@@ -109,10 +109,13 @@ function isAlive(holder: LockHolder): boolean {
   return started !== undefined && (holder.started === "" || started === holder.started);
 }
 
-/** Field 22 of /proc/PID/stat; undefined when there is no such process. */
+/** Field 22 of /proc/PID/stat; undefined when there is no such process, or one that has ended (state Z or X). */
 function startOf(pid: number): string | undefined {
   const stat = readIfThere(`/proc/${pid}/stat`);
-  return stat?.slice(stat.lastIndexOf(")") + 2).split(" ")[19];
+  // The name before it may hold spaces and parentheses. The first field here is field 3, the state.
+  const fields = stat?.slice(stat.lastIndexOf(")") + 2).split(" ");
+  // A killed process stays as a zombie until its parent asks how it ended; it writes nothing any more.
+  return /^[ZX]/i.test(fields?.[0] ?? "X") ? undefined : fields?.[19];
 }
 
 function readIfThere(path: string): string | undefined {

@@ -1,5 +1,9 @@
 import type { ArmSettings, Config } from "../config/schema.js";
 import { UsageError } from "../errors.js";
+import { vnetStride } from "../models/vnet.js";
+import { checkStride } from "../predict/windows.js";
+import { methods } from "../retrain/methods/index.js";
+import { stitchGeometry } from "../stitch/geometry.js";
 
 /** One arm of a run, checked and named. */
 export interface Arm {
@@ -15,9 +19,10 @@ export interface Arm {
 }
 
 /**
- * Arms of a configuration in its order.
+ * Arms of a configuration in its order. What would only fail when its stage is reached is refused here.
  *
- * @throws UsageError when two arms have the same name, or method and pseudo-labels do not go together
+ * @throws UsageError when two arms have the same name, method and pseudo-labels do not go together, an arm needs
+ *   unlabelled cases and the configuration asks for none, or patch, stride and canvas do not fit together
  */
 export function planArms(config: Config): Arm[] {
   const isRandom = config.sam.checkpoint === null;
@@ -37,7 +42,38 @@ export function planArms(config: Config): Arm[] {
       );
     }
   }
+  checkSizes(config, arms);
+  if (config.data.unlabelled === 0) requireUnlabelled(arms, 0);
   return arms;
+}
+
+/**
+ * Checks that there is something to learn from.
+ *
+ * @param count number of unlabelled cases
+ * @throws UsageError when there are none and an arm needs them
+ */
+export function requireUnlabelled(arms: readonly Arm[], count: number): void {
+  const needy = arms.find(({ method }) => method !== "sam" && methods[method].usesUnlabelled);
+  if (count > 0 || needy === undefined) return;
+  throw new UsageError(
+    `data.unlabelled: expected at least one unlabelled case for '${needy.name}', received none; ` +
+      "add volumes, ask for more, or leave this arm out",
+  );
+}
+
+function checkSizes({ patch, predict, sam }: Config, arms: readonly Arm[]): void {
+  const trained = arms.find(({ method }) => method !== "sam");
+  if (trained !== undefined && patch.some((extent) => extent % vnetStride !== 0)) {
+    const rounded = patch.map((extent) => vnetStride * Math.max(1, Math.round(extent / vnetStride)));
+    throw new UsageError(
+      `patch: expected multiples of ${vnetStride} voxels for the V-Net of '${trained.name}', ` +
+        `received ${patch.join(" x ")}; set ${rounded.join(" x ")}`,
+    );
+  }
+  if (predict.stride !== null) checkStride(patch, predict.stride);
+  // It refuses a slice that is larger than the canvas.
+  if (arms.some(({ needsSam }) => needsSam)) stitchGeometry({ patch, canvas: sam.canvas });
 }
 
 /** What the name of an arm is when the configuration gives none. */

@@ -1,5 +1,13 @@
 import { formatDuration } from "./progress.js";
-import type { MetricName, Summary } from "./summary.js";
+import {
+  hasAllScores,
+  type MetricName,
+  type MetricValues,
+  missingClassRule,
+  partialCounts,
+  type Summary,
+  validCountNote,
+} from "./summary.js";
 
 /** Scores of one arm under the name it is shown by. */
 export interface ScoredArm {
@@ -18,7 +26,8 @@ const columns: readonly { readonly name: MetricName; readonly digits: number }[]
 
 /**
  * Scores as a table of plain text: per arm mean ± sample standard deviation over cases, with classes below it when
- * there are several. Distances carry their unit.
+ * there are several. Distances carry their unit. Where not all cases have a score, their number stands beside it and
+ * the rule below.
  */
 export function scoreTable(
   arms: readonly ScoredArm[],
@@ -31,25 +40,34 @@ export function scoreTable(
   const rows = [["", ...header, "cases", ...(hasTime ? ["time"] : [])]];
   for (const { name, summary, wallSeconds } of arms) {
     const time = hasTime ? [wallSeconds === undefined ? "" : formatDuration(wallSeconds)] : [];
-    const scores = columns.map(({ name: metric, digits }) =>
-      score(summary.foreground_mean[metric], summary.foreground_sd[metric], digits),
-    );
-    rows.push([name, ...scores, String(summary.metric_per_case.length), ...time]);
     const labels = Object.keys(summary.mean);
-    for (const label of labels.length > 1 ? labels : []) {
-      const cells = columns.map(({ name: metric, digits }) =>
-        score(summary.mean[label]?.[metric] ?? null, summary.sd[label]?.[metric] ?? null, digits),
-      );
+    const isAlone = labels.length === 1;
+    const counts = isAlone ? partialCounts(summary, labels[0] ?? "") : {};
+    const scores = scoreCells(summary.foreground_mean, summary.foreground_sd, counts);
+    rows.push([name, ...scores, String(summary.metric_per_case.length), ...time]);
+    for (const label of isAlone ? [] : labels) {
+      const cells = scoreCells(summary.mean[label], summary.sd[label], partialCounts(summary, label));
       const labelName = labelNames[label];
       rows.push([`  ${labelName === undefined ? `label ${label}` : `${labelName} (${label})`}`, ...cells]);
     }
   }
-  return layOut(rows);
+  const isComplete = arms.every(({ summary }) => hasAllScores(summary));
+  return isComplete ? layOut(rows) : `${layOut(rows)}\n\n${missingClassRule} ${validCountNote}`;
 }
 
-function score(mean: number | null, sd: number | null, digits: number): string {
-  if (mean === null) return "-";
-  return sd === null ? mean.toFixed(digits) : `${mean.toFixed(digits)} ± ${sd.toFixed(digits)}`;
+function scoreCells(
+  means: MetricValues | undefined,
+  sds: MetricValues | undefined,
+  counts: ReturnType<typeof partialCounts>,
+): string[] {
+  return columns.map(({ name, digits }) => {
+    const mean = means?.[name] ?? null;
+    if (mean === null) return "-";
+    const sd = sds?.[name] ?? null;
+    const count = counts[name];
+    const spread = sd === null ? "" : ` ± ${sd.toFixed(digits)}`;
+    return `${mean.toFixed(digits)}${spread}${count === undefined ? "" : ` (n=${count})`}`;
+  });
 }
 
 /** First column to the left, the others to the right. */

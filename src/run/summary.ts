@@ -82,10 +82,16 @@ export interface Summary {
 }
 
 const metricNames = "Dice IoU Jaccard HD95 ASD TP FP FN TN n_pred n_ref".split(" ") as MetricName[];
-const emptyRule =
-  "A class absent from prediction and reference has null metrics and is left out of means; " +
-  "absent from one of them it has Dice and Jaccard 0 and null distances. " +
-  "sd is the sample standard deviation over cases, n_valid the number of values in a mean.";
+
+/** How a class that a case lacks is scored. */
+export const missingClassRule =
+  "A class that is in neither prediction nor reference is left out, one that is in only one of them has Dice and " +
+  "Jaccard 0 and no distances.";
+
+/** What belongs beside scores that not all cases have (see `partialCounts`). */
+export const validCountNote =
+  "n: cases that have the score, where not all do. The authors' scripts count 0 in all scores where the prediction " +
+  "lacks the class, and 0 is the best distance.";
 
 /** Puts scores of cases together; the rule for absent classes is applied here, whatever the scores say. */
 export function summarize(cases: readonly CaseScores[]): Summary {
@@ -132,9 +138,23 @@ export function summarize(cases: readonly CaseScores[]): Summary {
     n_valid: overCases((values) => values.length),
     distance_unit: unit,
     units: { Dice: "1", IoU: "1", Jaccard: "1", HD95: unit, ASD: unit, counts: "voxel" },
-    rule: emptyRule,
+    rule:
+      `${missingClassRule} What is left out is null; sd is the sample standard deviation over cases, n_valid the ` +
+      "number of values in a mean.",
     metric_per_case: perCase,
   };
+}
+
+/** How many cases have a score of a class, for the metrics that not all of them have. */
+export function partialCounts(summary: Summary, label: string): Partial<Record<MetricName, number>> {
+  const counts = Object.entries(summary.n_valid[label] ?? {});
+  return Object.fromEntries(counts.filter(([, count]) => (count ?? 0) < summary.metric_per_case.length));
+}
+
+/** Whether every case has every score of every class. */
+export function hasAllScores(summary: Summary): boolean {
+  const labels = Object.keys(summary.n_valid);
+  return labels.every((label) => Object.keys(partialCounts(summary, label)).length === 0);
 }
 
 /** Writes `summary.json` (atomic). */

@@ -3,7 +3,15 @@ import { writeFileAtomic } from "../data/atomic-file.js";
 import { encodePng, type Picture } from "../io/png.js";
 import { formatDuration } from "../run/progress.js";
 import type { JsonValue } from "../run/stage-key.js";
-import type { MetricName, MetricValues, Summary } from "../run/summary.js";
+import {
+  hasAllScores,
+  type MetricName,
+  type MetricValues,
+  missingClassRule,
+  partialCounts,
+  type Summary,
+  validCountNote,
+} from "../run/summary.js";
 import { cssColor, labelColor } from "./colors.js";
 import type { CurveGroup } from "./curves.js";
 import { escapeHtml } from "./html.js";
@@ -103,9 +111,12 @@ function armsSection(data: ReportData, labels: readonly string[]): string {
   const best = bestOf(data.arms.map((arm) => arm.summary.foreground_mean));
   const rows = data.arms.flatMap(({ name, summary, wallSeconds }) => {
     const time = `<td class="from">${formatDuration(wallSeconds)}</td>`;
-    const row = `<tr><th class="first" scope="row">${escapeHtml(name)}</th>${scoreCells(summary.foreground_mean, summary.foreground_sd, best)}${time}</tr>`;
+    const [only = ""] = labels;
+    const counts = labels.length === 1 ? partialCounts(summary, only) : {};
+    const scores = scoreCells(summary.foreground_mean, summary.foreground_sd, counts, best);
+    const row = `<tr><th class="first" scope="row">${escapeHtml(name)}</th>${scores}${time}</tr>`;
     const classes = labels.map((label) => {
-      const cells = scoreCells(summary.mean[label], summary.sd[label]);
+      const cells = scoreCells(summary.mean[label], summary.sd[label], partialCounts(summary, label));
       const title = escapeHtml(className(label, data.labelNames));
       return `<tr class="class"><th class="first" scope="row">${title}</th>${cells}<td class="from"></td></tr>`;
     });
@@ -116,8 +127,8 @@ function armsSection(data: ReportData, labels: readonly string[]): string {
     scrollTable(`<tr><th class="first">Arm</th>${header}<th class="from">Wall time</th></tr>`, rows),
     `<p class="note">Mean ± sample standard deviation over ${cases} ${cases === 1 ? "case" : "cases"}` +
       `${labels.length > 1 ? "; the first row of an arm is the mean over its classes" : ""}. Dice and Jaccard: 0 to 1, ` +
-      `more is better; HD95 and ASD: ${distanceNote(data.arms)}, less is better. A class that is in neither prediction ` +
-      "nor reference is left out, one that is in only one of them has Dice 0 and no distances. Best means in bold.</p>",
+      `more is better; HD95 and ASD: ${distanceNote(data.arms)}, less is better. ${missingClassRule}` +
+      `${data.arms.every((arm) => hasAllScores(arm.summary)) ? "" : ` ${validCountNote}`} Best means in bold.</p>`,
   ]).join("");
 }
 
@@ -161,11 +172,18 @@ function scrollTable(header: string, rows: readonly string[]): string {
 
 type Best = Partial<Record<MetricName, number>>;
 
-function scoreCells(mean: MetricValues | undefined, sd: MetricValues | undefined, best: Best = {}): string {
+function scoreCells(
+  mean: MetricValues | undefined,
+  sd: MetricValues | undefined,
+  counts: ReturnType<typeof partialCounts>,
+  best: Best = {},
+): string {
   return columns
     .map(({ name }) => {
       const spread = sd?.[name] ?? null;
-      const tail = spread === null ? "" : `<span class="sd"> ± ${number(spread, name)}</span>`;
+      const count = counts[name] === undefined ? "" : ` (n=${counts[name]})`;
+      const text = `${spread === null ? "" : ` ± ${number(spread, name)}`}${count}`;
+      const tail = text === "" ? "" : `<span class="sd">${text}</span>`;
       const value = number(mean?.[name], name);
       return `<td>${isBest(mean, name, best) ? `<span class="best">${value}</span>` : value}${tail}</td>`;
     })

@@ -129,11 +129,6 @@ describe("documentation", () => {
       const path = join(scratch, "config.yaml");
       writeFileSync(path, tag === "fragment" ? stringify({ ...demo, ...withGroups(demo, text) }) : text);
       assert.doesNotThrow(() => planArms(resolveConfig(path)), where);
-      const config = resolveConfig(path);
-      assert.ok(
-        config.patch.every((extent) => extent % 16 === 0),
-        `${where}: V-Net halves a patch four times`,
-      );
       count += 1;
     }
     assert.ok(count >= 4, `only ${count} configurations found: is the search still right?`);

@@ -1,15 +1,16 @@
 import assert from "node:assert/strict";
 import { describe, it } from "node:test";
 import { type Config, configSchema } from "../../src/config/schema.js";
-import { planArms } from "../../src/run/plan.js";
+import { planArms, requireUnlabelled } from "../../src/run/plan.js";
 
-function config(arms: readonly object[], checkpoint: string | null = null): Config {
+function config(arms: readonly object[], checkpoint: string | null = null, change: object = {}): Config {
   return configSchema.parse({
     name: "a",
     data: { root: "x", labelled: 1 },
     patch: [16, 16, 16],
     sam: { checkpoint },
     arms,
+    ...change,
   });
 }
 
@@ -69,5 +70,35 @@ describe("planArms", () => {
       () => planArms(config([{ method: "mean-teacher" }, { method: "mean-teacher", name: "mean  TEACHER" }])),
       /arms: expected different arms, received 'Mean Teacher' as arms\[0\] and 'mean {2}TEACHER' as arms\[1\]/,
     );
+  });
+
+  it("refuses sizes that do not fit together, before anything runs", () => {
+    const plan = (method: string, change: object) => () => planArms(config([{ method }], null, change));
+    const uneven = { patch: [50, 6, 32] };
+    assert.throws(
+      plan("labelled-only", uneven),
+      /^UsageError: patch: expected multiples of 16 .*'V-Net, labelled only', received 50 x 6 x 32; set 48 x 16 x 32$/,
+    );
+    assert.doesNotThrow(plan("sam", uneven), "SAM alone takes any patch");
+    assert.throws(
+      plan("labelled-only", { predict: { stride: [16, 17, 16] } }),
+      /stride: expected at most the patch, 16 x 16 x 16 voxels, received 16 x 17 x 16/,
+    );
+    assert.doesNotThrow(plan("labelled-only", { predict: { stride: [16, 16, 1] } }));
+    const small = { patch: [96, 64, 16], sam: { canvas: 64 } };
+    assert.throws(plan("sam", small), /at most 64 x 64 pixels for patch, received 96 x 64/);
+    assert.doesNotThrow(plan("labelled-only", small), "no canvas without SAM");
+  });
+
+  it("refuses arms that learn from unlabelled cases when there are none", () => {
+    const none = { data: { root: "x", labelled: 1, unlabelled: 0 } };
+    const message =
+      /data\.unlabelled: expected at least one unlabelled case for 'Mean Teacher', received none/;
+    const mixed = [{ method: "labelled-only" }, { method: "sam" }, { method: "mean-teacher" }];
+    assert.throws(() => planArms(config(mixed, null, none)), message);
+    assert.doesNotThrow(() => planArms(config(mixed.slice(0, 2), null, none)));
+    const arms = planArms(config(mixed));
+    assert.throws(() => requireUnlabelled(arms, 0), message);
+    assert.doesNotThrow(() => requireUnlabelled(arms, 1));
   });
 });

@@ -6,6 +6,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, before, describe, it } from "node:test";
 import { DataError, UsageError } from "../../src/errors.js";
+import { FolderLock } from "../../src/run/folder-lock.js";
 import { RunFolder, type RunIdentity, readRunRecord } from "../../src/run/run-folder.js";
 import { canonicalJson, stageKey } from "../../src/run/stage-key.js";
 
@@ -217,6 +218,35 @@ describe("the lock of a run folder", () => {
     await assert.rejects(RunFolder.open(path, identity), /-other holding it/);
     await writeFile(join(path, "lock"), "");
     await assert.rejects(RunFolder.open(path, identity), /unreadable lock/);
+  });
+
+  it("is taken over from a killed process that its parent has not asked after", async () => {
+    const path = join(root, "zombie");
+    const url = new URL("../../src/run/folder-lock.js", import.meta.url).href;
+    const script = `const { mkdirSync } = await import("node:fs");
+      mkdirSync(${JSON.stringify(path)});
+      (await import(${JSON.stringify(url)})).FolderLock.acquire(${JSON.stringify(path)});
+      console.log("ready"); setInterval(() => {}, 1000);`;
+    // The shell becomes a program that knows nothing of the child it now has.
+    const parent = spawn(
+      "sh",
+      ["-c", '"$0" --input-type=module -e "$1" & exec sleep 60', process.execPath, script],
+      {
+        stdio: ["ignore", "pipe", "inherit"],
+      },
+    );
+    try {
+      await once(parent.stdout, "data");
+      const { pid } = JSON.parse(await readFile(join(path, "lock"), "utf8")) as { pid: number };
+      assert.throws(() => FolderLock.acquire(path), UsageError);
+      process.kill(pid, "SIGKILL");
+      const state = async () => / ([A-Z]) \d+ /.exec(await readFile(`/proc/${pid}/stat`, "utf8"))?.[1];
+      const deadline = Date.now() + 10_000;
+      while ((await state()) !== "Z") assert.ok(Date.now() < deadline, "the child is a zombie by now");
+      FolderLock.acquire(path).release();
+    } finally {
+      parent.kill("SIGKILL");
+    }
   });
 
   it("goes to exactly one of several processes that find it stale", () => {

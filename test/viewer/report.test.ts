@@ -55,6 +55,21 @@ describe("report", () => {
     assert.match(html, /over 4 cases/);
   });
 
+  it("says how many cases count, only where not all do", () => {
+    const wall = html.match(/<tr class="class"><th[^>]*>shell &amp; wall.*?<\/tr>/)?.[0] ?? "";
+    const core = html.match(/<tr class="class"><th[^>]*>core.*?<\/tr>/)?.[0] ?? "";
+    assert.doesNotMatch(wall, /n=/);
+    // The fourth case lacks the class in the reference: its overlap scores are 0, its distances undefined.
+    assert.deepEqual(
+      core.match(/<td>.*?<\/td>/g)?.map((cell) => / \(n=(\d+)\)<\/span>/.exec(cell)?.[1] ?? "all"),
+      ["all", "all", "3", "3"],
+    );
+    assert.match(html, /and no distances\. n: cases that have the score, .* Best means/);
+    const whole = sampleReport();
+    const arms = whole.arms.map((arm) => ({ ...arm, summary: summarize([]) }));
+    assert.doesNotMatch(reportHtml({ ...whole, arms }), /n: cases that have/);
+  });
+
   it("has one row per case and class, with a dash where a metric is not defined", () => {
     const body = html.slice(html.indexOf("Scores per case"), html.indexOf("Training curves"));
     const rows = body.match(/<tr>(?!<th class="first" rowspan="2">|<th class="from">).*?<\/tr>/g) ?? [];
