@@ -6,7 +6,7 @@ import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { UsageError } from "../src/errors.js";
 import { engineInfo } from "../src/native/native.js";
-import { version } from "../src/version.js";
+import { commit, version } from "../src/version.js";
 import { type BenchCase, peerRequest, sgemmCase } from "./cases.js";
 import { type PeerLine, peerLineSchema, runForLine, type WorkerLine, workerLineSchema } from "./process.js";
 
@@ -133,16 +133,6 @@ function describeMachine(): Machine {
     cpu: cpus()[0]?.model.trim() ?? "unknown",
     version,
     compiler,
-    commit: commitOf(root),
+    commit: commit(),
   };
-}
-
-/** Null outside a checkout. */
-function commitOf(folder: string): string | null {
-  try {
-    const args = ["-C", folder, "describe", "--always", "--dirty", "--abbrev=40", "--exclude=*"];
-    return execFileSync("git", args, { encoding: "utf8", stdio: ["ignore", "pipe", "ignore"] }).trim();
-  } catch {
-    return null;
-  }
 }

@@ -1,7 +1,9 @@
+import { readFileSync } from "node:fs";
+import { createRequire } from "node:module";
 import { availableParallelism, cpus, freemem, release, totalmem } from "node:os";
 import { messageOf } from "../../run/error-text.js";
 import type { JsonValue } from "../../run/stage-key.js";
-import { version } from "../../version.js";
+import { commit, version } from "../../version.js";
 import { type Command, exitCodes } from "../command.js";
 
 export const doctor: Command = {
@@ -10,10 +12,14 @@ export const doctor: Command = {
   positionals: [],
   flags: [],
   settings: [],
-  examples: [["sfr doctor", "Versions, CPU level, threads, memory"]],
+  examples: [
+    ["sfr doctor", "Versions, commit, CPU level, threads, memory, devices"],
+    ["sfr doctor --json", "The same as JSON, for a bug report"],
+  ],
   async run(_args, context) {
     const facts: Record<string, JsonValue> = {
       sfr: version,
+      commit: commit(),
       node: process.version,
       system: `${process.platform} ${process.arch}, kernel ${release()}`,
       cpu: cpus()[0]?.model.trim() ?? "unknown",
@@ -36,13 +42,25 @@ export const doctor: Command = {
       facts.addon = messageOf(error);
       code = exitCodes.device;
     }
-    facts.devices = "cpu";
+    facts.devices = "cpu (GPU: not supported yet)";
+    facts["onnxruntime-node"] = onnxruntimeVersion();
     const width = Math.max(...Object.keys(facts).map((name) => name.length));
-    const lines = Object.entries(facts).map(([name, value]) => `${name.padEnd(width)}  ${value}`);
+    const lines = Object.entries(facts).map(([name, value]) => `${name.padEnd(width)}  ${value ?? "none"}`);
     context.result(lines.join("\n"), facts);
     return code;
   },
 };
+
+/** Version of the optional ONNX Runtime; null when it is not installed. It is not loaded: nothing uses it yet. */
+function onnxruntimeVersion(): string | null {
+  try {
+    const path = createRequire(import.meta.url).resolve("onnxruntime-node/package.json");
+    const { version: found }: { version?: unknown } = JSON.parse(readFileSync(path, "utf8"));
+    return String(found);
+  } catch {
+    return null;
+  }
+}
 
 function memoryLimit(): number {
   const limit = process.constrainedMemory();
