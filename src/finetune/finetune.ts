@@ -6,7 +6,7 @@ import { writeSafetensors } from "../io/safetensors.js";
 import { type TrainObserver, trainLoop } from "../run/train-loop.js";
 import { stitchGeometry } from "../stitch/geometry.js";
 import { CanvasMaker } from "./canvas-batch.js";
-import { readWeights, samNetwork, samTraining } from "./sam-file.js";
+import { loadCheckpoint, samNetwork, samTraining } from "./sam-file.js";
 import { FinetuneStep } from "./step.js";
 
 export interface FinetuneOptions {
@@ -46,7 +46,7 @@ export async function finetune(
   const geometry = stitchGeometry({ patch: options.patch, canvas: sam.canvas });
   using network = samNetwork(sam, options.classes, seed);
   using step = new FinetuneStep(network, settings, settings.batch * geometry.canvases);
-  if (sam.checkpoint !== null) network.loadCheckpoint(await readWeights(sam.checkpoint));
+  if (sam.checkpoint !== null) await loadCheckpoint(network, sam.checkpoint);
   using canvases = new CanvasMaker(geometry, options.patch, settings, seed);
   const sampler = new BatchSampler(cases.length, settings.batch, seed, "finetune", false);
   await trainLoop(

@@ -5,6 +5,7 @@ import { readPth } from "../io/pth/pth.js";
 import { readSafetensors } from "../io/safetensors.js";
 import { samConfig } from "../models/sam/config.js";
 import { SamNetwork, type SamTraining } from "../models/sam/network.js";
+import { namingFile } from "../run/error-text.js";
 
 /** What trains under these settings; `auto` is LoRA with a checkpoint and everything without. */
 export function samTraining(settings: SamSettings): SamTraining {
@@ -22,4 +23,12 @@ export async function readWeights(path: string): Promise<ReadonlyMap<string, Hos
   if (path.endsWith(".safetensors")) return (await readSafetensors(path)).tensors;
   if (path.endsWith(".pth") || path.endsWith(".pt")) return readPth(path);
   throw new DataError(`${path}: expected weights named .safetensors or .pth, received another name`);
+}
+
+/** Takes SAM's weights from a checkpoint file. Throws DataError naming the file when they do not fit. */
+export async function loadCheckpoint(network: SamNetwork, path: string): Promise<void> {
+  await namingFile(
+    path,
+    readWeights(path).then((state) => network.loadCheckpoint(state)),
+  );
 }

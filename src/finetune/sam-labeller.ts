@@ -7,7 +7,7 @@ import { Tensor } from "../native/tensor.js";
 import { slidingWindow } from "../predict/sliding-window.js";
 import { type StitchGeometry, stitchGeometry } from "../stitch/geometry.js";
 import { gapImage } from "./canvas-batch.js";
-import { readWeights, samNetwork } from "./sam-file.js";
+import { loadCheckpoint, readWeights, samNetwork } from "./sam-file.js";
 
 /** A fine-tuned SAM that labels crops and volumes through stitched canvases of its training's plan. */
 export class SamLabeller implements Disposable {
@@ -41,7 +41,7 @@ export class SamLabeller implements Disposable {
     const { sam, classes, patch } = options;
     const network = samNetwork(sam, classes, 0);
     const labeller = new SamLabeller(network, stitchGeometry({ patch, canvas: sam.canvas }), patch);
-    if (sam.checkpoint !== null) network.loadCheckpoint(await readWeights(sam.checkpoint));
+    if (sam.checkpoint !== null) await loadCheckpoint(network, sam.checkpoint);
     network.load(await readWeights(weightsPath));
     return labeller;
   }

@@ -23,6 +23,7 @@ export class CaseStore {
     /** SHA-256 of the files of each case; a case that cannot be read has none. */
     readonly hashes: Readonly<Record<string, string>>,
     private readonly halve: boolean,
+    private readonly signal: AbortSignal | undefined,
   ) {}
 
   /** Finds the cases, their classes and hashes. @throws DataError, UsageError */
@@ -44,7 +45,7 @@ export class CaseStore {
       if (hash !== undefined) hashes[entry.id] = hash;
     }
     const names = Object.entries(dataset.labels ?? {});
-    return new CaseStore(split, table.ids, Object.fromEntries(names), hashes, settings.halve);
+    return new CaseStore(split, table.ids, Object.fromEntries(names), hashes, settings.halve, signal);
   }
 
   /** K, background included. */
@@ -69,8 +70,10 @@ export class CaseStore {
     return this.unlabelledCases;
   }
 
-  /** Reads one case; the caller disposes its tensors. @throws DataError */
-  prepare(entry: Case, needLabel: boolean): Promise<PreparedCase> {
+  /** Reads one case; the caller disposes its tensors. @throws DataError; CancelledError when the run was stopped */
+  async prepare(entry: Case, needLabel: boolean): Promise<PreparedCase> {
+    if (this.signal?.aborted)
+      throw new CancelledError(`case '${entry.id}': stopped on request before it was read`);
     return prepareCase(entry, {
       needLabel,
       labelIds: needLabel ? this.labelIds : undefined,

@@ -10,7 +10,7 @@ import { CaseStore, disposeCase, hashFiles } from "./case-store.js";
 import { messageOf } from "./error-text.js";
 import { evaluateStage } from "./evaluate-stage.js";
 import { StageKeys } from "./keys.js";
-import { planArms } from "./plan.js";
+import { planArms, requireUnlabelled } from "./plan.js";
 import { predictStage } from "./predict-stage.js";
 import type { Progress } from "./progress.js";
 import { type ArmScores, runNotes, scoredArms, writeRunReport, writeRunSummary } from "./report-stage.js";
@@ -49,7 +49,7 @@ export interface PipelineResult {
  * Runs the stages of a configuration up to `until`, each one unless it has ended before with the same inputs: prepare,
  * fine-tune, pseudo-label, re-train per arm, predict, evaluate, report.
  *
- * @throws UsageError when the folder holds another run or the arms do not fit together; DataError when training data
+ * @throws UsageError when the folder holds another run or the settings do not fit together; DataError when training data
  *   cannot be read; CancelledError when stopped, with checkpoints written
  */
 export async function runPipeline(settings: Config, options: PipelineOptions): Promise<PipelineResult> {
@@ -58,6 +58,7 @@ export async function runPipeline(settings: Config, options: PipelineOptions): P
   const samHash =
     config.sam.checkpoint === null ? null : await hashFiles([config.sam.checkpoint], options.signal);
   const cases = await CaseStore.open(config.data, options.signal);
+  requireUnlabelled(arms, cases.split.unlabelled.length);
   const folder = await RunFolder.open(options.out, identityOf(config, options.engine));
   await using _ = folder;
   const context: RunContext = {

@@ -4,7 +4,7 @@ import type { Case } from "../data/cases.js";
 import type { Tensor } from "../native/tensor.js";
 import { Segmenter } from "../predict/segmenter.js";
 import { disposeCase } from "./case-store.js";
-import { isCaseError, messageOf } from "./error-text.js";
+import { isCaseError, messageOf, namingFile } from "./error-text.js";
 import type { StageKeys } from "./keys.js";
 import type { Arm } from "./plan.js";
 import { caseFile, type RunContext, runPaths, runStage } from "./stage.js";
@@ -31,6 +31,7 @@ export async function predictStage(context: RunContext, keys: StageKeys, arm: Ar
   const results = test.map(({ id }) => predictionPath(context, arm, id));
   await runStage(context, { name, key: keys.predict(arm), owns: [directory], results }, async () => {
     await mkdir(directory, { recursive: true });
+    await folder.dropEventsAfter("predict", 0, arm.name);
     using predictor = await loadPredictor(context, arm);
     const start = performance.now();
     progress.begin(`predict ${arm.name}`, test.length, 0, "cases");
@@ -51,7 +52,8 @@ async function loadPredictor(context: RunContext, arm: Arm): Promise<Predictor> 
     const sam = await loadSam(context);
     return { labels: (image) => sam.labelVolume(image, signal), [Symbol.dispose]: () => sam.dispose() };
   }
-  const segmenter = await Segmenter.load(armWeightsPath(context, arm));
+  const weightsPath = armWeightsPath(context, arm);
+  const segmenter = await namingFile(weightsPath, Segmenter.load(weightsPath));
   return {
     labels: (image) =>
       segmenter.predict(image, config.predict.stride, signal === undefined ? {} : { signal }),
@@ -66,18 +68,11 @@ async function predictCase(
   entry: Case,
   predictor: Predictor,
 ): Promise<boolean> {
-  const { folder, cases, progress } = context;
+  const { folder, progress } = context;
   const path = predictionPath(context, arm, entry.id);
-  // A whole file of this key can only be a finished one.
-  if (existsSync(path)) return true;
   try {
-    const prepared = await cases.prepare(entry, false);
-    try {
-      using labels = await predictor.labels(prepared.image);
-      await writeClasses(path, labels.u8, prepared, cases.labelIds);
-    } finally {
-      disposeCase(prepared);
-    }
+    // A whole file of this key can only be a finished one.
+    if (!existsSync(path)) await writePrediction(context, entry, predictor, path);
     await folder.recordCase(entry.id, { status: "done" });
     return true;
   } catch (error) {
@@ -85,5 +80,20 @@ async function predictCase(
     progress.note(`case '${entry.id}' failed: ${messageOf(error)}`);
     await folder.recordCase(entry.id, { status: "failed", error: messageOf(error) });
     return false;
+  }
+}
+
+async function writePrediction(
+  { cases }: RunContext,
+  entry: Case,
+  predictor: Predictor,
+  path: string,
+): Promise<void> {
+  const prepared = await cases.prepare(entry, false);
+  try {
+    using labels = await predictor.labels(prepared.image);
+    await writeClasses(path, labels.u8, prepared, cases.labelIds);
+  } finally {
+    disposeCase(prepared);
   }
 }

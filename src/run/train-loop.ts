@@ -25,6 +25,8 @@ export interface TrainObserver {
   /** Called once, with the step that the training starts or resumes at. */
   onStart?(step: number, steps: number): void | Promise<void>;
   onStep?(step: number, record: StepRecord): void | Promise<void>;
+  /** Called before a checkpoint is written: what onStep was told must be in its files by then, or a kill leaves a gap. */
+  onSave?(step: number): void | Promise<void>;
 }
 
 /**
@@ -45,6 +47,7 @@ export async function trainLoop(
   let saved = start;
   const save = async (step: number) => {
     if (step === saved) return;
+    await observer.onSave?.(step);
     await writeSafetensors(job.checkpointPath, job.state(), { step: String(step) });
     saved = step;
   };

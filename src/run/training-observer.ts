@@ -1,3 +1,4 @@
+import { rm } from "node:fs/promises";
 import { EventWriter } from "../io/tensorboard.js";
 import { type RunContext, runPaths } from "./stage.js";
 import type { StepRecord, TrainObserver } from "./train-loop.js";
@@ -33,16 +34,16 @@ export class TrainingObserver implements TrainObserver, Disposable {
     this.steps = steps;
     this.startTime = performance.now();
     await folder.dropEventsAfter(event, step, arm);
-    this.writer = EventWriter.open(
-      folder.file(runPaths.tensorboard, curve),
-      step > 0 ? { resumeAt: step + 1 } : {},
-    );
+    const curves = folder.file(runPaths.tensorboard, curve);
+    // Curves of a start that left no checkpoint.
+    if (step === 0) await rm(curves, { recursive: true, force: true });
+    this.writer = EventWriter.open(curves, step > 0 ? { resumeAt: step + 1 } : {});
     progress.begin(label, steps, step);
   }
 
-  async onStep(t: number, record: StepRecord): Promise<void> {
-    const { folder, progress, config } = this.context;
-    const { event, arm, stage } = this.training;
+  onStep(t: number, record: StepRecord): void {
+    const { folder, progress } = this.context;
+    const { event, arm } = this.training;
     const step = t + 1;
     const { loss, learningRate, ...terms } = record;
     const eta = progress.update(step, loss === undefined ? "" : `loss ${loss.toFixed(4)}`);
@@ -57,10 +58,11 @@ export class TrainingObserver implements TrainObserver, Disposable {
       ...(eta === null ? {} : { eta: Math.round(eta * 10) / 10 }),
     });
     for (const [name, value] of Object.entries(record)) this.writer?.scalar(name, value, step);
-    if (step % config.checkpointEvery === 0) {
-      this.writer?.flush();
-      await folder.checkpointStage(stage);
-    }
+  }
+
+  async onSave(): Promise<void> {
+    this.writer?.flush();
+    await this.context.folder.checkpointStage(this.training.stage);
   }
 
   /** Ends the progress line of a training that came to its end. */

@@ -10,6 +10,7 @@ import { Tensor } from "../native/tensor.js";
 import { methods } from "../retrain/methods/index.js";
 import { type PseudoLabelSource, retrain } from "../retrain/retrain.js";
 import { gridOf } from "./case-store.js";
+import { namingFile } from "./error-text.js";
 import type { StageKeys } from "./keys.js";
 import { type ModelCard, writeModelCard } from "./model-card.js";
 import type { Arm } from "./plan.js";
@@ -67,11 +68,9 @@ export async function finetuneStage(context: RunContext, keys: StageKeys): Promi
 /** Loads the fine-tuned SAM of the run. */
 export function loadSam(context: RunContext): Promise<SamLabeller> {
   const { config, cases } = context;
-  return SamLabeller.load(samWeightsPath(context), {
-    sam: config.sam,
-    classes: cases.classes,
-    patch: config.patch,
-  });
+  const weightsPath = samWeightsPath(context);
+  const options = { sam: config.sam, classes: cases.classes, patch: config.patch };
+  return namingFile(weightsPath, SamLabeller.load(weightsPath, options));
 }
 
 /** Labels each unlabelled volume once; the files are on the grid of training, with the original label ids. */
@@ -82,6 +81,7 @@ export async function pseudoLabelStage(context: RunContext, keys: StageKeys): Pr
   const spec = { name: "pseudo-label", key: keys.pseudoLabels(), owns: [directory], results: paths };
   await runStage(context, spec, async () => {
     await mkdir(directory, { recursive: true });
+    await folder.dropEventsAfter("pseudo-label", 0);
     using sam = await loadSam(context);
     const start = performance.now();
     const all = await cases.unlabelled();

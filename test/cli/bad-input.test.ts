@@ -1,12 +1,14 @@
 import assert from "node:assert/strict";
-import { cp, mkdir, mkdtemp, readdir, readFile, rm, symlink, writeFile } from "node:fs/promises";
+import { existsSync } from "node:fs";
+import { chmod, cp, mkdir, mkdtemp, readdir, readFile, rm, symlink, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, before, beforeEach, describe, it } from "node:test";
 import { gunzipSync, gzipSync } from "node:zlib";
 import { writeNiftiImage, writeNiftiLabels } from "../../src/data/nifti.js";
 import { generatePhantom } from "../../src/data/phantom.js";
-import { type Outcome, sfr } from "./sfr.js";
+import { readSafetensors, writeSafetensors } from "../../src/io/safetensors.js";
+import { type Outcome, sfr, sfrWithFileLimit } from "./sfr.js";
 
 /** Byte of the first voxel in the files that the project writes. */
 const firstVoxel = 352;
@@ -140,6 +142,36 @@ describe("sfr, bad input", () => {
     );
   });
 
+  it("a folder that cannot be opened: code 3", async () => {
+    await refuses(
+      await sfr("run", config, "--data", join(config, "data"), "--out", out()),
+      3,
+      /c\.yaml\/data: expected a data set, received nothing at this path/,
+    );
+    // A part that cannot be opened is not a part that is not there.
+    await rm(join(data, "imagesTs"), { recursive: true });
+    await symlink("imagesTs", join(data, "imagesTs"));
+    await refuses(await run(), 3, /imagesTs: expected a path that can be read, received ELOOP/);
+  });
+
+  it("a folder without permission: code 3", {
+    skip: process.getuid?.() === 0 && "root may read it",
+  }, async () => {
+    await chmod(join(data, "imagesTs"), 0);
+    await refuses(await run(), 3, /imagesTs: expected a readable folder, received EACCES/);
+    await chmod(join(data, "imagesTs"), 0o700);
+  });
+
+  it("a run folder that cannot be made: code 3", async () => {
+    const words = ["run", config, "--data", data, "--out"];
+    await refuses(await sfr(...words, join(config, "out")), 3, /run folder: expected to make .*ENOTDIR/);
+    await refuses(
+      await sfr(...words, join(root, "o".repeat(256))),
+      3,
+      /run folder: expected to make .*ENAMETOOLONG/,
+    );
+  });
+
   it("an unknown key in the configuration: code 2", async () => {
     const wrong = join(root, "wrong.yaml");
     await writeFile(wrong, (await readFile(config, "utf8")).replace("retrain", "retrian"));
@@ -160,6 +192,25 @@ describe("sfr, bad input", () => {
     );
   });
 
+  it("a disk that is full while a run is written: code 3, and the run goes on later", async () => {
+    const words = ["run", config, "--data", data, "--out", out(), "--quiet"];
+    // 16 KiB are enough for all records but not for the first checkpoint.
+    await refuses(
+      await sfrWithFileLimit(32, ...words),
+      3,
+      /expected to write '.*checkpoint\.safetensors', received a file larger than/,
+    );
+    const { status } = JSON.parse(await readFile(join(out(), "run.json"), "utf8")) as { status: string };
+    assert.equal(status, "failed");
+    assert.equal((await sfr(...words)).code, 0);
+  });
+
+  it("a disk that is full before anything is written: code 3", async () => {
+    const words = ["run", config, "--data", data, "--out", out(), "--quiet"];
+    await refuses(await sfrWithFileLimit(0, ...words), 3, /expected to write .*(lock|run\.json).*EFBIG/);
+    assert.deepEqual(await readdir(out()), []);
+  });
+
   it("inspect shows NaN voxels instead of refusing them", async () => {
     await patchFile(image(), (bytes) => {
       bytes.writeFloatLE(Number.NaN, firstVoxel);
@@ -168,5 +219,107 @@ describe("sfr, bad input", () => {
     const { code, stdout } = await sfr("inspect", image(), "--json");
     assert.equal(code, 0);
     assert.equal((JSON.parse(stdout) as Record<string, unknown>)["not finite"], 1);
+  });
+});
+
+describe("sfr, weights that do not fit", () => {
+  let root = "";
+  let config = "";
+  let weights = "";
+  const data = (classes: number): string => join(root, `data-${classes}`);
+  const words = (classes: number, out: string): string[] => [
+    ...[config, "--data", data(classes), "--out", join(root, out), "--quiet"],
+  ];
+  const sam = (out: string): string => join(root, out, "finetune", "sam.safetensors");
+
+  before(async () => {
+    root = await mkdtemp(join(tmpdir(), "sfr-weights-"));
+    for (const classes of [2, 3]) {
+      for (const folder of ["images", "labels", "imagesTs"])
+        await mkdir(join(data(classes), folder), { recursive: true });
+      const { id, image, label } = generatePhantom(0, 1, [24, 24, 24]);
+      for (const folder of ["images", "imagesTs"])
+        await writeNiftiImage(join(data(classes), folder, `${folder}-${id}.nii.gz`), image);
+      const ids = { ...label, data: label.data.map((index) => Math.min(index, classes - 1)) };
+      await writeNiftiLabels(join(data(classes), "labels", `images-${id}.nii.gz`), ids, image);
+    }
+    config = join(root, "c.yaml");
+    const settings = {
+      name: "weights",
+      data: { root: "x", labelled: 1, unlabelled: 0 },
+      patch: [16, 16, 16],
+      sam: { size: "tiny", canvas: 64, train: "lora" },
+      finetune: { steps: 1, batch: 1 },
+      segmenter: { filters: 1 },
+      retrain: { steps: 1 },
+      arms: [{ method: "labelled-only" }, { method: "sam" }],
+    };
+    await writeFile(config, JSON.stringify(settings));
+    for (const classes of [2, 3]) {
+      const { code, stderr } = await sfr("retrain", ...words(classes, `of-${classes}`));
+      assert.equal(code, 0, stderr);
+    }
+    weights = join(root, "of-3", "arms", "v-net-labelled-only", "segmenter.safetensors");
+  });
+  after(() => rm(root, { recursive: true }));
+
+  async function refuses(outcome: Outcome, message: RegExp): Promise<void> {
+    assert.deepEqual([outcome.code, outcome.stdout], [3, ""], outcome.stderr);
+    assert.match(outcome.stderr, message);
+    assert.equal(outcome.stderr.trimEnd().split("\n").length, 1, outcome.stderr);
+  }
+
+  /** Predicts with a segmenter whose metadata were changed. */
+  async function predictWith(entry: string, change: (text: string) => string): Promise<Outcome> {
+    const { tensors, metadata } = await readSafetensors(weights);
+    const changed = join(root, "changed.safetensors");
+    await writeSafetensors(changed, tensors, { ...metadata, [entry]: change(metadata[entry] ?? "") });
+    const out = join(root, "labels");
+    const outcome = await sfr("predict", join(data(3), "imagesTs"), "--weights", changed, "--out", out);
+    assert.equal(existsSync(out), false);
+    return outcome;
+  }
+
+  it("a LoRA file of another number of classes in the place of the run's own: code 3", async () => {
+    await cp(join(root, "of-3"), join(root, "mixed"), { recursive: true });
+    await cp(sam("of-2"), sam("mixed"));
+    await refuses(
+      await sfr("run", ...words(3, "mixed")),
+      /mixed\/finetune\/sam\.safetensors: .*expected shape \[3, 256\] for mask_decoder\.mask_tokens\.weight, received \[2, 256\]/,
+    );
+    const left = await readdir(join(root, "mixed"), { recursive: true });
+    assert.deepEqual(
+      left.filter((name) => /\.tmp$|sam-random-start.*nii\.gz|report\.html/.test(name)),
+      [],
+    );
+  });
+
+  it("a LoRA file as SAM's checkpoint: code 3", async () => {
+    await refuses(
+      await sfr("finetune", ...words(3, "lora"), "--sam-checkpoint", sam("of-2")),
+      /of-2\/finetune\/sam\.safetensors: sam: expected a whole SAM as checkpoint, received LoRA updates/,
+    );
+    assert.equal(existsSync(sam("lora")), false);
+  });
+
+  it("a segmenter that says another number of classes: code 3", async () => {
+    await refuses(
+      await predictWith("sfr", (text) => text.replace('"classes":3', '"classes":2')),
+      /changed\.safetensors: .*expected shape \[2, .*\] for out_conv_dp1\.weight, received \[3, /,
+    );
+  });
+
+  it("a segmenter with label ids of other data: code 3", async () => {
+    await refuses(
+      await predictWith("data", (text) => text.replace("[0,1,2]", "[0,1]")),
+      /changed\.safetensors: expected 3 label ids, received 2/,
+    );
+  });
+
+  it("a segmenter whose description is no JSON: code 3", async () => {
+    await refuses(
+      await predictWith("sfr", () => "{"),
+      /changed\.safetensors: expected a segmenter written by sfr, received other metadata/,
+    );
   });
 });

@@ -1,4 +1,4 @@
-import { spawn } from "node:child_process";
+import { type ChildProcess, spawn } from "node:child_process";
 import { once } from "node:events";
 import { fileURLToPath } from "node:url";
 
@@ -13,15 +13,39 @@ export interface Outcome {
   readonly stderr: string;
 }
 
+/** A call of the program that goes on. */
+export interface Call {
+  readonly process: ChildProcess;
+  readonly ended: Promise<Outcome>;
+}
+
 /** Runs `sfr` with these words and waits for its end. */
-export async function sfr(...words: string[]): Promise<Outcome> {
-  const child = spawn(process.execPath, [cliPath, ...words], { stdio: ["ignore", "pipe", "pipe"] });
+export function sfr(...words: string[]): Promise<Outcome> {
+  return startSfr(...words).ended;
+}
+
+/** Starts `sfr` with these words. */
+export function startSfr(...words: string[]): Call {
+  return start(process.execPath, [cliPath, ...words]);
+}
+
+/**
+ * Runs `sfr` where no file can grow beyond so many blocks of 512 bytes; a write then fails with EFBIG, as one on a full
+ * disk fails with ENOSPC.
+ */
+export function sfrWithFileLimit(blocks: number, ...words: string[]): Promise<Outcome> {
+  const script = 'ulimit -f "$0" && exec "$@"';
+  return start("sh", ["-c", script, String(blocks), process.execPath, cliPath, ...words]).ended;
+}
+
+function start(program: string, args: readonly string[]): Call {
+  const child = spawn(program, args, { stdio: ["ignore", "pipe", "pipe"] });
   const output = { stdout: "", stderr: "" };
   for (const name of ["stdout", "stderr"] as const) {
     child[name].setEncoding("utf8").on("data", (text: string) => {
       output[name] += text;
     });
   }
-  const [code] = (await once(child, "close")) as [number | null];
-  return { code, ...output };
+  const ended = once(child, "close").then(([code]): Outcome => ({ code: code as number | null, ...output }));
+  return { process: child, ended };
 }

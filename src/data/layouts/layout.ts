@@ -34,13 +34,17 @@ export interface Layout {
   list(root: string): Promise<CaseLists>;
 }
 
-/** What a path is; null when there is nothing that we may see. */
+/** What a path is; null when there is nothing. @throws DataError when that cannot be seen */
 export async function pathKind(path: string): Promise<"file" | "folder" | null> {
   try {
     const stats = await stat(path);
     return stats.isDirectory() ? "folder" : "file";
-  } catch {
-    return null;
+  } catch (error) {
+    const code = error instanceof Error && "code" in error ? String(error.code) : String(error);
+    if (code === "ENOENT" || code === "ENOTDIR") return null;
+    throw new DataError(`${path}: expected a path that can be read, received ${code}; check the path`, {
+      cause: error,
+    });
   }
 }
 

@@ -9,13 +9,17 @@ const perClass = /^mask_decoder\.(mask_tokens|output_hypernetworks_mlps|iou_pred
 /**
  * Copies a SAM checkpoint (official names) into a network. When the canvas is not the checkpoint's, the absolute
  * position table and the relative tables of the global blocks are resized bilinearly (align_corners = false).
- * Throws DataError when an encoder tensor is missing or does not fit.
+ * Throws DataError when an encoder tensor is missing or does not fit, or the file holds LoRA updates.
  */
 export function loadSamCheckpoint(
   weights: WeightSet,
   state: ReadonlyMap<string, HostTensor>,
   config: SamConfig,
 ): void {
+  if (state.has("w_a_000"))
+    throw new DataError(
+      "sam: expected a whole SAM as checkpoint, received LoRA updates (w_a_000, ...); give the SAM that they were trained on",
+    );
   const grid = config.canvas / samPatch;
   const fitted = new Map<string, HostTensor>();
   for (const [name, tensor] of state) fitted.set(name, resizeTable(name, tensor, config, grid));
