@@ -1,0 +1,3 @@
+import { testKillAndResume } from "./kill-and-resume.js";
+
+testKillAndResume(3);

@@ -1,0 +1,64 @@
+import { mkdir, writeFile } from "node:fs/promises";
+import { join } from "node:path";
+import { stringify } from "yaml";
+import { writeNiftiImage, writeNiftiLabels } from "../../src/data/nifti.js";
+import { generatePhantom } from "../../src/data/phantom.js";
+
+/** A data set and a configuration so small that the whole chain takes seconds. */
+export interface TinySet {
+  /** Root of the data set: 2 labelled, 3 unlabelled and 2 test cases in the images-labels layout. */
+  readonly data: string;
+  /** Path of the configuration; it names `data`. */
+  readonly config: string;
+}
+
+/** Label ids of the cases: not 0, 1, 2, so that a class index written as an id is found. */
+export const tinyLabelIds = [0, 4, 7] as const;
+
+/** Ids of the test cases. */
+export const tinyTestCases = ["phantom_005", "phantom_006"] as const;
+
+/** Extents of a case, voxels (x, y, z): larger than a patch, no multiple of it, all different. */
+const extents = [26, 25, 24] as const;
+
+/** Folders of the cases by index, without `images` and `labels`. */
+const parts = ["", "", "Un", "Un", "Un", "Ts", "Ts"] as const;
+
+const settings = {
+  name: "tiny",
+  patch: [16, 16, 16],
+  sam: { size: "tiny", canvas: 64 },
+  // After so few steps only a low rate leaves a SAM that says something else than background.
+  finetune: { steps: 7, batch: 1, warmup: 2, learningRate: 1e-5 },
+  segmenter: { filters: 2 },
+  retrain: { steps: 12, labelledBatch: 1, unlabelledBatch: 1 },
+  pseudoLabels: "per-volume",
+  predict: { stride: [5, 4, 6] },
+  arms: [{ method: "labelled-only" }, { method: "sam" }, { method: "mean-teacher", pseudoLabels: "sam" }],
+  // No divisor of the steps: the last steps have a checkpoint of their own.
+  checkpointEvery: 5,
+  seed: 5,
+} as const;
+
+/** Folders of the arms, in the order of the configuration. */
+export const tinyArms = ["v-net-labelled-only", "sam-random-start", "sfr-random-sam"] as const;
+
+/** Steps of the trainings. */
+export const tinySteps = { finetune: settings.finetune.steps, retrain: settings.retrain.steps } as const;
+
+/** Writes data set and configuration below `root`. */
+export async function writeTinySet(root: string): Promise<TinySet> {
+  const data = join(root, "data");
+  for (const folder of ["images", "labels", "imagesUn", "imagesTs", "labelsTs"])
+    await mkdir(join(data, folder), { recursive: true });
+  for (const [index, part] of parts.entries()) {
+    const { id, image, label } = generatePhantom(index, 1, [...extents]);
+    await writeNiftiImage(join(data, `images${part}`, `${id}.nii.gz`), image);
+    const ids = { ...label, data: label.data.map((index) => tinyLabelIds[index] ?? 0) };
+    if (part !== "Un") await writeNiftiLabels(join(data, `labels${part}`, `${id}.nii.gz`), ids, image);
+  }
+  const config = join(root, "tiny.yaml");
+  const split = { root: data, layout: "images-labels", labelled: 2, unlabelled: 3, test: 2 };
+  await writeFile(config, stringify({ ...settings, data: split }));
+  return { data, config };
+}
