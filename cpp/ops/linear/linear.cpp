@@ -178,7 +178,7 @@ double backward_weight_flops(const NodeTypes& t) {
 
 void gradient(GradientContext& c) {
   const ValueId dy = c.output_gradient(0);
-  if (c.wants(0)) c.set(0, c.add("linear_backward_input", {dy, c.input(1)})[0]);
+  // Weights first: x can go before dx comes.
   if (c.wants(1)) {
     const auto outputs =
         c.add("linear_backward_weight", {c.input(0), dy}, LinearWeightAttributes{c.wants(2)});
@@ -187,6 +187,7 @@ void gradient(GradientContext& c) {
   } else if (c.wants(2)) {
     c.set(2, c.add("sum_to", {dy}, TargetShapeAttributes{c.type(c.input(2)).shape.extents()})[0]);
   }
+  if (c.wants(0)) c.set(0, c.add("linear_backward_input", {dy, c.input(1)})[0]);
 }
 
 }  // namespace
