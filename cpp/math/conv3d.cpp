@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "core/chunks.h"
 #include "math/conv_winograd.h"
 
 namespace sfr {
@@ -13,6 +14,10 @@ constexpr int64_t kReduceChunks = 16;
 Conv3dShape exchanged(Conv3dShape shape) {
   std::swap(shape.cin, shape.cout);
   return shape;
+}
+
+size_t output_bytes(const Conv3dShape& s) {
+  return static_cast<size_t>(s.n * s.d * s.h * s.w * s.cout) * sizeof(float);
 }
 
 ConvRowsPlan rows_plan(const Conv3dShape& shape) {
@@ -133,12 +138,16 @@ size_t conv3d_backward_weight_work_bytes(const Conv3dShape& shape, int threads) 
 
 void conv3d_forward(ThreadPool& pool, const Conv3dShape& shape, const float* x, const float* weights,
                     const float* bias, float* y, void* work) {
-  run_rows(pool, ConvRowsJob{shape, x, weights, bias, y, false}, work);
+  run_rows(pool, ConvRowsJob{shape, x, weights, bias, y, false, worth_streaming(y, output_bytes(shape))},
+           work);
 }
 
 void conv3d_backward_input(ThreadPool& pool, const Conv3dShape& shape, const float* dy, const float* weights,
                            float* dx, void* work) {
-  run_rows(pool, ConvRowsJob{exchanged(shape), dy, weights, nullptr, dx, true}, work);
+  const Conv3dShape turned = exchanged(shape);
+  run_rows(pool,
+           ConvRowsJob{turned, dy, weights, nullptr, dx, true, worth_streaming(dx, output_bytes(turned))},
+           work);
 }
 
 void conv3d_backward_weight(ThreadPool& pool, const Conv3dShape& shape, const float* x, const float* dy,

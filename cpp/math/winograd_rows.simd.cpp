@@ -206,7 +206,10 @@ static void store_row(const Chunk& chunk, const float* sums, float* plane, int64
         vf column[6], y[4];
         for (int p = 0; p < 6; ++p) column[p] = half[p][x];
         output_values(column, y);
-        for (int64_t r = 0; r < rows; ++r) store(out + (r * s.w + x) * s.cout, y[r] + bias);
+        for (int64_t r = 0; r < rows; ++r) {
+          float* voxel = out + (r * s.w + x) * s.cout;
+          chunk.job.stream ? stream(voxel, y[r] + bias) : store(voxel, y[r] + bias);
+        }
       }
     }
   }
@@ -250,6 +253,7 @@ void winograd_rows_chunk(const ConvRowsJob& job, const float* packed, int64_t in
     for (; next <= smaller(s.d - 1, z1 - 1 + s.kd / 2); ++next) load_plane(chunk, row0, row1, next);
     run_step(chunk, row0, row1, z0, z1, first_block, last_block);
   }
+  if (job.stream) stream_fence();
 }
 
 }  // namespace sfr::SFR_LEVEL

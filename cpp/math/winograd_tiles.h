@@ -111,7 +111,11 @@ static void transform_input_row(const float* plane, int64_t h, int64_t w, int64_
       for (int64_t j = 0; j < kTileEdge * count + 2; ++j) {
         const int64_t x = kTileEdge * t0 - 1 + j;
         vf d[6];
-        for (int i = 0; i < 6; ++i) d[i] = x >= 0 && x < w ? load(rows[i] + x * pitch + c) : zero();
+        for (int i = 0; i < 6; ++i) {
+          const bool inside = x >= 0 && x < w;
+          d[i] = inside ? load(rows[i] + x * pitch + c) : zero();
+          if (inside) __builtin_prefetch(rows[i] + x * pitch + c + h * w * pitch, 0, 2);  // the next plane
+        }
         input_points(d, columns + 6 * j);
       }
       for (int64_t t = 0; t < count; ++t) {

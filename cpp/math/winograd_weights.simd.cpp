@@ -133,7 +133,10 @@ static void transform_gradient_row(const Chunk& chunk, const float* plane, int64
         const int64_t column = kTileEdge * t + x;
         vf g[4];
         for (int64_t r = 0; r < kTileEdge; ++r) {
-          g[r] = r < rows && column < s.w ? load(src + (r * s.w + column) * s.cout) : zero();
+          const bool inside = r < rows && column < s.w;
+          const float* voxel = src + (r * s.w + column) * s.cout;
+          g[r] = inside ? load(voxel) : zero();
+          if (inside) __builtin_prefetch(voxel + s.h * s.w * s.cout, 0, 2);  // the next plane
         }
         sum += (g[0] + g[1]) + (g[2] + g[3]);
         gradient_points(g, half[x]);

@@ -65,6 +65,7 @@ struct BatchNormRows {
   int64_t count, width;
   const float *mean, *scale, *bias;
   bool relu;
+  bool stream;  // write y past the caches; y is aligned to 64 bytes then
 };
 SFR_DECLARE_LEVELS(void batch_norm_rows(const BatchNormRows& rows))
 
