@@ -67,15 +67,20 @@ class Planner {
   /// The input whose memory output 0 of the node may take over, if any.
   ValueId reusable_input(const Node& node, int index) {
     if (node.op->is_view) return node.inputs[0];
-    if (node.op->in_place_input < 0) return kNoValue;
-    const ValueId in = node.inputs[static_cast<size_t>(node.op->in_place_input)];
+    for (const size_t i : node.op->in_place_inputs)
+      if (i < node.inputs.size() && node.inputs[i] != kNoValue && can_take_over(node, index, node.inputs[i]))
+        return node.inputs[i];
+    return kNoValue;
+  }
+
+  bool can_take_over(const Node& node, int index, ValueId in) {
     const ValueId memory = owner(in);
     const bool dies_here = last_use_[static_cast<size_t>(in)] == index && at(memory).last <= index &&
                            at(memory).where == Placement::Where::arena;
     // The node may read the same memory through another input, which it would overwrite.
     int readers = 0;
     for (const ValueId v : node.inputs) readers += v != kNoValue && owner(v) == memory ? 1 : 0;
-    return dies_here && readers == 1 && at(in).bytes == at(node.outputs[0]).bytes ? in : kNoValue;
+    return dies_here && readers == 1 && at(in).bytes == at(node.outputs[0]).bytes;
   }
 
   void assign_offsets() {

@@ -150,8 +150,8 @@ struct OpDef {
   double (*flops)(const NodeTypes&) = nullptr;
   /// Whether input i is state that the node updates in place (parameters, statistics); null: none.
   bool (*writes)(const NodeTypes&, size_t input) = nullptr;
-  /// Output 0 may use the memory of this input when nobody reads it afterwards; -1: no.
-  int in_place_input = -1;
+  /// Output 0 may use the memory of one of these inputs, the first that nobody reads afterwards.
+  std::vector<size_t> in_place_inputs;
   /// Output 0 is input 0 under another shape: no work, no memory.
   bool is_view = false;
 };

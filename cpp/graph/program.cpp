@@ -31,6 +31,10 @@ Program::Program(Graph graph, const std::vector<ValueId>& outputs, CompileOption
   verify_graph(graph_, outputs_, "differentiate");
   remove_unused_nodes(graph_, outputs_);
   verify_graph(graph_, outputs_, "remove_unused_nodes");
+  if (options_.fuse) {
+    recompute_activations(graph_);
+    verify_graph(graph_, outputs_, "recompute_activations");
+  }
   sink_state_writes(graph_);
   verify_graph(graph_, outputs_, "sink_state_writes");
   bind_kernels();

@@ -38,24 +38,23 @@ void gemm_pack_panels(float* dst, const float* b, int64_t ldb, int64_t k, int64_
   for (int64_t panel = first; panel < last; ++panel) {
     float* d = dst + panel * k * kPanel;
     const int64_t column = panel * kPanel, count = smaller(kPanel, n - column);
-    if (count < kPanel) __builtin_memset(d, 0, static_cast<size_t>(k * kPanel) * sizeof(float));
     if (transposed) {
+      if (count < kPanel) __builtin_memset(d, 0, static_cast<size_t>(k * kPanel) * sizeof(float));
       transpose(d, kPanel, b + column * ldb, ldb, count, k);
-    } else if (count == kPanel) {
-      for (int64_t i = 0; i < k; ++i, d += kPanel) {
-        const float* s = b + i * ldb + column;
-        store(d, load(s));
-        store(d + kLanes, load(s + kLanes));
-      }
-    } else {
-      for (int64_t i = 0; i < k; ++i) {
-        for (int64_t j = 0; j < count; ++j) d[i * kPanel + j] = b[i * ldb + column + j];
-      }
+      continue;
+    }
+    const int first_lanes = static_cast<int>(smaller(kLanes, count)),
+              last_lanes = static_cast<int>(count) - first_lanes;
+    for (int64_t i = 0; i < k; ++i, d += kPanel) {
+      const float* s = b + i * ldb + column;
+      store(d, count == kPanel ? load(s) : load_partial(s, first_lanes));
+      store(d + kLanes, count == kPanel ? load(s + kLanes) : load_partial(s + kLanes, last_lanes));
     }
   }
 }
 
-/// One tile's operands. Packed A: element (r, k) at a[k * rows + r]; in place: at a[r * lda + k].
+/// One tile's operands. Element (r, k) of A at a[k * lda + r] when DEPTH_MAJOR (packed, or stored
+/// transposed), else at a[r * lda + k].
 struct TileJob {
   const float* a;
   int64_t lda;
@@ -68,14 +67,14 @@ struct TileJob {
   int rows, columns;  // that exist
 };
 
-template <int R, bool PACKED>
+template <int R, bool DEPTH_MAJOR>
 static void tile(const TileJob& job) {
   vf acc[R][2];
 #pragma GCC unroll 16
   for (int r = 0; r < R; ++r) acc[r][0] = acc[r][1] = zero();
   const float* a = job.a;
   const float* b = job.b;
-  const int64_t row_pitch = PACKED ? 1 : job.lda, step = PACKED ? R : 1;
+  const int64_t row_pitch = DEPTH_MAJOR ? 1 : job.lda, step = DEPTH_MAJOR ? job.lda : 1;
   for (int64_t k = 0; k < job.depth; ++k, a += step, b += kPanel) {
     const vf b0 = load(b), b1 = load(b + kLanes);
 #pragma GCC unroll 16
@@ -109,7 +108,7 @@ static void tile(const TileJob& job) {
 
 struct TileKind {
   int rows;
-  void (*packed)(const TileJob&);
+  void (*depth_major)(const TileJob&);
 };
 
 #define SFR_TILE(r) \
@@ -152,8 +151,9 @@ static void pack_a(const GemmRows& job, int64_t m0, int64_t rows, int64_t k0, in
 /// All panels for rows [m0, m0 + rows) and depth [k0, k0 + depth).
 static void run_block(const GemmRows& job, int64_t m0, int64_t rows, int64_t k0, int64_t depth,
                       float* scratch) {
-  const bool pack =
-      job.a_transposed || job.last_panel - job.first_panel >= kPanelsToPack || rows % kTileRows != 0;
+  // In place every row of a tile must exist: all even counts have a tile of their own.
+  const bool whole = rows % (job.a_transposed ? 2 : kTileRows) == 0;
+  const bool pack = job.last_panel - job.first_panel >= kPanelsToPack || !whole;
   if (pack) pack_a(job, m0, rows, k0, depth, scratch);
   for (int64_t panel = job.first_panel; panel < job.last_panel; ++panel) {
     const int64_t column = panel * kPanel;
@@ -168,9 +168,14 @@ static void run_block(const GemmRows& job, int64_t m0, int64_t rows, int64_t k0,
     for (int64_t r = 0; r < rows; r += kTileRows) {
       t.rows = static_cast<int>(smaller(kTileRows, rows - r));
       t.c = job.c + (m0 + r) * job.ldc + column;
+      const TileKind& kind = tile_kind(t.rows);
       if (pack) {
         t.a = scratch + r * depth;
-        tile_kind(t.rows).packed(t);
+        t.lda = kind.rows;
+        kind.depth_major(t);
+      } else if (job.a_transposed) {
+        t.a = job.a + k0 * job.lda + m0 + r;
+        kind.depth_major(t);
       } else {
         t.a = job.a + (m0 + r) * job.lda + k0;
         tile<kTileRows, false>(t);

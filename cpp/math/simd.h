@@ -105,6 +105,23 @@ SFR_INLINE void store_partial(float* p, vf v, int n) {
 #endif
 }
 
+/// Stores past the caches, for results that are larger than them: the line is not read first. `p` must be
+/// aligned to the vector; stream_fence() must follow before another thread may read.
+SFR_INLINE void stream(float* p, vf v) {
+#if SFR_VECTOR_BYTES == 64
+  _mm512_stream_ps(p, reinterpret_cast<__m512>(v));
+#elif SFR_VECTOR_BYTES == 32
+  _mm256_stream_ps(p, reinterpret_cast<__m256>(v));
+#else
+  store(p, v);
+#endif
+}
+SFR_INLINE void stream_fence() {
+#if defined(__AVX2__)
+  _mm_sfence();
+#endif
+}
+
 SFR_INLINE vf vmin(vf a, vf b) {
   return a < b ? a : b;
 }

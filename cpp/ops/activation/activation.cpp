@@ -67,7 +67,7 @@ void add(OpRegistry& registry, const char* name, void (*infer_types)(InferContex
   op.infer = infer_types;
   op.gradient = gradient;
   op.cpu = {{"rows", run}};
-  op.in_place_input = 0;
+  op.in_place_inputs = {0};
   registry.add(std::move(op));
 }
 

@@ -101,14 +101,14 @@ void register_batch_norm(OpRegistry& registry) {
   forward.gradient = &gradient;
   forward.cpu = {{"channel_tables", &batch_norm_cpu}};
   forward.work_bytes = &batch_norm_work_bytes;
-  forward.in_place_input = 0;
+  forward.in_place_inputs = {0, kBatchNormSkip};
   registry.add(std::move(forward));
 
   OpDef backward = op_definition<BatchNormAttributes>("batch_norm_backward");
   backward.infer = &infer_backward;
   backward.cpu = {{"channel_tables", &batch_norm_backward_cpu}};
   backward.work_bytes = &batch_norm_backward_work_bytes;
-  backward.in_place_input = 0;
+  backward.in_place_inputs = {0};
   registry.add(std::move(backward));
 
   OpDef update = op_definition<BatchNormUpdateAttributes>("batch_norm_update");

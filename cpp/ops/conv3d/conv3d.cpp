@@ -131,7 +131,7 @@ void backward_weight_cpu(const KernelContext& c) {
 
 void gradient(GradientContext& c) {
   const ValueId dy = c.output_gradient(0);
-  if (c.wants(0)) c.set(0, c.add("conv3d_backward_input", {dy, c.input(1)})[0]);
+  // Weights first: x can go before dx comes.
   if (c.wants(1)) {
     const Shape weight = c.type(c.input(1)).shape;
     const auto outputs = c.add("conv3d_backward_weight", {c.input(0), dy},
@@ -141,6 +141,7 @@ void gradient(GradientContext& c) {
   } else if (c.wants(2)) {
     c.set(2, c.add("sum_to", {dy}, TargetShapeAttributes{c.type(c.input(2)).shape.extents()})[0]);
   }
+  if (c.wants(0)) c.set(0, c.add("conv3d_backward_input", {dy, c.input(1)})[0]);
 }
 
 }  // namespace

@@ -97,7 +97,7 @@ void register_dropout(OpRegistry& registry) {
   op.gradient = &gradient;
   op.cpu = {{"philox_groups", &dropout_cpu}};
   op.work_bytes = &work_bytes;
-  op.in_place_input = 0;
+  op.in_place_inputs = {0};
   registry.add(std::move(op));
 }
 

@@ -133,7 +133,7 @@ void register_segmentation_loss(OpRegistry& registry) {
   OpDef backward = op_definition<SegmentationLossAttributes>("segmentation_loss_backward");
   backward.infer = &infer_backward;
   backward.cpu = {{"one_pass", &backward_cpu}};
-  backward.in_place_input = 0;
+  backward.in_place_inputs = {0};
   registry.add(std::move(backward));
 }
 
