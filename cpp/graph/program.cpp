@@ -1,6 +1,7 @@
 #include "graph/program.h"
 
 #include <algorithm>
+#include <chrono>
 #include <cstring>
 
 #include "graph/autodiff.h"
@@ -34,6 +35,7 @@ Program::Program(Graph graph, const std::vector<ValueId>& outputs, CompileOption
   sink_state_writes(graph_);
   verify_graph(graph_, outputs_, "sink_state_writes");
   bind_kernels();
+  seconds_ = std::vector<std::atomic<double>>(graph_.nodes().size());
   plan_ = plan_memory(graph_, outputs_, planned_threads_);
   verify_memory_plan(graph_, plan_);
   for (const ValueId v : outputs_) {
@@ -114,7 +116,9 @@ void Program::run(const std::map<ValueId, TensorPtr>& inputs, const std::atomic<
       throw Error(ErrorCode::cancelled, "run: stopped on request before the step's end");
     const Node& node = graph_.nodes()[n];
     if (options_.guards) set_guards(node, arena);
+    const auto start = std::chrono::steady_clock::now();
     run_node(n, arena, inputs, lease.pool());
+    seconds_[n] = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
     if (options_.guards) check_guards(node, arena);
   }
   for (const ValueId v : outputs_)

@@ -41,7 +41,8 @@ class Program {
   /// Results of the last run, overwritten by the next one; in the order of `outputs` given to compile.
   const std::vector<TensorPtr>& outputs() const { return output_tensors_; }
 
-  /// JSON: nodes with kernel, refused kernels with reasons, bytes, FLOPs; peak bytes; persistent bytes.
+  /// JSON: nodes with kernel, refused kernels with reasons, bytes, FLOPs, seconds of the last run; peak
+  /// bytes; persistent bytes.
   std::string explain() const;
 
   const Graph& graph() const { return graph_; }
@@ -64,6 +65,7 @@ class Program {
   int planned_threads_;
   SimdLevel planned_level_;
   std::vector<BoundNode> bound_;
+  std::vector<std::atomic<double>> seconds_;  // that each node took in the last run
   std::vector<TensorPtr> output_tensors_;
   std::map<ValueId, TensorPtr> output_of_value_;
   size_t first_write_ = 0;  // index of the first node that writes state

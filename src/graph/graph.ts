@@ -135,6 +135,8 @@ export interface Explanation {
     flops: number;
     /** Bytes read and written, each tensor once. */
     bytes: number;
+    /** Time the node took in the last run; 0 before the first. */
+    seconds: number;
   }[];
   arenaBytes: number;
   workBytes: number;
