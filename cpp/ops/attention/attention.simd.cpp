@@ -70,7 +70,7 @@ void start_panel(const AttentionHead& head, ForwardWork& w, int64_t i, int64_t b
   panel.q = kept.q;
   panel.bias_h = kept.bias_h;
   panel.bias_w = kept.bias_w;
-  pack_panel(head.q + begin * s.channels, s.channels, panel.count, s.depth, panel.q);
+  pack_panel(head.q + begin * s.pitch, s.pitch, panel.count, s.depth, panel.q);
   if (s.grid_rows > 0) {
     fill_bias(head, panel, 0, w.products, panel.bias_h);
     fill_bias(head, panel, 1, w.products, panel.bias_w);
@@ -92,7 +92,7 @@ void finish_panel(const AttentionHead& head, const ForwardWork& w, int64_t i) {
       store(out, load(out) * inverse);
     }
   }
-  transpose(head.out + panel.begin * s.channels, s.channels, w.out[i], kPanel, s.depth, panel.count);
+  transpose(head.out + panel.begin * s.out_pitch, s.out_pitch, w.out[i], kPanel, s.depth, panel.count);
   for (int64_t q = 0; q < panel.count; ++q)
     head.logsumexp[panel.begin + q] = w.top[i][q] + __builtin_logf(w.sum[i][q]);
 }
@@ -113,8 +113,8 @@ void attention_pack(const AttentionHead& head, float* work) {
   const AttentionSizes& s = head.sizes;
   lay_out(s, work, w);
   const float scale = 1.0f / __builtin_sqrtf(static_cast<float>(s.depth));
-  pack_rows(head.k, s.channels, s.keys, s.depth, scale, w.k);
-  pack_columns(head.v, s.channels, s.keys, s.depth, 1.0f, w.v);
+  pack_rows(head.k, s.pitch, s.keys, s.depth, scale, w.k);
+  pack_columns(head.v, s.pitch, s.keys, s.depth, 1.0f, w.v);
 }
 
 void attention_forward(const AttentionHead& head, int64_t begin, int64_t end, float* work) {

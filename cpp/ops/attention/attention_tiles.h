@@ -172,14 +172,14 @@ struct TableSpan {
 SFR_INLINE TableSpan table_span(const AttentionSizes& s, const Panel& panel, int axis) {
   const int64_t lines = axis == 0 ? s.grid_rows : s.grid_columns;
   TableSpan span;
-  int64_t row = panel.begin / s.grid_columns, column = panel.begin % s.grid_columns, most = 0;
+  int64_t row = panel.begin / s.query_columns, column = panel.begin % s.query_columns, most = 0;
   span.first = lines;
   for (int64_t i = 0; i < panel.count; ++i) {
     const int64_t line = axis == 0 ? row : column;
     span.last[i] = line;
     span.first = line < span.first ? line : span.first;
     most = line > most ? line : most;
-    if (++column == s.grid_columns) column = 0, ++row;
+    if (++column == s.query_columns) column = 0, ++row;
   }
   span.rows = most - span.first + lines;
   for (int64_t i = 0; i < panel.count; ++i) span.last[i] += lines - 1 - span.first;

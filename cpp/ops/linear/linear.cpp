@@ -179,6 +179,12 @@ double backward_weight_flops(const NodeTypes& t) {
 void gradient(GradientContext& c) {
   const ValueId dy = c.output_gradient(0);
   if (c.wants(0)) c.set(0, c.add("linear_backward_input", {dy, c.input(1)})[0]);
+  set_linear_parameter_gradients(c, dy);
+}
+
+}  // namespace
+
+void set_linear_parameter_gradients(GradientContext& c, ValueId dy) {
   if (c.wants(1)) {
     const auto outputs =
         c.add("linear_backward_weight", {c.input(0), dy}, LinearWeightAttributes{c.wants(2)});
@@ -188,8 +194,6 @@ void gradient(GradientContext& c) {
     c.set(2, c.add("sum_to", {dy}, TargetShapeAttributes{c.type(c.input(2)).shape.extents()})[0]);
   }
 }
-
-}  // namespace
 
 void register_linear(OpRegistry& registry) {
   OpDef forward = op_definition<NoAttributes>("linear");
