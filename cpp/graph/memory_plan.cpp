@@ -8,16 +8,18 @@ namespace {
 
 class Planner {
  public:
-  Planner(const Graph& graph, const std::vector<ValueId>& outputs, int threads)
-      : graph_(graph), outputs_(outputs), threads_(threads) {}
-
-  MemoryPlan run() {
+  Planner(const Graph& graph, const std::vector<ValueId>& outputs) : graph_(graph), outputs_(outputs) {
     plan_.values.resize(graph_.values().size());
     place_fixed_values();
     const std::vector<Node>& nodes = graph_.nodes();
     for (size_t n = 0; n < nodes.size(); ++n) start_outputs(nodes[n], static_cast<int>(n));
+  }
+
+  MemoryPlan lifetimes() { return std::move(plan_); }
+
+  MemoryPlan run(int threads) {
     assign_offsets();
-    plan_.work_bytes = plan_work_bytes(graph_, threads_);
+    plan_.work_bytes = plan_work_bytes(graph_, threads);
     return std::move(plan_);
   }
 
@@ -105,7 +107,6 @@ class Planner {
 
   const Graph& graph_;
   const std::vector<ValueId>& outputs_;
-  int threads_;
   MemoryPlan plan_;
   std::vector<int> last_use_;
 };
@@ -113,7 +114,11 @@ class Planner {
 }  // namespace
 
 MemoryPlan plan_memory(const Graph& graph, const std::vector<ValueId>& outputs, int threads) {
-  return Planner(graph, outputs, threads).run();
+  return Planner(graph, outputs).run(threads);
+}
+
+MemoryPlan plan_lifetimes(const Graph& graph, const std::vector<ValueId>& outputs) {
+  return Planner(graph, outputs).lifetimes();
 }
 
 size_t plan_work_bytes(const Graph& graph, int threads) {

@@ -135,6 +135,10 @@ struct CpuKernel {
   const char* (*refuses)(const NodeTypes&) = nullptr;
 };
 
+/// Whether results of an op may be computed again where they are needed, rather than kept in between. Always:
+/// wherever its inputs are still there; to_save_memory: only when a program would not fit its memory else.
+enum class Repeat { never, to_save_memory, always };
+
 struct OpDef {
   std::string name;
   std::shared_ptr<const void> (*parse)(const std::string&,
@@ -150,6 +154,7 @@ struct OpDef {
   double (*flops)(const NodeTypes&) = nullptr;
   /// Whether input i is state that the node updates in place (parameters, statistics); null: none.
   bool (*writes)(const NodeTypes&, size_t input) = nullptr;
+  Repeat repeat = Repeat::never;
   /// Output 0 may use the memory of this input when nobody reads it afterwards; -1: no.
   int in_place_input = -1;
   /// Output 0 is input 0 under another shape: no work, no memory.

@@ -34,6 +34,10 @@ Program::Program(Graph graph, const std::vector<ValueId>& outputs, CompileOption
   verify_graph(graph_, outputs_, "remove_unused_nodes");
   sink_state_writes(graph_);
   verify_graph(graph_, outputs_, "sink_state_writes");
+  if (options_.fuse) {
+    repeat_nodes(graph_, outputs_, arena_limit());
+    verify_graph(graph_, outputs_, "repeat_nodes");
+  }
   bind_kernels();
   seconds_ = std::vector<std::atomic<double>>(graph_.nodes().size());
   plan_ = plan_memory(graph_, outputs_, planned_threads_);
@@ -44,6 +48,13 @@ Program::Program(Graph graph, const std::vector<ValueId>& outputs, CompileOption
     if (!tensor) tensor = value.persistent ? value.persistent : std::make_shared<Tensor>(value.type);
     output_tensors_.push_back(tensor);
   }
+}
+
+size_t Program::arena_limit() const {
+  if (options_.memory_bytes == 0) return 0;
+  const MemoryPlan plan = plan_lifetimes(graph_, outputs_);
+  const size_t fixed = plan.persistent_bytes + plan.output_bytes + plan_work_bytes(graph_, planned_threads_);
+  return std::max(options_.memory_bytes, fixed + 1) - fixed;
 }
 
 void Program::bind_kernels() {

@@ -9,7 +9,10 @@ import { Tensor } from "../native/tensor.js";
 
 const optimizerPrefix = "optimizer/";
 
-/** One compiled fine-tuning step: forward, 0.5 (CE + Dice) at full resolution, backward, AdamW. */
+/**
+ * One compiled fine-tuning step: forward, 0.5 (CE + Dice) at full resolution, backward, AdamW. `memoryBytes` is what it
+ * should fit, weights included (0: no limit).
+ */
 export class FinetuneStep implements Disposable {
   /** f32 [N, S, S] and u8 [N, S, S]; filled by the caller. */
   readonly canvases: Tensor;
@@ -21,6 +24,7 @@ export class FinetuneStep implements Disposable {
     private readonly network: SamNetwork,
     settings: FinetuneSettings,
     batch: number,
+    memoryBytes = 0,
   ) {
     const side = network.config.canvas;
     const graph = new Graph();
@@ -37,7 +41,7 @@ export class FinetuneStep implements Disposable {
       graph.input("learningRate", "f32", []),
       graph.input("step", "f32", []),
     );
-    this.program = graph.compile({ loss, crossEntropy, dice });
+    this.program = graph.compile({ loss, crossEntropy, dice }, { memoryBytes });
     this.canvases = Tensor.zeros("f32", canvases.shape);
     this.labels = Tensor.zeros("u8", labels.shape);
   }

@@ -1,6 +1,7 @@
 import { CancelledError, UsageError } from "../errors.js";
 import {
   type Attribute,
+  type CompileOptions,
   callNative,
   type Dtype,
   type NativeProgram,
@@ -104,11 +105,12 @@ export class Graph {
 
   /**
    * Compiles what `outputs` and state updates need. `fuse: false` runs every node as it was built; `guards`
-   * checks a pattern behind every buffer after every node (for tests).
+   * checks a pattern behind every buffer after every node (for tests); `memoryBytes` makes the program compute values
+   * again rather than keep them, until it fits or nothing more can be saved (see Explanation.peakBytes).
    */
   compile<Names extends string>(
     outputs: Readonly<Record<Names, Value>>,
-    options: { fuse?: boolean; guards?: boolean } = {},
+    options: CompileOptions = {},
   ): Program<Names> {
     const names = Object.keys(outputs) as Names[];
     const ids = names.map((name) => outputs[name].id);

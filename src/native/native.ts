@@ -39,6 +39,14 @@ export interface NativeTensor {
   dispose(): void;
 }
 
+/** How a graph is compiled; see Graph.compile. */
+export interface CompileOptions {
+  fuse?: boolean;
+  guards?: boolean;
+  /** Bytes that the program should fit, state included. */
+  memoryBytes?: number;
+}
+
 export interface NativeGraph {
   addInput(name: string, dtype: Dtype, shape: readonly number[]): number;
   addPersistent(tensor: NativeTensor, name: string): number;
@@ -50,7 +58,7 @@ export interface NativeGraph {
   ): number[];
   gradients(loss: number, values: readonly number[]): number[];
   type(value: number): { dtype: Dtype; shape: number[] };
-  compile(outputs: readonly number[], options: { fuse?: boolean; guards?: boolean }): NativeProgram;
+  compile(outputs: readonly number[], options: CompileOptions): NativeProgram;
 }
 
 export interface NativeProgram {

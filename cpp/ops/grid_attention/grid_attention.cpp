@@ -88,6 +88,7 @@ void register_grid_attention(OpRegistry& registry) {
   op.cpu = {{"tiles", &grid_attention_cpu}};
   op.work_bytes = &grid_attention_work_bytes;
   op.flops = &flops;
+  op.repeat = Repeat::to_save_memory;
   registry.add(std::move(op));
 
   OpDef backward = op_definition<GridAttentionBackwardAttributes>("grid_attention_backward");

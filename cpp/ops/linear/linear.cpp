@@ -202,6 +202,7 @@ void register_linear(OpRegistry& registry) {
   forward.cpu = {{"gemm", &linear_cpu}};
   forward.work_bytes = &work_bytes;
   forward.flops = &flops;
+  forward.repeat = Repeat::to_save_memory;
   registry.add(std::move(forward));
 
   OpDef input = op_definition<NoAttributes>("linear_backward_input");

@@ -355,6 +355,7 @@ void register_linear_lora(OpRegistry& registry) {
   forward.cpu = {{"gemm_with_tail", &linear_lora_cpu}};
   forward.work_bytes = &work_bytes;
   forward.flops = &flops;
+  forward.repeat = Repeat::to_save_memory;
   registry.add(std::move(forward));
 
   OpDef backward = op_definition<LinearLoraBackwardAttributes>("linear_lora_backward");
