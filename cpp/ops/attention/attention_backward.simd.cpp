@@ -16,7 +16,7 @@ struct BackwardPanel {
   float* dq;         // [depth][kPanel]
   float* dbias_h;    // [grid rows][kPanel]: dS summed over the keys of a grid row
   float* dbias_w;    // [grid columns][kPanel]
-  float* logsumexp;  // [kPanel]
+  float* logsumexp;  // [kPanel], times log2(e)
   float* delta;      // [kPanel]
 };
 
@@ -94,7 +94,7 @@ SFR_INLINE void fill_statistics(const AttentionHead& head, BackwardPanel& p) {
   clear(p.delta, kPanel);
   for (int64_t i = 0; i < p.panel.count; ++i) {
     const int64_t query = p.panel.begin + i, at = query * head.sizes.out_pitch;
-    p.logsumexp[i] = head.logsumexp[query];
+    p.logsumexp[i] = head.logsumexp[query] * kLog2E;
     if (head.dout) p.delta[i] = dot(head.dout + at, head.out + at, head.sizes.depth);
     if (head.dlogsumexp) p.delta[i] -= head.dlogsumexp[query];
   }
@@ -109,11 +109,11 @@ void start_panel(const AttentionHead& head, BackwardWork& w, BackwardPanel& p, i
   p.panel.bias_w = kept.bias_w;
   const int64_t count = p.panel.count;
   const float* q = head.q + begin * s.pitch;
-  pack_panel(q, s.pitch, count, s.depth, p.panel.q);
+  pack_panel(q, s.pitch, count, s.depth, kLog2E, p.panel.q);
   copy_rows(q, s.pitch, count, s.depth, w.padded, p.q_rows);
   if (head.dout) {
     const float* dout = head.dout + begin * s.out_pitch;
-    pack_panel(dout, s.out_pitch, count, s.depth, p.dout);
+    pack_panel(dout, s.out_pitch, count, s.depth, 1.0f, p.dout);
     copy_rows(dout, s.out_pitch, count, s.depth, w.padded, p.dout_rows);
   } else {
     clear(p.dout, s.depth * kPanel);
@@ -131,7 +131,7 @@ void start_panel(const AttentionHead& head, BackwardWork& w, BackwardPanel& p, i
 /// scores -> P and slopes (dP) -> dS for one register of queries.
 SFR_INLINE void differentiate(float* scores, float* slopes, int64_t keys, vf logsumexp, vf delta) {
   for (int64_t i = 0; i < keys; ++i) {
-    const vf p = exp_of_score(load(scores + i * kPanel) - logsumexp);
+    const vf p = exp2_of_score(load(scores + i * kPanel) - logsumexp);
     store(scores + i * kPanel, p);
     store(slopes + i * kPanel, p * (load(slopes + i * kPanel) - delta));
   }
