@@ -62,8 +62,6 @@ Napi::Value GraphWrap::compile(const Napi::CallbackInfo& info) {
       const auto given = info[1].As<Napi::Object>();
       if (given.Has("fuse")) options.fuse = given.Get("fuse").ToBoolean();
       if (given.Has("guards")) options.guards = given.Get("guards").ToBoolean();
-      if (given.Has("memoryBytes"))
-        options.memory_bytes = static_cast<size_t>(given.Get("memoryBytes").ToNumber().Int64Value());
     }
     auto program = std::make_unique<Program>(graph_, to_ids(info[0], "outputs"), options);
     return env_data(env).program.New({Napi::External<std::unique_ptr<Program>>::New(env, &program)});

@@ -51,10 +51,11 @@ Program::Program(Graph graph, const std::vector<ValueId>& outputs, CompileOption
 }
 
 size_t Program::arena_limit() const {
-  if (options_.memory_bytes == 0) return 0;
+  const size_t limit = Engine::instance().memory_limit();
+  if (limit == 0) return 0;
   const MemoryPlan plan = plan_lifetimes(graph_, outputs_);
   const size_t fixed = plan.persistent_bytes + plan.output_bytes + plan_work_bytes(graph_, planned_threads_);
-  return std::max(options_.memory_bytes, fixed + 1) - fixed;
+  return std::max(limit, fixed + 1) - fixed;
 }
 
 void Program::bind_kernels() {

@@ -15,10 +15,9 @@
 namespace sfr {
 
 struct CompileOptions {
-  bool fuse = true;         // off: every node runs as it was built, the reference for fused ops
-  bool guards = false;      // fill outputs and work memory with NaN before each node, check a pattern behind
-                            // every buffer after it
-  size_t memory_bytes = 0;  // that the program should fit, state included (0: no limit); see repeat_nodes
+  bool fuse = true;     // off: every node runs as it was built, the reference for fused ops
+  bool guards = false;  // fill outputs and work memory with NaN before each node, check a pattern behind
+                        // every buffer after it
 };
 
 /// What a node will run as.
@@ -51,7 +50,7 @@ class Program {
 
  private:
   void bind_kernels();
-  /// Bytes that memory_bytes leaves for the arena, at least 1; 0 without a limit.
+  /// Bytes that the engine's memory limit leaves for the arena, at least 1; 0 without a limit.
   size_t arena_limit() const;
   std::byte* address(ValueId v, std::byte* arena, const std::map<ValueId, TensorPtr>& inputs) const;
   void run_node(size_t index, std::byte* arena, const std::map<ValueId, TensorPtr>& inputs, ThreadPool& pool);

@@ -1,6 +1,7 @@
 import { type ErrorCode, SfrError } from "../errors.js";
 import { Progress } from "../run/progress.js";
 import { type Command, type Context, exitCodes } from "./command.js";
+import { memoryLimit } from "./memory-limit.js";
 import { type Invocation, parseCommandLine } from "./parse.js";
 
 const codeOfError: Readonly<Record<Exclude<ErrorCode, "cancelled">, number>> = {
@@ -71,13 +72,17 @@ async function runInvocation({ command, args }: Invocation): Promise<number> {
     engine: async () => {
       const { configureEngine, engineInfo } = await import("../native/native.js");
       const threads = args.integer("threads", 1);
-      if (threads !== undefined) configureEngine({ threads });
+      configureEngine({
+        memoryBytes: memoryLimit(args.optional("memory")),
+        ...(threads === undefined ? {} : { threads }),
+      });
       return engineInfo();
     },
   };
   try {
     // Checked here, so that every command refuses it alike.
     args.integer("threads", 1);
+    memoryLimit(args.optional("memory"));
     return (await command.run(args, context)) ?? exitCodes.ok;
   } catch (error) {
     progress.endLine();

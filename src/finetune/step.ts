@@ -9,10 +9,7 @@ import { Tensor } from "../native/tensor.js";
 
 const optimizerPrefix = "optimizer/";
 
-/**
- * One compiled fine-tuning step: forward, 0.5 (CE + Dice) at full resolution, backward, AdamW. `memoryBytes` is what it
- * should fit, weights included (0: no limit).
- */
+/** One compiled fine-tuning step: forward, 0.5 (CE + Dice) at full resolution, backward, AdamW. */
 export class FinetuneStep implements Disposable {
   /** f32 [N, S, S] and u8 [N, S, S]; filled by the caller. */
   readonly canvases: Tensor;
@@ -24,7 +21,6 @@ export class FinetuneStep implements Disposable {
     private readonly network: SamNetwork,
     settings: FinetuneSettings,
     batch: number,
-    memoryBytes = 0,
   ) {
     const side = network.config.canvas;
     const graph = new Graph();
@@ -41,7 +37,7 @@ export class FinetuneStep implements Disposable {
       graph.input("learningRate", "f32", []),
       graph.input("step", "f32", []),
     );
-    this.program = graph.compile({ loss, crossEntropy, dice }, { memoryBytes });
+    this.program = graph.compile({ loss, crossEntropy, dice });
     this.canvases = Tensor.zeros("f32", canvases.shape);
     this.labels = Tensor.zeros("u8", labels.shape);
   }
@@ -56,6 +52,11 @@ export class FinetuneStep implements Disposable {
   /** Nodes, memory and FLOPs of the step. */
   explain(): ReturnType<Program["explain"]> {
     return this.program.explain();
+  }
+
+  /** Memory that the first step takes in addition to the weights, bytes. */
+  get memoryBytes(): number {
+    return this.program.addedBytes;
   }
 
   /** Everything a step changes, for a checkpoint. */

@@ -105,8 +105,8 @@ export class Graph {
 
   /**
    * Compiles what `outputs` and state updates need. `fuse: false` runs every node as it was built; `guards`
-   * checks a pattern behind every buffer after every node (for tests); `memoryBytes` makes the program compute values
-   * again rather than keep them, until it fits or nothing more can be saved (see Explanation.peakBytes).
+   * checks a pattern behind every buffer after every node (for tests). Where the program would not fit the engine's
+   * memory limit, values are computed again rather than kept until it does or nothing more can be saved.
    */
   compile<Names extends string>(
     outputs: Readonly<Record<Names, Value>>,
@@ -205,6 +205,12 @@ export class Program<Names extends string = string> implements Disposable, Async
   /** Nodes with the chosen kernels, refused ones with the reason, bytes at the peak, FLOPs. */
   explain(): Explanation {
     return JSON.parse(callNative(() => this.program.explain())) as Explanation;
+  }
+
+  /** Memory that the first run takes in addition to the state, bytes. */
+  get addedBytes(): number {
+    const { peakBytes, persistentBytes } = this.explain();
+    return peakBytes - persistentBytes;
   }
 
   /** Frees the program and its outputs; a run in flight is cancelled. */

@@ -27,7 +27,7 @@ export class TrainingObserver implements TrainObserver, Disposable {
     private readonly training: WatchedTraining,
   ) {}
 
-  async onStart(step: number, steps: number): Promise<void> {
+  async onStart(step: number, steps: number, memoryBytes: number): Promise<void> {
     const { folder, progress } = this.context;
     const { event, arm, label, curve } = this.training;
     this.steps = steps;
@@ -37,6 +37,7 @@ export class TrainingObserver implements TrainObserver, Disposable {
       folder.file(runPaths.tensorboard, curve),
       step > 0 ? { resumeAt: step + 1 } : {},
     );
+    progress.note(`${label}: needs about ${gigabytes(process.memoryUsage.rss() + memoryBytes)} of memory`);
     progress.begin(label, steps, step);
   }
 
@@ -65,10 +66,18 @@ export class TrainingObserver implements TrainObserver, Disposable {
 
   /** Ends the progress line of a training that came to its end. */
   end(): void {
-    this.context.progress.end((performance.now() - this.startTime) / 1000);
+    const peak = process.resourceUsage().maxRSS * 1024; // Node reports KiB
+    this.context.progress.end(
+      (performance.now() - this.startTime) / 1000,
+      `largest memory of the process ${gigabytes(peak)}`,
+    );
   }
 
   [Symbol.dispose](): void {
     this.writer?.close();
   }
+}
+
+function gigabytes(bytes: number): string {
+  return `${(bytes / 1e9).toFixed(1)} GB`;
 }

@@ -60,7 +60,10 @@ struct Run {
   Program program;
   std::vector<std::vector<std::byte>> results;
 
-  Run(const Network& network, CompileOptions options) : program(network.graph, network.results, options) {
+  Run(const Network& network, bool fuse, size_t memory_limit = 0)
+      : program((Engine::instance().set_memory_limit(memory_limit), network.graph), network.results,
+                CompileOptions{fuse, true}) {
+    Engine::instance().set_memory_limit(0);
     const std::atomic<bool> never{false};
     program.run(network.tensors, never);
     for (const TensorPtr& t : program.outputs())
@@ -72,7 +75,7 @@ struct Run {
 
 SFR_TEST("repeat_nodes/layer norms are computed again and free memory without a limit") {
   const Network network;
-  const Run kept(network, {false, true}), repeated(network, {true, true});
+  const Run kept(network, false), repeated(network, true);
   expect(count_ops(kept.program, "layer_norm") == 3, "expected 3 layer norms where nothing is repeated");
   expect(count_ops(repeated.program, "layer_norm") > 3, "expected repeated layer norms");
   expect(count_ops(repeated.program, "linear") == 6, "expected no repeated product without a limit");
@@ -82,26 +85,21 @@ SFR_TEST("repeat_nodes/layer norms are computed again and free memory without a 
 
 SFR_TEST("repeat_nodes/a limit repeats products until the program fits") {
   const Network network;
-  const Run free(network, {true, true});
+  const Run free(network, true);
   const size_t fixed = free.program.plan().work_bytes + free.program.plan().output_bytes;
-  CompileOptions limited{true, true};
-  limited.memory_bytes = fixed + free.program.plan().arena_bytes * 3 / 4;
-  const Run tight(network, limited);
+  const Run tight(network, true, fixed + free.program.plan().arena_bytes * 3 / 4);
   expect(count_ops(tight.program, "linear") > 6, "expected repeated products");
   expect(tight.program.plan().arena_bytes <= free.program.plan().arena_bytes * 3 / 4, "expected to fit");
   expect(tight.results == free.results, "expected the same bits");
-  limited.memory_bytes = 1;
-  const Run tightest(network, limited);
+  const Run tightest(network, true, 1);
   expect(tightest.program.plan().arena_bytes <= tight.program.plan().arena_bytes, "expected no more memory");
   expect(tightest.results == free.results, "expected the same bits");
 }
 
 SFR_TEST("repeat_nodes/a limit that the program fits changes nothing") {
   const Network network;
-  const Run free(network, {true, true});
-  CompileOptions roomy{true, true};
-  roomy.memory_bytes = size_t{1} << 30;
-  const Run same(network, roomy);
+  const Run free(network, true);
+  const Run same(network, true, size_t{1} << 30);
   expect(same.program.graph().nodes().size() == free.program.graph().nodes().size(),
          "expected the same nodes");
 }

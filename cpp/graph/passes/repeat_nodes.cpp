@@ -11,6 +11,8 @@ namespace {
 constexpr double kFlopsPerByte = 16;
 /// Nodes that may be repeated for the sake of one value.
 constexpr size_t kLongestChain = 4;
+/// Values below this share of the peak are not worth a node.
+constexpr size_t kSmallestShare = 1024;
 
 /// A way to free a value's memory: nodes to run again, in order, before node `at`.
 struct Candidate {
@@ -46,9 +48,10 @@ class Occupancy {
   size_t peak_bytes() const { return peak_bytes_; }
 
   /// The cheapest value to free at the peak, or one with value kNoValue.
-  Candidate best(bool fits) const {
+  /// `values` is how many there were before the pass: what was computed again already is left alone.
+  Candidate best(size_t values, bool fits) const {
     Candidate best;
-    for (size_t v = 0; v < plan_.values.size(); ++v) {
+    for (size_t v = 0; v < values; ++v) {
       const Candidate c = candidate(static_cast<ValueId>(v), fits);
       if (c.value == kNoValue) continue;
       if (best.value == kNoValue || c.cost_per_byte < best.cost_per_byte) best = c;
@@ -98,7 +101,7 @@ class Occupancy {
   Candidate candidate(ValueId v, bool fits) const {
     const Placement& p = plan_.values[static_cast<size_t>(v)];
     if (p.where != Placement::Where::arena || p.first >= peak_ || p.last <= peak_ ||
-        shared_[static_cast<size_t>(v)])
+        shared_[static_cast<size_t>(v)] || p.bytes < peak_bytes_ / kSmallestShare)
       return {};
     const std::vector<int>& uses = uses_[static_cast<size_t>(v)];
     const auto next = std::lower_bound(uses.begin(), uses.end(), peak_);
@@ -158,10 +161,11 @@ void apply(Graph& graph, const Candidate& c) {
 }  // namespace
 
 void repeat_nodes(Graph& graph, const std::vector<ValueId>& outputs, size_t arena_bytes) {
+  const size_t values = graph.values().size();
   for (size_t left = graph.nodes().size(); left > 0; --left) {
     const Occupancy now(graph, outputs);
     const bool fits = arena_bytes == 0 || now.peak_bytes() <= arena_bytes;
-    const Candidate c = now.best(fits);
+    const Candidate c = now.best(values, fits);
     if (c.value == kNoValue) return;
     apply(graph, c);
   }
