@@ -188,7 +188,10 @@ export const gaussianNoise = (
 
 // ---- losses
 
-/** logits [..,K], labels u8 [..] with 255 ignored -> cross-entropy [] and Dice loss []. */
+/**
+ * logits [..,K], labels u8 [..] with 255 ignored -> cross-entropy [] and Dice loss []. Logits [N,h,w,K] of labels
+ * [N,H,W] are resized as by resizeBilinear, without being stored at that size.
+ */
 export function segmentationLoss(
   logits: Value,
   labels: Value,
