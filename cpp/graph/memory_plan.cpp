@@ -8,16 +8,19 @@ namespace {
 
 class Planner {
  public:
-  Planner(const Graph& graph, const std::vector<ValueId>& outputs, int threads)
-      : graph_(graph), outputs_(outputs), threads_(threads) {}
-
-  MemoryPlan run() {
+  Planner(const Graph& graph, const std::vector<ValueId>& outputs, bool in_place)
+      : graph_(graph), outputs_(outputs), in_place_(in_place) {
     plan_.values.resize(graph_.values().size());
     place_fixed_values();
     const std::vector<Node>& nodes = graph_.nodes();
     for (size_t n = 0; n < nodes.size(); ++n) start_outputs(nodes[n], static_cast<int>(n));
+  }
+
+  MemoryPlan lifetimes() { return std::move(plan_); }
+
+  MemoryPlan run(int threads) {
     assign_offsets();
-    plan_.work_bytes = plan_work_bytes(graph_, threads_);
+    plan_.work_bytes = plan_work_bytes(graph_, threads);
     return std::move(plan_);
   }
 
@@ -67,6 +70,7 @@ class Planner {
   /// The input whose memory output 0 of the node may take over, if any.
   ValueId reusable_input(const Node& node, int index) {
     if (node.op->is_view) return node.inputs[0];
+    if (!in_place_) return kNoValue;
     for (const size_t i : node.op->in_place_inputs)
       if (i < node.inputs.size() && node.inputs[i] != kNoValue && can_take_over(node, index, node.inputs[i]))
         return node.inputs[i];
@@ -110,7 +114,7 @@ class Planner {
 
   const Graph& graph_;
   const std::vector<ValueId>& outputs_;
-  int threads_;
+  const bool in_place_;
   MemoryPlan plan_;
   std::vector<int> last_use_;
 };
@@ -118,7 +122,11 @@ class Planner {
 }  // namespace
 
 MemoryPlan plan_memory(const Graph& graph, const std::vector<ValueId>& outputs, int threads) {
-  return Planner(graph, outputs, threads).run();
+  return Planner(graph, outputs, true).run(threads);
+}
+
+MemoryPlan plan_lifetimes(const Graph& graph, const std::vector<ValueId>& outputs, bool in_place) {
+  return Planner(graph, outputs, in_place).lifetimes();
 }
 
 size_t plan_work_bytes(const Graph& graph, int threads) {

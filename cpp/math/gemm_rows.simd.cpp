@@ -53,16 +53,21 @@ void gemm_pack_panels(float* dst, const float* b, int64_t ldb, int64_t k, int64_
   }
 }
 
-/// One tile's operands. Element (r, k) of A at a[k * lda + r] when DEPTH_MAJOR (packed, or stored
-/// transposed), else at a[r * lda + k].
-struct TileJob {
-  const float* a;
-  int64_t lda;
-  const float* b;
+/// A piece of the depth. Element (r, k) of A at a[k * lda + r] when DEPTH_MAJOR (packed, or stored transposed),
+/// else at a[r * lda + k].
+struct TileDepth {
+  const float *a, *b;
   int64_t depth;
+};
+
+/// One tile's operands: a block of the depth, then the tail (depth 0 where there is none).
+struct TileJob {
+  TileDepth parts[2];
+  int64_t lda;
   float* c;
   int64_t ldc;
-  const float* bias;  // at the panel's first column, or null
+  const float* bias;      // at the panel's first column, or null
+  const float* residual;  // at the tile's first element, or null
   bool add_c;
   int rows, columns;  // that exist
 };
@@ -72,16 +77,17 @@ static void tile(const TileJob& job) {
   vf acc[R][2];
 #pragma GCC unroll 16
   for (int r = 0; r < R; ++r) acc[r][0] = acc[r][1] = zero();
-  const float* a = job.a;
-  const float* b = job.b;
   const int64_t row_pitch = DEPTH_MAJOR ? 1 : job.lda, step = DEPTH_MAJOR ? job.lda : 1;
-  for (int64_t k = 0; k < job.depth; ++k, a += step, b += kPanel) {
-    const vf b0 = load(b), b1 = load(b + kLanes);
+  for (const TileDepth& part : job.parts) {
+    const float *a = part.a, *b = part.b;
+    for (int64_t k = 0; k < part.depth; ++k, a += step, b += kPanel) {
+      const vf b0 = load(b), b1 = load(b + kLanes);
 #pragma GCC unroll 16
-    for (int r = 0; r < R; ++r) {
-      const vf av = broadcast(a[r * row_pitch]);
-      acc[r][0] += av * b0;
-      acc[r][1] += av * b1;
+      for (int r = 0; r < R; ++r) {
+        const vf av = broadcast(a[r * row_pitch]);
+        acc[r][0] += av * b0;
+        acc[r][1] += av * b1;
+      }
     }
   }
 #pragma GCC unroll 16
@@ -95,10 +101,12 @@ static void tile(const TileJob& job) {
         if (lanes >= kLanes) {
           if (job.add_c) sum += load(c);
           if (job.bias) sum += load(job.bias + i * kLanes);
+          if (job.residual) sum += load(job.residual + r * job.ldc + i * kLanes);
           store(c, sum);
         } else if (lanes > 0) {
           if (job.add_c) sum += load_partial(c, lanes);
           if (job.bias) sum += load_partial(job.bias + i * kLanes, lanes);
+          if (job.residual) sum += load_partial(job.residual + r * job.ldc + i * kLanes, lanes);
           store_partial(c, sum, lanes);
         }
       }
@@ -130,54 +138,68 @@ static const TileKind& tile_kind(int64_t rows) {
   return kTiles[sizeof(kTiles) / sizeof(kTiles[0]) - 1];
 }
 
-/// Packs rows [m0, m0 + rows), depth [k0, k0 + depth) of A as [tile][k][tile rows]; missing rows become
-/// zeros.
-static void pack_a(const GemmRows& job, int64_t m0, int64_t rows, int64_t k0, int64_t depth, float* dst) {
+/// Packs a matrix of `rows` rows and `depth` columns as [tile][k][tile rows]; missing rows become zeros.
+/// Tiles begin `tile_floats` per row of a tile apart.
+static void pack_tiles(const float* a, int64_t lda, bool transposed, int64_t rows, int64_t depth,
+                       int64_t tile_floats, float* dst) {
   for (int64_t r = 0; r < rows; r += kTileRows) {
     const int64_t count = smaller(kTileRows, rows - r), pitch = tile_kind(count).rows;
     if (count < pitch) __builtin_memset(dst, 0, static_cast<size_t>(pitch * depth) * sizeof(float));
-    if (job.a_transposed) {
-      const float* s = job.a + k0 * job.lda + m0 + r;
-      for (int64_t k = 0; k < depth; ++k, s += job.lda) {
+    if (transposed) {
+      const float* s = a + r;
+      for (int64_t k = 0; k < depth; ++k, s += lda) {
         for (int64_t i = 0; i < count; ++i) dst[k * pitch + i] = s[i];
       }
     } else {
-      transpose(dst, pitch, job.a + (m0 + r) * job.lda + k0, job.lda, count, depth);
+      transpose(dst, pitch, a + r * lda, lda, count, depth);
     }
-    dst += pitch * depth;
+    dst += pitch * tile_floats;
   }
 }
 
-/// All panels for rows [m0, m0 + rows) and depth [k0, k0 + depth).
+/// All panels for rows [m0, m0 + rows) and depth [k0, k0 + depth); the tail comes with the last piece of
+/// depth.
 static void run_block(const GemmRows& job, int64_t m0, int64_t rows, int64_t k0, int64_t depth,
                       float* scratch) {
+  const int64_t tail = k0 + depth == job.k ? job.tail_k : 0, tile_floats = depth + tail;
   // In place every row of a tile must exist: all even counts have a tile of their own.
   const bool whole = rows % (job.a_transposed ? 2 : kTileRows) == 0;
-  const bool pack = job.last_panel - job.first_panel >= kPanelsToPack || !whole;
-  if (pack) pack_a(job, m0, rows, k0, depth, scratch);
+  const bool pack = job.last_panel - job.first_panel >= kPanelsToPack || !whole || tail > 0;
+  const float* a = job.a_transposed ? job.a + k0 * job.lda + m0 : job.a + m0 * job.lda + k0;
+  if (pack) pack_tiles(a, job.lda, job.a_transposed, rows, depth, tile_floats, scratch);
+  for (int64_t r = 0; tail > 0 && r < rows; r += kTileRows) {
+    const int64_t count = smaller(kTileRows, rows - r);
+    pack_tiles(job.tail_a + (m0 + r) * job.ld_tail_a, job.ld_tail_a, false, count, tail, tail,
+               scratch + r * tile_floats + tile_kind(count).rows * depth);
+  }
   for (int64_t panel = job.first_panel; panel < job.last_panel; ++panel) {
     const int64_t column = panel * kPanel;
     TileJob t;
     t.lda = job.lda;
-    t.b = job.packed_b + (panel * job.packed_k + k0) * kPanel;
-    t.depth = depth;
+    t.parts[0].b = job.packed_b + (panel * job.packed_k + k0) * kPanel;
+    t.parts[0].depth = depth;
+    t.parts[1].b = tail > 0 ? job.packed_tail_b + panel * tail * kPanel : nullptr;
+    t.parts[1].depth = tail;
     t.ldc = job.ldc;
     t.bias = job.bias && k0 == 0 ? job.bias + column : nullptr;
     t.add_c = job.accumulate || k0 > 0;
     t.columns = static_cast<int>(smaller(kPanel, job.n - column));
     for (int64_t r = 0; r < rows; r += kTileRows) {
+      const int64_t at = (m0 + r) * job.ldc + column;
       t.rows = static_cast<int>(smaller(kTileRows, rows - r));
-      t.c = job.c + (m0 + r) * job.ldc + column;
+      t.c = job.c + at;
+      t.residual = job.residual && k0 == 0 ? job.residual + at : nullptr;
       const TileKind& kind = tile_kind(t.rows);
       if (pack) {
-        t.a = scratch + r * depth;
+        t.parts[0].a = scratch + r * tile_floats;
+        t.parts[1].a = t.parts[0].a + kind.rows * depth;
         t.lda = kind.rows;
         kind.depth_major(t);
       } else if (job.a_transposed) {
-        t.a = job.a + k0 * job.lda + m0 + r;
+        t.parts[0].a = a + r;
         kind.depth_major(t);
       } else {
-        t.a = job.a + (m0 + r) * job.lda + k0;
+        t.parts[0].a = a + r * job.lda;
         tile<kTileRows, false>(t);
       }
     }

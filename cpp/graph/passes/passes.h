@@ -13,13 +13,13 @@ void fuse_batch_norm(Graph& graph, const std::vector<ValueId>& outputs);
 /// Drops nodes that neither write state nor lead to one that does or to an output.
 void remove_unused_nodes(Graph& graph, const std::vector<ValueId>& outputs);
 
-/// Values that cost one pass over memory (normalised activations, gathered blocks, dropout) are computed again
-/// for readers that come much later - backward passes, skips - instead of being kept, where what they are
-/// computed from is kept anyway. Same bits.
-void recompute_activations(Graph& graph);
-
 /// Moves each node that writes state as late as the readers of that state allow, keeping the order of
 /// construction among them: a step that is cancelled before its first write leaves the state untouched.
 void sink_state_writes(Graph& graph);
+
+/// Computes values again where they are needed, rather than keeping them while memory is fullest: those of
+/// ops marked Repeat::always wherever that frees memory; others, cheapest per byte first, until the values
+/// fit `arena_bytes` (0: no limit). A repeated node gives the same bits.
+void repeat_nodes(Graph& graph, const std::vector<ValueId>& outputs, size_t arena_bytes);
 
 }  // namespace sfr

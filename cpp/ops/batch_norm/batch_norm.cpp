@@ -93,6 +93,18 @@ void gradient(GradientContext& c) {
     if (c.wants(i)) c.set(i, gradients[i]);
 }
 
+/// From the statistics that the node took, without taking them again.
+Node replay(const Node& node) {
+  BatchNormAttributes attributes = *static_cast<const BatchNormAttributes*>(node.attributes.get());
+  if (!attributes.training) return node;
+  attributes.training = false;
+  Node again = node;
+  again.attributes = std::make_shared<BatchNormAttributes>(attributes);
+  again.inputs[3] = node.outputs[1];
+  again.inputs[4] = node.outputs[2];
+  return again;
+}
+
 }  // namespace
 
 void register_batch_norm(OpRegistry& registry) {
@@ -102,6 +114,8 @@ void register_batch_norm(OpRegistry& registry) {
   forward.cpu = {{"channel_tables", &batch_norm_cpu}};
   forward.work_bytes = &batch_norm_work_bytes;
   forward.in_place_inputs = {0, kBatchNormSkip};
+  forward.repeat = Repeat::always;
+  forward.replay = &replay;
   registry.add(std::move(forward));
 
   OpDef backward = op_definition<BatchNormAttributes>("batch_norm_backward");

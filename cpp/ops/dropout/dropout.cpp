@@ -98,6 +98,7 @@ void register_dropout(OpRegistry& registry) {
   op.cpu = {{"philox_groups", &dropout_cpu}};
   op.work_bytes = &work_bytes;
   op.in_place_inputs = {0};
+  op.repeat = Repeat::always;
   registry.add(std::move(op));
 }
 

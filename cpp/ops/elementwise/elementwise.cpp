@@ -194,6 +194,7 @@ OpDef binary(const char* name, void (*run)(const KernelContext&), void (*gradien
   op.gradient = gradient;
   op.cpu = {{"rows", run}};
   op.in_place_inputs = {0};
+  op.repeat = Repeat::to_save_memory;
   return op;
 }
 

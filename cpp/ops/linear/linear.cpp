@@ -204,7 +204,13 @@ double backward_weight_flops(const NodeTypes& t) {
 
 void gradient(GradientContext& c) {
   const ValueId dy = c.output_gradient(0);
-  // Weights first: x can go before dx comes.
+  set_linear_parameter_gradients(c, dy);  // weights first: x can go before dx comes
+  if (c.wants(0)) c.set(0, c.add("linear_backward_input", {dy, c.input(1)})[0]);
+}
+
+}  // namespace
+
+void set_linear_parameter_gradients(GradientContext& c, ValueId dy) {
   if (c.wants(1)) {
     const auto outputs =
         c.add("linear_backward_weight", {c.input(0), dy}, LinearWeightAttributes{c.wants(2)});
@@ -213,10 +219,7 @@ void gradient(GradientContext& c) {
   } else if (c.wants(2)) {
     c.set(2, c.add("sum_to", {dy}, TargetShapeAttributes{c.type(c.input(2)).shape.extents()})[0]);
   }
-  if (c.wants(0)) c.set(0, c.add("linear_backward_input", {dy, c.input(1)})[0]);
 }
-
-}  // namespace
 
 void register_linear(OpRegistry& registry) {
   OpDef forward = op_definition<NoAttributes>("linear");
@@ -225,6 +228,7 @@ void register_linear(OpRegistry& registry) {
   forward.cpu = {{"gemm", &linear_cpu}};
   forward.work_bytes = &work_bytes;
   forward.flops = &flops;
+  forward.repeat = Repeat::to_save_memory;
   registry.add(std::move(forward));
 
   OpDef input = op_definition<NoAttributes>("linear_backward_input");

@@ -126,6 +126,7 @@ void register_space_to_depth(OpRegistry& registry) {
   op.infer = &infer_space_to_depth;
   op.gradient = &gradient_space_to_depth;
   op.cpu = {{"runs", &space_to_depth_cpu}};
+  op.repeat = Repeat::always;
   registry.add(std::move(op));
 
   OpDef inverse = op_definition<BlockAttributes>("depth_to_space");

@@ -1,4 +1,4 @@
-// recompute_activations: a normalised volume is not kept for its backward pass, and nothing changes by that.
+// repeat_nodes on batch norm: a normalised volume is not kept for its backward pass, and nothing changes by that.
 #include <algorithm>
 #include <cstring>
 
@@ -64,7 +64,7 @@ size_t count_ops(const Graph& graph, const std::string& name) {
                                            [&](const Node& n) { return n.op->name == name; }));
 }
 
-SFR_TEST("recompute_activations/the same results with less memory") {
+SFR_TEST("repeat_nodes/batch norm: the same results with less memory") {
   Chain a, b;
   const auto build = [](Chain& chain) {
     const ValueId loss = chain.network();
@@ -93,14 +93,14 @@ SFR_TEST("recompute_activations/the same results with less memory") {
   expect(fused.plan().arena_bytes < 12 * volume, "6 convolution outputs and a few gradients, not twice that");
 }
 
-SFR_TEST("recompute_activations/inference keeps what it has") {
+SFR_TEST("repeat_nodes/batch norm: inference keeps what it has") {
   Chain chain;
   const ValueId loss = chain.network();
   const Program program(chain.graph, {loss}, CompileOptions{true, true});
   expect(count_ops(program.graph(), "batch_norm") == 6, "computed again for nothing");
 }
 
-SFR_TEST("recompute_activations/not from a parameter that was written since") {
+SFR_TEST("repeat_nodes/batch norm: not from a parameter that was written since") {
   for (const bool written : {false, true}) {
     Chain chain;
     chain.network();
@@ -110,8 +110,9 @@ SFR_TEST("recompute_activations/not from a parameter that was written since") {
                             chain.input("other", {8})},
                            {}, "ema");
     // Late readers of the first block's normalised volume and, so that it is kept, of its convolution.
-    for (const size_t n : {1, 0}) chain.node("sum", {chain.graph.nodes()[n].outputs[0]});
-    recompute_activations(chain.graph);
+    std::vector<ValueId> outputs;
+    for (const size_t n : {1, 0}) outputs.push_back(chain.node("sum", {chain.graph.nodes()[n].outputs[0]}));
+    repeat_nodes(chain.graph, outputs, 0);
     expect(count_ops(chain.graph, "batch_norm") == (written ? 6 : 7),
            written ? "computed again with another scale" : "kept for its late reader");
   }
