@@ -13,9 +13,9 @@ void fuse_batch_norm(Graph& graph, const std::vector<ValueId>& outputs);
 /// Drops nodes that neither write state nor lead to one that does or to an output.
 void remove_unused_nodes(Graph& graph, const std::vector<ValueId>& outputs);
 
-/// Values that cost one pass over memory (normalised activations, gathered blocks, dropout) are computed again
-/// for readers that come much later - backward passes, skips - instead of being kept, where what they are
-/// computed from is kept anyway. Same bits.
+/// Values that cost one pass over memory (normalised activations, gathered blocks, dropout) are computed
+/// again for readers that come much later - backward passes, skips - instead of being kept, where what they
+/// are computed from is kept anyway. Same bits.
 void recompute_activations(Graph& graph);
 
 /// Moves each node that writes state as late as the readers of that state allow, keeping the order of
