@@ -23,7 +23,8 @@ inline Range chunk_range(int64_t count, int64_t chunk, int64_t chunks) {
   return {count * chunk / chunks, count * (chunk + 1) / chunks};
 }
 
-/// Results of this many bytes and more leave the caches before anybody reads them: they are written past them.
+/// Results of this many bytes and more leave the caches before anybody reads them: they are written past
+/// them.
 inline constexpr size_t kStreamBytes = size_t{32} << 20;
 
 /// Whether a result of `bytes` at `p` is to be written with streaming stores, which want whole cache lines.

@@ -3,7 +3,7 @@
 //
 // A 3x3 correlation of 4x4 outputs takes 36 products of transformed 6x6 inputs and transformed weights
 // instead of 144. One axis: y = A^T ((G g) * (B^T d)) with the points 0, +-sqrt(1/2), +-sqrt(2), infinity.
-// They are balanced (products of the outer points are 1), so errors stay within twice those of a plain f32
+// They are balanced (products of the outer points are 1), so errors are about twice those of a plain f32
 // loop, where the usual points 0, +-1, +-2 give eight times. The gradient with respect to g is G^T ((A dy) *
 // (B^T d)).
 //
