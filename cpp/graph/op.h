@@ -157,7 +157,8 @@ struct OpDef {
   /// Whether input i is state that the node updates in place (parameters, statistics); null: none.
   bool (*writes)(const NodeTypes&, size_t input) = nullptr;
   Repeat repeat = Repeat::never;
-  /// The node that gives output 0 once more where the node itself would do more or other work; null: the node.
+  /// The node that gives output 0 once more where the node itself would do more or other work; null: the
+  /// node.
   Node (*replay)(const Node&) = nullptr;
   /// Output 0 may use the memory of one of these inputs, the first that nobody reads afterwards.
   std::vector<size_t> in_place_inputs;

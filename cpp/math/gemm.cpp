@@ -53,7 +53,7 @@ Plan make_plan(const GemmArguments& g) {
   const int64_t scratch = plan.sizes.rows * (plan.sizes.k_block + g.tail_k);
   plan.thread_bytes = aligned_bytes(scratch);
   const int64_t parts = std::min({kWantedChunks, g.k / (kSplitDepth / 4), kPartialFloats / (g.m * g.n)});
-  const bool one_sum = !g.packed_b && g.tail_k == 0 && !g.residual;
+  const bool one_sum = !g.packed_b && g.tail_k == 0;
   if (one_sum && g.k >= kSplitDepth && plan.row_chunks * plan.panel_chunks < kWantedChunks / 2 && parts > 1) {
     plan.depth_per_chunk = div_up(div_up(g.k, parts), plan.sizes.k_block) * plan.sizes.k_block;
     plan.depth_chunks = div_up(g.k, plan.depth_per_chunk);
@@ -76,7 +76,6 @@ GemmRows rows_job(const GemmArguments& g, const float* packed) {
   job.a_transposed = g.a_transposed;
   job.packed_b = packed;
   job.bias = g.bias;
-  job.residual = g.residual;
   job.c = g.c;
   job.ldc = g.ldc;
   job.accumulate = g.accumulate;
@@ -127,7 +126,6 @@ void run_output_chunk(const GemmArguments& g, const Plan& plan, const float* pac
   job.m = std::min(plan.rows_per_chunk, g.m - row);
   job.a += g.a_transposed ? row : row * g.lda;
   job.c += row * g.ldc;
-  if (g.residual) job.residual += row * g.ldc;
   if (g.tail_k > 0) {
     job.tail_a = g.tail_a + row * g.ld_tail_a;
     job.ld_tail_a = g.ld_tail_a;

@@ -15,7 +15,7 @@ struct GemmTileSizes {
   int64_t k_block;  // depth for which A is packed at once
 };
 
-/// C[m, columns of panels [first_panel, last_panel)] = A * B + tail A * tail B (+ bias, + residual, + C). A
+/// C[m, columns of panels [first_panel, last_panel)] = A * B + tail A * tail B (+ bias, + C). A
 /// is [m, k] with row pitch lda, or stored as [k, m] when a_transposed; B packed by gemm_pack_panels for n
 /// columns in all and depth packed_k of which rows [0, k) are used. The tail is more depth in matrices of its
 /// own.
@@ -30,8 +30,7 @@ struct GemmRows {
   const float* tail_a;  // [m, tail_k]
   int64_t ld_tail_a, tail_k;
   const float* packed_tail_b;
-  const float* bias;      // [n] or null
-  const float* residual;  // [m, n] with row pitch ldc, or null; may be c
+  const float* bias;  // [n] or null
   float* c;
   int64_t ldc;
   bool accumulate;

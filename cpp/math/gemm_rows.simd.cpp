@@ -53,8 +53,8 @@ void gemm_pack_panels(float* dst, const float* b, int64_t ldb, int64_t k, int64_
   }
 }
 
-/// A piece of the depth. Element (r, k) of A at a[k * lda + r] when DEPTH_MAJOR (packed, or stored transposed),
-/// else at a[r * lda + k].
+/// A piece of the depth. Element (r, k) of A at a[k * lda + r] when DEPTH_MAJOR (packed, or stored
+/// transposed), else at a[r * lda + k].
 struct TileDepth {
   const float *a, *b;
   int64_t depth;
@@ -66,8 +66,7 @@ struct TileJob {
   int64_t lda;
   float* c;
   int64_t ldc;
-  const float* bias;      // at the panel's first column, or null
-  const float* residual;  // at the tile's first element, or null
+  const float* bias;  // at the panel's first column, or null
   bool add_c;
   int rows, columns;  // that exist
 };
@@ -101,12 +100,10 @@ static void tile(const TileJob& job) {
         if (lanes >= kLanes) {
           if (job.add_c) sum += load(c);
           if (job.bias) sum += load(job.bias + i * kLanes);
-          if (job.residual) sum += load(job.residual + r * job.ldc + i * kLanes);
           store(c, sum);
         } else if (lanes > 0) {
           if (job.add_c) sum += load_partial(c, lanes);
           if (job.bias) sum += load_partial(job.bias + i * kLanes, lanes);
-          if (job.residual) sum += load_partial(job.residual + r * job.ldc + i * kLanes, lanes);
           store_partial(c, sum, lanes);
         }
       }
@@ -185,10 +182,8 @@ static void run_block(const GemmRows& job, int64_t m0, int64_t rows, int64_t k0,
     t.add_c = job.accumulate || k0 > 0;
     t.columns = static_cast<int>(smaller(kPanel, job.n - column));
     for (int64_t r = 0; r < rows; r += kTileRows) {
-      const int64_t at = (m0 + r) * job.ldc + column;
       t.rows = static_cast<int>(smaller(kTileRows, rows - r));
-      t.c = job.c + at;
-      t.residual = job.residual && k0 == 0 ? job.residual + at : nullptr;
+      t.c = job.c + (m0 + r) * job.ldc + column;
       const TileKind& kind = tile_kind(t.rows);
       if (pack) {
         t.parts[0].a = scratch + r * tile_floats;

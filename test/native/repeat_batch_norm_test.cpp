@@ -1,4 +1,5 @@
-// repeat_nodes on batch norm: a normalised volume is not kept for its backward pass, and nothing changes by that.
+// repeat_nodes on batch norm: a normalised volume is not kept for its backward pass, and nothing changes by
+// that.
 #include <algorithm>
 #include <cstring>
 

@@ -86,11 +86,15 @@ class Occupancy {
   }
 
  private:
+  bool is_small(ValueId v) const { return graph_.type(v).bytes() < peak_.bytes / kSmallestShare; }
+
   /// Whether a node that runs right before node `at` can read the value.
   bool is_there(ValueId v, int at) const {
     const Value& value = graph_.value(v);
     if (value.kind == ValueKind::input) return true;
     if (value.kind == ValueKind::persistent) return writer_[static_cast<size_t>(v)] >= at;
+    // Statistics and the like: kept for longer at no cost.
+    if (is_small(v)) return true;
     const std::vector<int>& uses = uses_[static_cast<size_t>(v)];
     return !uses.empty() && uses.back() >= at;
   }
@@ -112,7 +116,7 @@ class Occupancy {
   Candidate candidate(ValueId v, bool fits) const {
     const Placement& p = plan_.values[static_cast<size_t>(v)];
     if (p.where != Placement::Where::arena || p.first >= peak_.node || p.last <= peak_.node ||
-        shared_[static_cast<size_t>(v)] || p.bytes < peak_.bytes / kSmallestShare)
+        shared_[static_cast<size_t>(v)] || is_small(v))
       return {};
     const std::vector<int>& uses = uses_[static_cast<size_t>(v)];
     const auto next = std::lower_bound(uses.begin(), uses.end(), peak_.node);
