@@ -1,12 +1,13 @@
 /** What the benches run: one list for us and for the peers. Extents are (x, y, z) = the peers' (H, W, D). */
 import { z } from "zod";
 import { UsageError } from "../src/errors.js";
+import type { SamSize } from "../src/models/sam/config.js";
 import { stitchGeometry } from "../src/stitch/geometry.js";
 
 const extents = z.tuple([z.int(), z.int(), z.int()]);
 const vnet = { patch: extents, batch: z.int(), filters: z.int(), classes: z.int() };
 const sam = {
-  model: z.enum(["tiny", "vit_b"]),
+  model: z.enum(["tiny", "vit_b", "vit_l", "vit_h"]),
   canvas: z.int(),
   classes: z.int(),
   batch: z.int(),
@@ -25,6 +26,7 @@ export const requestSchema = z.discriminatedUnion("work", [
   z.strictObject({ work: z.literal("sam-train"), ...sam }),
   z.strictObject({ work: z.literal("sam-infer"), ...sam }),
   z.strictObject({ work: z.literal("stitch"), patch: extents, canvas: z.int(), volumes: z.int() }),
+  z.strictObject({ work: z.literal("bezier"), patch: extents }),
   z.strictObject({
     work: z.literal("metrics"),
     shape: extents,
@@ -58,6 +60,7 @@ export const benchNames = [
   "sam-train",
   "sam-infer",
   "stitch",
+  "bezier",
   "metrics",
 ] as const;
 export type BenchName = (typeof benchNames)[number];
@@ -103,18 +106,19 @@ function vnetCase(
 
 function samCase(
   work: "sam-train" | "sam-infer",
-  model: "tiny" | "vit_b",
+  model: SamSize,
   canvas: number,
   gigabytes: number,
-  options: { smaller?: string; runs?: number } = {},
+  options: { smaller?: string; runs?: number; batch?: number; settings?: readonly string[] } = {},
 ): BenchCase {
+  const { batch = 1, settings = samSettings, ...rest } = options;
   return {
-    name: `${model}-${canvas}`,
-    request: { work, model, canvas, classes: 2, batch: 1, rank: 4 },
-    settings: samSettings,
+    name: `${model}-${canvas}${batch === 1 ? "" : `-batch${batch}`}`,
+    request: { work, model, canvas, classes: 2, batch, rank: 4 },
+    settings,
     tolerance: networkTolerance,
     peerBytes: gigabytes * gigabyte,
-    ...options,
+    ...rest,
   };
 }
 
@@ -132,6 +136,10 @@ const lists: Readonly<Record<BenchName, readonly BenchCase[]>> = {
     samCase("sam-train", "tiny", 512, 1.5),
     samCase("sam-train", "vit_b", 512, 3),
     samCase("sam-train", "vit_b", 1024, 10, { smaller: "vit_b-512", runs: 3 }),
+    samCase("sam-train", "vit_b", 1024, 18, { smaller: "vit_b-1024", runs: 3, batch: 2 }),
+    // The peers know tiny and vit_b only; they would need several times our memory.
+    samCase("sam-train", "vit_l", 1024, 0, { runs: 1, settings: [] }),
+    samCase("sam-train", "vit_h", 1024, 0, { runs: 1, settings: [] }),
   ],
   "sam-infer": [
     samCase("sam-infer", "tiny", 512, 1.5),
@@ -146,6 +154,15 @@ const lists: Readonly<Record<BenchName, readonly BenchCase[]>> = {
       tolerance: 0, // values are copied
       peerBytes: gigabyte,
       runs: 100,
+    },
+  ],
+  bezier: [
+    {
+      name: "112x112x80",
+      request: { work: "bezier", patch: [112, 112, 80] },
+      settings: ["default"],
+      tolerance: 1e-6, // NumPy computes in f64; our control points and results are f32
+      peerBytes: gigabyte,
     },
   ],
   metrics: [

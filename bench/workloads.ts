@@ -48,6 +48,8 @@ export function startWorkload(request: BenchRequest): Promise<Workload> {
       return startSamInference(request);
     case "stitch":
       return startStitching(request);
+    case "bezier":
+      return startBezier(request);
     case "metrics":
       return startMetrics(request);
   }
@@ -172,7 +174,8 @@ async function samForward({ model, canvas, classes, batch, rank }: SamRequest) {
   const low = network.forward(graph, graph.input("canvases", "f32", canvases.shape), false);
   const program = graph.compile({ logits: fullResolution(low, network.config) });
   const state = network.toState(false);
-  for (const [name, tensor] of state) state.set(name, { ...tensor, data: weight(name, tensor.shape) });
+  // In place: a second copy of the weights would be the largest memory of the process.
+  for (const [name, { data, shape }] of state) (data as Float32Array).set(weight(name, shape));
   network.load(state);
   state.clear();
   globalThis.gc?.();
@@ -242,6 +245,37 @@ async function startStitching({ patch, canvas, volumes }: RequestOf<"stitch">): 
       ["image", made.image.f32.slice(0, first)],
       ["label", made.label.u8.slice(0, first)],
     ]),
+    gflop: null,
+    run: async () => void (await run()),
+  };
+}
+
+/** Bezier intensity maps of all slices of a patch; values and control points as bench/peers/bezier.py describes. */
+async function startBezier({ patch }: RequestOf<"bezier">): Promise<Workload> {
+  const [width, height, depth] = patch;
+  const shape = [depth, height, width];
+  const fraction = (i: number, step: number) => ((i + 1) * step) % 1;
+  const values = Float32Array.from({ length: width * height * depth }, (_, i) =>
+    fraction(i, 0.6180339887498949),
+  );
+  const volume = Tensor.from("f32", shape, values);
+  const points = Tensor.from(
+    "f32",
+    [depth, 4],
+    Float32Array.from({ length: 4 * depth }, (_, i) => fraction(i, 0.7548776662466927)),
+  );
+  const apply = Tensor.from("i32", [depth], new Int32Array(depth).fill(1));
+  const graph = new Graph();
+  const program = graph.compile({
+    mapped: ops.intensityMap(
+      graph.input("volume", "f32", shape),
+      graph.input("points", "f32", points.shape),
+      graph.input("apply", "i32", apply.shape),
+    ),
+  });
+  const run = () => program.run({ volume, points, apply });
+  return {
+    values: new Map([["mapped", sampled((await run()).mapped.f32, shape, [0, 1, 2])]]),
     gflop: null,
     run: async () => void (await run()),
   };

@@ -32,13 +32,16 @@ Napi::Value engine_info(const Napi::CallbackInfo& info) {
   });
 }
 
-/// configureEngine({ threads?, simd? }): for the whole process.
+/// configureEngine({ threads?, simd?, memoryBytes? }): for the whole process.
 Napi::Value configure_engine(const Napi::CallbackInfo& info) {
   guarded(info.Env(), [&] {
     if (!info[0].IsObject()) fail("options", "an object");
     const auto options = info[0].As<Napi::Object>();
     if (options.Has("threads"))
       Engine::instance().set_threads(static_cast<int>(to_integer(options.Get("threads"), "threads")));
+    if (options.Has("memoryBytes"))
+      Engine::instance().set_memory_limit(
+          static_cast<size_t>(to_integer(options.Get("memoryBytes"), "memoryBytes")));
     if (!options.Has("simd")) return;
     const std::string name = to_string(options.Get("simd"), "simd");
     for (const SimdLevel level : {SimdLevel::generic, SimdLevel::v2, SimdLevel::v3, SimdLevel::v4})

@@ -1,6 +1,7 @@
 // How work is cut: at most 64 chunks whose number and bounds depend on the size alone, never on the threads.
 #pragma once
 #include <algorithm>
+#include <cstddef>
 #include <cstdint>
 
 namespace sfr {
@@ -20,6 +21,15 @@ inline int64_t chunk_count(int64_t count, int64_t grain) {
 /// Items of chunk `chunk` out of `chunks`.
 inline Range chunk_range(int64_t count, int64_t chunk, int64_t chunks) {
   return {count * chunk / chunks, count * (chunk + 1) / chunks};
+}
+
+/// Results of this many bytes and more leave the caches before anybody reads them: they are written past
+/// them.
+inline constexpr size_t kStreamBytes = size_t{32} << 20;
+
+/// Whether a result of `bytes` at `p` is to be written with streaming stores, which want whole cache lines.
+inline bool worth_streaming(const void* p, size_t bytes) {
+  return bytes >= kStreamBytes && reinterpret_cast<uintptr_t>(p) % 64 == 0;
 }
 
 /// Elements per chunk for memory-bound loops: 64 KiB of f32.

@@ -3,13 +3,35 @@
 #include <sched.h>
 
 #include <algorithm>
+#include <chrono>
 #include <cmath>
 #include <fstream>
 #include <string>
 
 namespace sfr {
 
-ThreadPool::ThreadPool(int threads) {
+namespace {
+
+/// A waiting thread looks this long before it sleeps: being woken takes as long as a small kernel does.
+constexpr auto kSpinTime = std::chrono::microseconds(50);
+
+/// Returns when `ready()` or when the time is over.
+template <class F>
+void spin_until(F ready) {
+  const auto end = std::chrono::steady_clock::now() + kSpinTime;
+  while (std::chrono::steady_clock::now() < end) {
+    for (int i = 0; i < 16; ++i) {
+      if (ready()) return;
+#if defined(__x86_64__)
+      __builtin_ia32_pause();
+#endif
+    }
+  }
+}
+
+}  // namespace
+
+ThreadPool::ThreadPool(int threads) : spins_(threads <= available_threads()) {
   for (int i = 1; i < threads; ++i) workers_.emplace_back([this, i] { work(i); });
 }
 
@@ -39,6 +61,7 @@ void ThreadPool::run(int64_t chunks, Body body, void* context) {
   }
   start_.notify_all();
   take_chunks(0);
+  if (spins_) spin_until([this] { return running_ == 0; });
   std::unique_lock<std::mutex> lock(mutex_);
   done_.wait(lock, [this] { return running_ == 0; });
 }
@@ -54,6 +77,7 @@ void ThreadPool::take_chunks(int thread) {
 void ThreadPool::work(int thread) {
   uint64_t seen = 0;
   for (;;) {
+    if (spins_) spin_until([&] { return stop_ || generation_ != seen; });
     {
       std::unique_lock<std::mutex> lock(mutex_);
       start_.wait(lock, [&] { return stop_ || generation_ != seen; });

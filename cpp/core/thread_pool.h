@@ -42,9 +42,10 @@ class ThreadPool {
   std::vector<std::thread> workers_;
   std::mutex mutex_;
   std::condition_variable start_, done_;
-  uint64_t generation_ = 0;
-  int running_ = 0;
-  bool stop_ = false;
+  std::atomic<uint64_t> generation_{0};  // of work; changed under the lock
+  std::atomic<int> running_{0};
+  std::atomic<bool> stop_{false};
+  const bool spins_;  // whether waiting threads have a core to themselves
   Body body_ = nullptr;
   void* context_ = nullptr;
   int64_t chunks_ = 0;

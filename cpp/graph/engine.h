@@ -1,6 +1,7 @@
 // Process-wide resources: the thread pool and the arena that all graphs share. One step runs at a time, since
 // each step uses all threads; further ones wait.
 #pragma once
+#include <atomic>
 #include <memory>
 #include <mutex>
 
@@ -16,6 +17,10 @@ class Engine {
   int threads();
   /// Replaces the pool; waits for a running step. `threads` >= 1.
   void set_threads(int threads);
+
+  /// Bytes that a program compiled from now on should fit, state included (0: no limit); see repeat_nodes.
+  size_t memory_limit() const { return memory_limit_; }
+  void set_memory_limit(size_t bytes) { memory_limit_ = bytes; }
 
   /// Exclusive use of pool and arena for one step.
   class Lease {
@@ -39,6 +44,7 @@ class Engine {
   std::unique_ptr<ThreadPool> pool_;
   AlignedBytes arena_;
   size_t arena_bytes_ = 0;
+  std::atomic<size_t> memory_limit_{0};
 };
 
 }  // namespace sfr

@@ -44,7 +44,8 @@ std::string Program::explain() const {
              ",\"name\":" + quoted(node.name) +
              ",\"kernel\":" + (bound_[n].kernel ? quoted(bound_[n].kernel->name) : "null") +
              ",\"refused\":" + quoted(bound_[n].refused) + ",\"outputs\":[" + outputs +
-             "],\"flops\":" + number(flops) + ",\"bytes\":" + number(bytes) + "}";
+             "],\"flops\":" + number(flops) + ",\"bytes\":" + number(bytes) +
+             ",\"seconds\":" + number(seconds_[n]) + "}";
   }
   return "{\"nodes\":[" + nodes + "],\"arenaBytes\":" + std::to_string(plan_.arena_bytes) +
          ",\"workBytes\":" + std::to_string(plan_.work_bytes) +

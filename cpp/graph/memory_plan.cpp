@@ -8,16 +8,19 @@ namespace {
 
 class Planner {
  public:
-  Planner(const Graph& graph, const std::vector<ValueId>& outputs, int threads)
-      : graph_(graph), outputs_(outputs), threads_(threads) {}
-
-  MemoryPlan run() {
+  Planner(const Graph& graph, const std::vector<ValueId>& outputs, bool in_place)
+      : graph_(graph), outputs_(outputs), in_place_(in_place) {
     plan_.values.resize(graph_.values().size());
     place_fixed_values();
     const std::vector<Node>& nodes = graph_.nodes();
     for (size_t n = 0; n < nodes.size(); ++n) start_outputs(nodes[n], static_cast<int>(n));
+  }
+
+  MemoryPlan lifetimes() { return std::move(plan_); }
+
+  MemoryPlan run(int threads) {
     assign_offsets();
-    plan_.work_bytes = plan_work_bytes(graph_, threads_);
+    plan_.work_bytes = plan_work_bytes(graph_, threads);
     return std::move(plan_);
   }
 
@@ -67,15 +70,21 @@ class Planner {
   /// The input whose memory output 0 of the node may take over, if any.
   ValueId reusable_input(const Node& node, int index) {
     if (node.op->is_view) return node.inputs[0];
-    if (node.op->in_place_input < 0) return kNoValue;
-    const ValueId in = node.inputs[static_cast<size_t>(node.op->in_place_input)];
+    if (!in_place_) return kNoValue;
+    for (const size_t i : node.op->in_place_inputs)
+      if (i < node.inputs.size() && node.inputs[i] != kNoValue && can_take_over(node, index, node.inputs[i]))
+        return node.inputs[i];
+    return kNoValue;
+  }
+
+  bool can_take_over(const Node& node, int index, ValueId in) {
     const ValueId memory = owner(in);
     const bool dies_here = last_use_[static_cast<size_t>(in)] == index && at(memory).last <= index &&
                            at(memory).where == Placement::Where::arena;
     // The node may read the same memory through another input, which it would overwrite.
     int readers = 0;
     for (const ValueId v : node.inputs) readers += v != kNoValue && owner(v) == memory ? 1 : 0;
-    return dies_here && readers == 1 && at(in).bytes == at(node.outputs[0]).bytes ? in : kNoValue;
+    return dies_here && readers == 1 && at(in).bytes == at(node.outputs[0]).bytes;
   }
 
   void assign_offsets() {
@@ -105,7 +114,7 @@ class Planner {
 
   const Graph& graph_;
   const std::vector<ValueId>& outputs_;
-  int threads_;
+  const bool in_place_;
   MemoryPlan plan_;
   std::vector<int> last_use_;
 };
@@ -113,7 +122,11 @@ class Planner {
 }  // namespace
 
 MemoryPlan plan_memory(const Graph& graph, const std::vector<ValueId>& outputs, int threads) {
-  return Planner(graph, outputs, threads).run();
+  return Planner(graph, outputs, true).run(threads);
+}
+
+MemoryPlan plan_lifetimes(const Graph& graph, const std::vector<ValueId>& outputs, bool in_place) {
+  return Planner(graph, outputs, in_place).lifetimes();
 }
 
 size_t plan_work_bytes(const Graph& graph, int threads) {

@@ -29,6 +29,10 @@ inline constexpr size_t kGuardBytes = 64;
 /// lowest offset that is free for its whole life.
 MemoryPlan plan_memory(const Graph& graph, const std::vector<ValueId>& outputs, int threads);
 
+/// The same without offsets and work memory: which values share memory, and when each is alive. Without
+/// `in_place` results take over no input's memory: only views share.
+MemoryPlan plan_lifetimes(const Graph& graph, const std::vector<ValueId>& outputs, bool in_place);
+
 /// Largest work memory that a node needs with `threads` threads at the current SIMD level.
 size_t plan_work_bytes(const Graph& graph, int threads);
 

@@ -135,6 +135,12 @@ struct CpuKernel {
   const char* (*refuses)(const NodeTypes&) = nullptr;
 };
 
+/// Whether results of an op may be computed again where they are needed, rather than kept in between. Always:
+/// wherever its inputs are still there; to_save_memory: only when a program would not fit its memory else.
+enum class Repeat { never, to_save_memory, always };
+
+struct Node;
+
 struct OpDef {
   std::string name;
   std::shared_ptr<const void> (*parse)(const std::string&,
@@ -150,8 +156,12 @@ struct OpDef {
   double (*flops)(const NodeTypes&) = nullptr;
   /// Whether input i is state that the node updates in place (parameters, statistics); null: none.
   bool (*writes)(const NodeTypes&, size_t input) = nullptr;
-  /// Output 0 may use the memory of this input when nobody reads it afterwards; -1: no.
-  int in_place_input = -1;
+  Repeat repeat = Repeat::never;
+  /// The node that gives output 0 once more where the node itself would do more or other work; null: the
+  /// node.
+  Node (*replay)(const Node&) = nullptr;
+  /// Output 0 may use the memory of one of these inputs, the first that nobody reads afterwards.
+  std::vector<size_t> in_place_inputs;
   /// Output 0 is input 0 under another shape: no work, no memory.
   bool is_view = false;
 };

@@ -1,6 +1,7 @@
 #include "graph/program.h"
 
 #include <algorithm>
+#include <chrono>
 #include <cstring>
 
 #include "graph/autodiff.h"
@@ -33,7 +34,12 @@ Program::Program(Graph graph, const std::vector<ValueId>& outputs, CompileOption
   verify_graph(graph_, outputs_, "remove_unused_nodes");
   sink_state_writes(graph_);
   verify_graph(graph_, outputs_, "sink_state_writes");
+  if (options_.fuse) {
+    repeat_nodes(graph_, outputs_, arena_limit());
+    verify_graph(graph_, outputs_, "repeat_nodes");
+  }
   bind_kernels();
+  seconds_ = std::vector<std::atomic<double>>(graph_.nodes().size());
   plan_ = plan_memory(graph_, outputs_, planned_threads_);
   verify_memory_plan(graph_, plan_);
   for (const ValueId v : outputs_) {
@@ -42,6 +48,14 @@ Program::Program(Graph graph, const std::vector<ValueId>& outputs, CompileOption
     if (!tensor) tensor = value.persistent ? value.persistent : std::make_shared<Tensor>(value.type);
     output_tensors_.push_back(tensor);
   }
+}
+
+size_t Program::arena_limit() const {
+  const size_t limit = Engine::instance().memory_limit();
+  if (limit == 0) return 0;
+  const MemoryPlan plan = plan_lifetimes(graph_, outputs_, true);
+  const size_t fixed = plan.persistent_bytes + plan.output_bytes + plan_work_bytes(graph_, planned_threads_);
+  return std::max(limit, fixed + 1) - fixed;
 }
 
 void Program::bind_kernels() {
@@ -114,7 +128,9 @@ void Program::run(const std::map<ValueId, TensorPtr>& inputs, const std::atomic<
       throw Error(ErrorCode::cancelled, "run: stopped on request before the step's end");
     const Node& node = graph_.nodes()[n];
     if (options_.guards) set_guards(node, arena);
+    const auto start = std::chrono::steady_clock::now();
     run_node(n, arena, inputs, lease.pool());
+    seconds_[n] = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
     if (options_.guards) check_guards(node, arena);
   }
   for (const ValueId v : outputs_)

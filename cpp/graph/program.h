@@ -41,7 +41,8 @@ class Program {
   /// Results of the last run, overwritten by the next one; in the order of `outputs` given to compile.
   const std::vector<TensorPtr>& outputs() const { return output_tensors_; }
 
-  /// JSON: nodes with kernel, refused kernels with reasons, bytes, FLOPs; peak bytes; persistent bytes.
+  /// JSON: nodes with kernel, refused kernels with reasons, bytes, FLOPs, seconds of the last run; peak
+  /// bytes; persistent bytes.
   std::string explain() const;
 
   const Graph& graph() const { return graph_; }
@@ -49,6 +50,8 @@ class Program {
 
  private:
   void bind_kernels();
+  /// Bytes that the engine's memory limit leaves for the arena, at least 1; 0 without a limit.
+  size_t arena_limit() const;
   std::byte* address(ValueId v, std::byte* arena, const std::map<ValueId, TensorPtr>& inputs) const;
   void run_node(size_t index, std::byte* arena, const std::map<ValueId, TensorPtr>& inputs, ThreadPool& pool);
   /// Work memory depends on threads and SIMD level, which may have changed since compilation.
@@ -64,6 +67,7 @@ class Program {
   int planned_threads_;
   SimdLevel planned_level_;
   std::vector<BoundNode> bound_;
+  std::vector<std::atomic<double>> seconds_;  // that each node took in the last run
   std::vector<TensorPtr> output_tensors_;
   std::map<ValueId, TensorPtr> output_of_value_;
   size_t first_write_ = 0;  // index of the first node that writes state

@@ -56,8 +56,8 @@ SFR_INLINE float* ring_row(const RowRing& ring, int64_t plane, int64_t y) {
 }
 
 /// Copies channels [0, channels) of `voxels` voxels (pitch floats apart) into one row of the ring.
-static void load_row(const RowRing& ring, float* row, const float* src, int64_t voxels, int64_t pitch,
-                     int64_t channels) {
+[[maybe_unused]] static void load_row(const RowRing& ring, float* row, const float* src, int64_t voxels,
+                                      int64_t pitch, int64_t channels) {
   if (ring.span == 1) {
     for (int64_t c = 0; c < channels; ++c) {
       float* dst = row + c * ring.width + ring.border;

@@ -26,6 +26,7 @@ struct ConvRowsJob {
   const float* bias;  // null: none
   float* y;
   bool flipped;
+  bool stream;  // Winograd: write y past the caches; y is aligned to 64 bytes then
 };
 
 struct ConvRowsPlan {

@@ -27,6 +27,7 @@ struct Plan {
   int64_t panel_chunks, panels_per_chunk;
   int64_t depth_chunks, depth_per_chunk;  // more than one: partial results, added up in order
   size_t packed_bytes;                    // B for all threads, 0 when given or packed piecewise
+  size_t tail_bytes;                      // the tail's B
   size_t partial_bytes;
   size_t thread_bytes;
 };
@@ -49,11 +50,11 @@ Plan make_plan(const GemmArguments& g) {
   split_output(g, plan);
   plan.depth_chunks = 1;
   plan.depth_per_chunk = g.k;
-  const int64_t scratch = plan.sizes.rows * plan.sizes.k_block;
+  const int64_t scratch = plan.sizes.rows * (plan.sizes.k_block + g.tail_k);
   plan.thread_bytes = aligned_bytes(scratch);
   const int64_t parts = std::min({kWantedChunks, g.k / (kSplitDepth / 4), kPartialFloats / (g.m * g.n)});
-  if (!g.packed_b && g.k >= kSplitDepth && plan.row_chunks * plan.panel_chunks < kWantedChunks / 2 &&
-      parts > 1) {
+  const bool one_sum = !g.packed_b && g.tail_k == 0;
+  if (one_sum && g.k >= kSplitDepth && plan.row_chunks * plan.panel_chunks < kWantedChunks / 2 && parts > 1) {
     plan.depth_per_chunk = div_up(div_up(g.k, parts), plan.sizes.k_block) * plan.sizes.k_block;
     plan.depth_chunks = div_up(g.k, plan.depth_per_chunk);
     plan.partial_bytes = aligned_bytes(plan.depth_chunks * g.m * g.n);
@@ -61,12 +62,24 @@ Plan make_plan(const GemmArguments& g) {
   } else if (!g.packed_b) {
     plan.packed_bytes = packed_b_bytes(g.k, g.n);
   }
+  if (g.tail_k > 0) plan.tail_bytes = packed_b_bytes(g.tail_k, g.n);
   return plan;
 }
 
 GemmRows rows_job(const GemmArguments& g, const float* packed) {
-  return GemmRows{g.m, g.n, g.k, g.a,    g.lda, g.a_transposed, packed,
-                  g.k, 0,   0,   g.bias, g.c,   g.ldc,          g.accumulate};
+  GemmRows job{};
+  job.m = g.m;
+  job.n = g.n;
+  job.k = job.packed_k = g.k;
+  job.a = g.a;
+  job.lda = g.lda;
+  job.a_transposed = g.a_transposed;
+  job.packed_b = packed;
+  job.bias = g.bias;
+  job.c = g.c;
+  job.ldc = g.ldc;
+  job.accumulate = g.accumulate;
+  return job;
 }
 
 /// One piece of the depth into its own [m, n] partial result; B is packed block by block in the thread's
@@ -106,13 +119,19 @@ void reduce_depth_chunks(const GemmArguments& g, const Plan& plan, const float* 
   }
 }
 
-void run_output_chunk(const GemmArguments& g, const Plan& plan, const float* packed, int64_t chunk,
-                      float* scratch) {
+void run_output_chunk(const GemmArguments& g, const Plan& plan, const float* packed, const float* packed_tail,
+                      int64_t chunk, float* scratch) {
   const int64_t row = chunk / plan.panel_chunks * plan.rows_per_chunk;
   GemmRows job = rows_job(g, packed);
   job.m = std::min(plan.rows_per_chunk, g.m - row);
   job.a += g.a_transposed ? row : row * g.lda;
   job.c += row * g.ldc;
+  if (g.tail_k > 0) {
+    job.tail_a = g.tail_a + row * g.ld_tail_a;
+    job.ld_tail_a = g.ld_tail_a;
+    job.tail_k = g.tail_k;
+    job.packed_tail_b = packed_tail;
+  }
   job.first_panel = chunk % plan.panel_chunks * plan.panels_per_chunk;
   job.last_panel = std::min(plan.panels, job.first_panel + plan.panels_per_chunk);
   SFR_DISPATCH(gemm_rows)(job, scratch);
@@ -134,13 +153,14 @@ void pack_b(float* dst, const float* b, int64_t ldb, int64_t k, int64_t n, bool 
 
 size_t gemm_work_bytes(const GemmArguments& arguments, int threads) {
   const Plan plan = make_plan(arguments);
-  return plan.packed_bytes + plan.partial_bytes + plan.thread_bytes * static_cast<size_t>(threads);
+  return plan.packed_bytes + plan.tail_bytes + plan.partial_bytes +
+         plan.thread_bytes * static_cast<size_t>(threads);
 }
 
 void gemm(ThreadPool& pool, const GemmArguments& g, void* work) {
   const Plan plan = make_plan(g);
   char* shared = static_cast<char*>(work);
-  char* own = shared + plan.packed_bytes + plan.partial_bytes;
+  char* own = shared + plan.packed_bytes + plan.tail_bytes + plan.partial_bytes;
   const auto scratch = [&](int thread) {
     return reinterpret_cast<float*>(own + static_cast<size_t>(thread) * plan.thread_bytes);
   };
@@ -167,8 +187,10 @@ void gemm(ThreadPool& pool, const GemmArguments& g, void* work) {
     });
     packed = dst;
   }
+  float* tail = reinterpret_cast<float*>(shared + plan.packed_bytes);
+  if (g.tail_k > 0) pack_b(tail, g.tail_b, g.n, g.tail_k, g.n, false);
   pool.parallel_for(output_chunks, [&](int64_t chunk, int thread) {
-    run_output_chunk(g, plan, packed, chunk, scratch(thread));
+    run_output_chunk(g, plan, packed, tail, chunk, scratch(thread));
   });
 }
 

@@ -38,29 +38,32 @@ void gemm_pack_panels(float* dst, const float* b, int64_t ldb, int64_t k, int64_
   for (int64_t panel = first; panel < last; ++panel) {
     float* d = dst + panel * k * kPanel;
     const int64_t column = panel * kPanel, count = smaller(kPanel, n - column);
-    if (count < kPanel) __builtin_memset(d, 0, static_cast<size_t>(k * kPanel) * sizeof(float));
     if (transposed) {
+      if (count < kPanel) __builtin_memset(d, 0, static_cast<size_t>(k * kPanel) * sizeof(float));
       transpose(d, kPanel, b + column * ldb, ldb, count, k);
-    } else if (count == kPanel) {
-      for (int64_t i = 0; i < k; ++i, d += kPanel) {
-        const float* s = b + i * ldb + column;
-        store(d, load(s));
-        store(d + kLanes, load(s + kLanes));
-      }
-    } else {
-      for (int64_t i = 0; i < k; ++i) {
-        for (int64_t j = 0; j < count; ++j) d[i * kPanel + j] = b[i * ldb + column + j];
-      }
+      continue;
+    }
+    const int first_lanes = static_cast<int>(smaller(kLanes, count)),
+              last_lanes = static_cast<int>(count) - first_lanes;
+    for (int64_t i = 0; i < k; ++i, d += kPanel) {
+      const float* s = b + i * ldb + column;
+      store(d, count == kPanel ? load(s) : load_partial(s, first_lanes));
+      store(d + kLanes, count == kPanel ? load(s + kLanes) : load_partial(s + kLanes, last_lanes));
     }
   }
 }
 
-/// One tile's operands. Packed A: element (r, k) at a[k * rows + r]; in place: at a[r * lda + k].
-struct TileJob {
-  const float* a;
-  int64_t lda;
-  const float* b;
+/// A piece of the depth. Element (r, k) of A at a[k * lda + r] when DEPTH_MAJOR (packed, or stored
+/// transposed), else at a[r * lda + k].
+struct TileDepth {
+  const float *a, *b;
   int64_t depth;
+};
+
+/// One tile's operands: a block of the depth, then the tail (depth 0 where there is none).
+struct TileJob {
+  TileDepth parts[2];
+  int64_t lda;
   float* c;
   int64_t ldc;
   const float* bias;  // at the panel's first column, or null
@@ -68,21 +71,22 @@ struct TileJob {
   int rows, columns;  // that exist
 };
 
-template <int R, bool PACKED>
+template <int R, bool DEPTH_MAJOR>
 static void tile(const TileJob& job) {
   vf acc[R][2];
 #pragma GCC unroll 16
   for (int r = 0; r < R; ++r) acc[r][0] = acc[r][1] = zero();
-  const float* a = job.a;
-  const float* b = job.b;
-  const int64_t row_pitch = PACKED ? 1 : job.lda, step = PACKED ? R : 1;
-  for (int64_t k = 0; k < job.depth; ++k, a += step, b += kPanel) {
-    const vf b0 = load(b), b1 = load(b + kLanes);
+  const int64_t row_pitch = DEPTH_MAJOR ? 1 : job.lda, step = DEPTH_MAJOR ? job.lda : 1;
+  for (const TileDepth& part : job.parts) {
+    const float *a = part.a, *b = part.b;
+    for (int64_t k = 0; k < part.depth; ++k, a += step, b += kPanel) {
+      const vf b0 = load(b), b1 = load(b + kLanes);
 #pragma GCC unroll 16
-    for (int r = 0; r < R; ++r) {
-      const vf av = broadcast(a[r * row_pitch]);
-      acc[r][0] += av * b0;
-      acc[r][1] += av * b1;
+      for (int r = 0; r < R; ++r) {
+        const vf av = broadcast(a[r * row_pitch]);
+        acc[r][0] += av * b0;
+        acc[r][1] += av * b1;
+      }
     }
   }
 #pragma GCC unroll 16
@@ -109,7 +113,7 @@ static void tile(const TileJob& job) {
 
 struct TileKind {
   int rows;
-  void (*packed)(const TileJob&);
+  void (*depth_major)(const TileJob&);
 };
 
 #define SFR_TILE(r) \
@@ -131,36 +135,48 @@ static const TileKind& tile_kind(int64_t rows) {
   return kTiles[sizeof(kTiles) / sizeof(kTiles[0]) - 1];
 }
 
-/// Packs rows [m0, m0 + rows), depth [k0, k0 + depth) of A as [tile][k][tile rows]; missing rows become
-/// zeros.
-static void pack_a(const GemmRows& job, int64_t m0, int64_t rows, int64_t k0, int64_t depth, float* dst) {
+/// Packs a matrix of `rows` rows and `depth` columns as [tile][k][tile rows]; missing rows become zeros.
+/// Tiles begin `tile_floats` per row of a tile apart.
+static void pack_tiles(const float* a, int64_t lda, bool transposed, int64_t rows, int64_t depth,
+                       int64_t tile_floats, float* dst) {
   for (int64_t r = 0; r < rows; r += kTileRows) {
     const int64_t count = smaller(kTileRows, rows - r), pitch = tile_kind(count).rows;
     if (count < pitch) __builtin_memset(dst, 0, static_cast<size_t>(pitch * depth) * sizeof(float));
-    if (job.a_transposed) {
-      const float* s = job.a + k0 * job.lda + m0 + r;
-      for (int64_t k = 0; k < depth; ++k, s += job.lda) {
+    if (transposed) {
+      const float* s = a + r;
+      for (int64_t k = 0; k < depth; ++k, s += lda) {
         for (int64_t i = 0; i < count; ++i) dst[k * pitch + i] = s[i];
       }
     } else {
-      transpose(dst, pitch, job.a + (m0 + r) * job.lda + k0, job.lda, count, depth);
+      transpose(dst, pitch, a + r * lda, lda, count, depth);
     }
-    dst += pitch * depth;
+    dst += pitch * tile_floats;
   }
 }
 
-/// All panels for rows [m0, m0 + rows) and depth [k0, k0 + depth).
+/// All panels for rows [m0, m0 + rows) and depth [k0, k0 + depth); the tail comes with the last piece of
+/// depth.
 static void run_block(const GemmRows& job, int64_t m0, int64_t rows, int64_t k0, int64_t depth,
                       float* scratch) {
-  const bool pack =
-      job.a_transposed || job.last_panel - job.first_panel >= kPanelsToPack || rows % kTileRows != 0;
-  if (pack) pack_a(job, m0, rows, k0, depth, scratch);
+  const int64_t tail = k0 + depth == job.k ? job.tail_k : 0, tile_floats = depth + tail;
+  // In place every row of a tile must exist: all even counts have a tile of their own.
+  const bool whole = rows % (job.a_transposed ? 2 : kTileRows) == 0;
+  const bool pack = job.last_panel - job.first_panel >= kPanelsToPack || !whole || tail > 0;
+  const float* a = job.a_transposed ? job.a + k0 * job.lda + m0 : job.a + m0 * job.lda + k0;
+  if (pack) pack_tiles(a, job.lda, job.a_transposed, rows, depth, tile_floats, scratch);
+  for (int64_t r = 0; tail > 0 && r < rows; r += kTileRows) {
+    const int64_t count = smaller(kTileRows, rows - r);
+    pack_tiles(job.tail_a + (m0 + r) * job.ld_tail_a, job.ld_tail_a, false, count, tail, tail,
+               scratch + r * tile_floats + tile_kind(count).rows * depth);
+  }
   for (int64_t panel = job.first_panel; panel < job.last_panel; ++panel) {
     const int64_t column = panel * kPanel;
     TileJob t;
     t.lda = job.lda;
-    t.b = job.packed_b + (panel * job.packed_k + k0) * kPanel;
-    t.depth = depth;
+    t.parts[0].b = job.packed_b + (panel * job.packed_k + k0) * kPanel;
+    t.parts[0].depth = depth;
+    t.parts[1].b = tail > 0 ? job.packed_tail_b + panel * tail * kPanel : nullptr;
+    t.parts[1].depth = tail;
     t.ldc = job.ldc;
     t.bias = job.bias && k0 == 0 ? job.bias + column : nullptr;
     t.add_c = job.accumulate || k0 > 0;
@@ -168,11 +184,17 @@ static void run_block(const GemmRows& job, int64_t m0, int64_t rows, int64_t k0,
     for (int64_t r = 0; r < rows; r += kTileRows) {
       t.rows = static_cast<int>(smaller(kTileRows, rows - r));
       t.c = job.c + (m0 + r) * job.ldc + column;
+      const TileKind& kind = tile_kind(t.rows);
       if (pack) {
-        t.a = scratch + r * depth;
-        tile_kind(t.rows).packed(t);
+        t.parts[0].a = scratch + r * tile_floats;
+        t.parts[1].a = t.parts[0].a + kind.rows * depth;
+        t.lda = kind.rows;
+        kind.depth_major(t);
+      } else if (job.a_transposed) {
+        t.parts[0].a = a + r;
+        kind.depth_major(t);
       } else {
-        t.a = job.a + (m0 + r) * job.lda + k0;
+        t.parts[0].a = a + r * job.lda;
         tile<kTileRows, false>(t);
       }
     }

@@ -105,6 +105,23 @@ SFR_INLINE void store_partial(float* p, vf v, int n) {
 #endif
 }
 
+/// Stores past the caches, for results that are larger than them: the line is not read first. `p` must be
+/// aligned to the vector; stream_fence() must follow before another thread may read.
+SFR_INLINE void stream(float* p, vf v) {
+#if SFR_VECTOR_BYTES == 64
+  _mm512_stream_ps(p, reinterpret_cast<__m512>(v));
+#elif SFR_VECTOR_BYTES == 32
+  _mm256_stream_ps(p, reinterpret_cast<__m256>(v));
+#else
+  store(p, v);
+#endif
+}
+SFR_INLINE void stream_fence() {
+#if defined(__AVX2__)
+  _mm_sfence();
+#endif
+}
+
 SFR_INLINE vf vmin(vf a, vf b) {
   return a < b ? a : b;
 }
@@ -190,11 +207,58 @@ SFR_INLINE vf vgelu_gradient(vf x) {
   return 0.5f * (1.0f + verf(x * 0.70710678f)) + x * 0.39894228f * vexp(-0.5f * x * x);
 }
 
+#if SFR_VECTOR_BYTES == 64
+/// The transpose of `rows` (at most 16) x 4 elements of src: 4 rows of `rows` elements of dst. Lane j of a
+/// register takes 4 elements of row 4 j + i, so that a 4 x 4 transpose of all lanes at once gives whole
+/// columns.
+SFR_INLINE void transpose_columns(float* dst, ptrdiff_t dst_pitch, const float* src, ptrdiff_t src_pitch,
+                                  int rows) {
+  vf v[4];
+  for (int i = 0; i < 4; ++i) {
+    const auto row = [&](int r) { return _mm_loadu_ps(src + (r < rows ? r : rows - 1) * src_pitch); };
+    __m512 lanes = _mm512_castps128_ps512(row(i));
+    lanes = _mm512_insertf32x4(lanes, row(4 + i), 1);
+    lanes = _mm512_insertf32x4(lanes, row(8 + i), 2);
+    lanes = _mm512_insertf32x4(lanes, row(12 + i), 3);
+    v[i] = reinterpret_cast<vf>(lanes);
+  }
+#define SFR_LOW(a, b) __builtin_shufflevector(a, b, 0, 16, 1, 17, 4, 20, 5, 21, 8, 24, 9, 25, 12, 28, 13, 29)
+#define SFR_HIGH(a, b) \
+  __builtin_shufflevector(a, b, 2, 18, 3, 19, 6, 22, 7, 23, 10, 26, 11, 27, 14, 30, 15, 31)
+#define SFR_FIRST(a, b) \
+  __builtin_shufflevector(a, b, 0, 1, 16, 17, 4, 5, 20, 21, 8, 9, 24, 25, 12, 13, 28, 29)
+#define SFR_SECOND(a, b) \
+  __builtin_shufflevector(a, b, 2, 3, 18, 19, 6, 7, 22, 23, 10, 11, 26, 27, 14, 15, 30, 31)
+  const vf b0 = SFR_LOW(v[0], v[1]), b1 = SFR_HIGH(v[0], v[1]);
+  const vf b2 = SFR_LOW(v[2], v[3]), b3 = SFR_HIGH(v[2], v[3]);
+  store_partial(dst, SFR_FIRST(b0, b2), rows);
+  store_partial(dst + dst_pitch, SFR_SECOND(b0, b2), rows);
+  store_partial(dst + 2 * dst_pitch, SFR_FIRST(b1, b3), rows);
+  store_partial(dst + 3 * dst_pitch, SFR_SECOND(b1, b3), rows);
+#undef SFR_LOW
+#undef SFR_HIGH
+#undef SFR_FIRST
+#undef SFR_SECOND
+}
+#endif
+
 /// Transposes src[rows][cols] (row pitch src_pitch) into dst[cols][rows] (row pitch dst_pitch), pitches in
 /// floats.
 SFR_INLINE void transpose(float* dst, ptrdiff_t dst_pitch, const float* src, ptrdiff_t src_pitch,
                           int64_t rows, int64_t cols) {
   int64_t r = 0;
+#if SFR_VECTOR_BYTES == 64
+  for (; rows - r > 4; r += kLanes) {
+    const int count = rows - r < kLanes ? static_cast<int>(rows - r) : kLanes;
+    const float* s = src + r * src_pitch;
+    int64_t c = 0;
+    for (; c + 4 <= cols; c += 4)
+      transpose_columns(dst + c * dst_pitch + r, dst_pitch, s + c, src_pitch, count);
+    for (; c < cols; ++c) {
+      for (int i = 0; i < count; ++i) dst[c * dst_pitch + r + i] = s[i * src_pitch + c];
+    }
+  }
+#endif
   for (; r + 4 <= rows; r += 4) {
     const float* s = src + r * src_pitch;
     int64_t c = 0;

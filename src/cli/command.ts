@@ -80,7 +80,7 @@ export interface Context {
   readonly progress: Progress;
   /** Prints the result on standard output: `text`, or with --json the value. */
   result(text: string, value: JsonValue): void;
-  /** Loads the addon and sets its threads. @throws DeviceError when it is not built or does not load here */
+  /** Loads the addon and sets its threads and memory limit. @throws DeviceError when it is not built or does not load here */
   engine(): Promise<EngineInfo>;
 }
 
@@ -106,6 +106,12 @@ export const commonFlags: readonly Flag[] = [
     kind: "integer",
     help: "Threads of the engine",
     default: "all that affinity and cgroup allow",
+  },
+  {
+    name: "memory",
+    kind: "text",
+    help: "Memory that a training may use (8GB); below what it needs it computes values again, which takes longer",
+    default: "what is available less 2 GB",
   },
   { name: "debug", kind: "boolean", help: "Print the stack of an error" },
 ];

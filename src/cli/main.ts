@@ -2,6 +2,7 @@ import { type ErrorCode, SfrError } from "../errors.js";
 import { messageOf } from "../run/error-text.js";
 import { Progress } from "../run/progress.js";
 import { type Arguments, type Command, type Context, exitCodes } from "./command.js";
+import { memoryLimit } from "./memory-limit.js";
 import { type Invocation, parseCommandLine } from "./parse.js";
 
 const codeOfError: Readonly<Record<Exclude<ErrorCode, "cancelled">, number>> = {
@@ -80,13 +81,17 @@ async function runInvocation({ command, args }: Invocation, progress: Progress):
     engine: async () => {
       const { configureEngine, engineInfo } = await import("../native/native.js");
       const threads = args.integer("threads", 1);
-      if (threads !== undefined) configureEngine({ threads });
+      configureEngine({
+        memoryBytes: memoryLimit(args.optional("memory")),
+        ...(threads === undefined ? {} : { threads }),
+      });
       return engineInfo();
     },
   };
   try {
     // Checked here, so that every command refuses it alike.
     args.integer("threads", 1);
+    memoryLimit(args.optional("memory"));
     return (await command.run(args, context)) ?? exitCodes.ok;
   } catch (error) {
     return report(error, progress, args.is("debug"), stop.exitCode);

@@ -54,6 +54,7 @@ export async function finetune(
       steps: settings.steps,
       checkpointEvery: options.checkpointEvery,
       checkpointPath: options.checkpointPath,
+      memoryBytes: step.memoryBytes,
       state: () => step.state(),
       restore: (state) => step.restore(state),
       async step(t, aborted) {

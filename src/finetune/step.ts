@@ -4,7 +4,6 @@ import { adamWDefaults, minimize, OptimizerState } from "../graph/optimizer.js";
 import type { HostTensor } from "../io/host-tensor.js";
 import { supervisedLoss } from "../losses/supervised.js";
 import type { SamNetwork } from "../models/sam/network.js";
-import { fullResolution } from "../models/sam/sam.js";
 import { Tensor } from "../native/tensor.js";
 
 const optimizerPrefix = "optimizer/";
@@ -26,8 +25,8 @@ export class FinetuneStep implements Disposable {
     const graph = new Graph();
     const canvases = graph.input("canvases", "f32", [batch, side, side]);
     const labels = graph.input("labels", "u8", [batch, side, side]);
-    const logits = fullResolution(network.forward(graph, canvases, true), network.config);
-    const { loss, crossEntropy, dice } = supervisedLoss(logits, labels);
+    // The loss resizes the logits to the canvas row by row, as fullResolution() does.
+    const { loss, crossEntropy, dice } = supervisedLoss(network.forward(graph, canvases, true), labels);
     minimize(
       graph,
       loss,
@@ -52,6 +51,11 @@ export class FinetuneStep implements Disposable {
   /** Nodes, memory and FLOPs of the step. */
   explain(): ReturnType<Program["explain"]> {
     return this.program.explain();
+  }
+
+  /** Memory that the first step takes in addition to the weights, bytes. */
+  get memoryBytes(): number {
+    return this.program.addedBytes;
   }
 
   /** Everything a step changes, for a checkpoint. */

@@ -1,6 +1,7 @@
 import { CancelledError, UsageError } from "../errors.js";
 import {
   type Attribute,
+  type CompileOptions,
   callNative,
   type Dtype,
   type NativeProgram,
@@ -104,11 +105,12 @@ export class Graph {
 
   /**
    * Compiles what `outputs` and state updates need. `fuse: false` runs every node as it was built; `guards`
-   * checks a pattern behind every buffer after every node (for tests).
+   * checks a pattern behind every buffer after every node (for tests). Where the program would not fit the engine's
+   * memory limit, values are computed again rather than kept until it does or nothing more can be saved.
    */
   compile<Names extends string>(
     outputs: Readonly<Record<Names, Value>>,
-    options: { fuse?: boolean; guards?: boolean } = {},
+    options: CompileOptions = {},
   ): Program<Names> {
     const names = Object.keys(outputs) as Names[];
     const ids = names.map((name) => outputs[name].id);
@@ -135,6 +137,8 @@ export interface Explanation {
     flops: number;
     /** Bytes read and written, each tensor once. */
     bytes: number;
+    /** Time the node took in the last run; 0 before the first. */
+    seconds: number;
   }[];
   arenaBytes: number;
   workBytes: number;
@@ -201,6 +205,12 @@ export class Program<Names extends string = string> implements Disposable, Async
   /** Nodes with the chosen kernels, refused ones with the reason, bytes at the peak, FLOPs. */
   explain(): Explanation {
     return JSON.parse(callNative(() => this.program.explain())) as Explanation;
+  }
+
+  /** Memory that the first run takes in addition to the state, bytes. */
+  get addedBytes(): number {
+    const { peakBytes, persistentBytes } = this.explain();
+    return peakBytes - persistentBytes;
   }
 
   /** Frees the program and its outputs; a run in flight is cancelled. */

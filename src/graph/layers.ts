@@ -20,9 +20,13 @@ export function weight(ctx: NetworkContext, name: string, spec: WeightSpec): Val
   return ctx.graph.persistent(ctx.weights.tensor(name, spec), name);
 }
 
-/** torch.nn.Linear: x [..,in] -> [..,out]. */
-export function linearLayer(ctx: NetworkContext, x: Value, name: string, out: number, bias = true): Value {
-  const inputs = x.dim(-1);
+/** Weight [in, out] and bias [out] of torch.nn.Linear. */
+export function linearWeights(
+  ctx: NetworkContext,
+  name: string,
+  inputs: number,
+  out: number,
+): { weight: Value; bias: Value } {
   const initial = fanInUniform(inputs);
   const w = weight(ctx, `${name}.weight`, {
     shape: [inputs, out],
@@ -31,7 +35,13 @@ export function linearLayer(ctx: NetworkContext, x: Value, name: string, out: nu
     initial,
     role: "parameter",
   });
-  return ops.linear(x, w, bias ? weight(ctx, `${name}.bias`, vectorSpec(out, initial)) : undefined);
+  return { weight: w, bias: weight(ctx, `${name}.bias`, vectorSpec(out, initial)) };
+}
+
+/** torch.nn.Linear: x [..,in] -> [..,out]. */
+export function linearLayer(ctx: NetworkContext, x: Value, name: string, out: number): Value {
+  const { weight: w, bias } = linearWeights(ctx, name, x.dim(-1), out);
+  return ops.linear(x, w, bias);
 }
 
 /** torch.nn.LayerNorm over the last axis (and segment-anything's LayerNorm2d, channels being last here). */

@@ -63,18 +63,31 @@ export const spaceToDepth = (x: Value, block: readonly [number, number, number])
 /** [N,D,H,W,bd*bh*bw*C] -> [N,D*bd,H*bh,W*bw,C] (+ bias [C]). */
 export const depthToSpace = (x: Value, block: readonly [number, number, number], bias?: Value): Value =>
   only(x.graph.node("depth_to_space", [x, bias], { block }));
-/** [N,H,W,C] -> [N*ceil(H/w)*ceil(W/w), w*w, C]; zeros at the bottom and right. */
-export const windowPartition = (x: Value, window: number): Value =>
-  only(x.graph.node("window_partition", [x], { window }));
-/** Inverse of windowPartition for a grid of `size` = [H, W]. */
-export const windowMerge = (x: Value, window: number, size: readonly [number, number]): Value =>
-  only(x.graph.node("window_merge", [x], { window, size }));
 
 // ---- layers
 
 /** x [..,Cin], weight [Cin,Cout], bias [Cout] -> [..,Cout]. */
 export const linear = (x: Value, weight: Value, bias?: Value): Value =>
   only(x.graph.node("linear", [x, weight, bias]));
+/** A low-rank update x a b, a [Cin,r], b [r,width], of output channels [begin, begin + width). */
+export interface LowRankUpdate {
+  a: Value;
+  b: Value;
+  begin: number;
+}
+
+/** linear() plus low-rank updates, whose ranges of channels rise and do not overlap. */
+export const linearLora = (
+  x: Value,
+  weight: Value,
+  bias: Value | undefined,
+  updates: readonly LowRankUpdate[],
+): Value =>
+  first(
+    x.graph.node("linear_lora", [x, weight, bias, ...updates.flatMap(({ a, b }) => [a, b])], {
+      begins: updates.map(({ begin }) => begin),
+    }),
+  );
 /** Batched product of a [B,M,K] (or [B,K,M]) and b [B,K,N] (or [B,N,K]) -> [B,M,N]. */
 export const matmul = (a: Value, b: Value, transpose: { a?: boolean; b?: boolean } = {}): Value =>
   only(
@@ -125,21 +138,27 @@ export const layerNorm = (x: Value, weight: Value, bias: Value, epsilon: number)
 /** Softmax over the last axis. */
 export const softmax = (x: Value): Value => only(x.graph.node("softmax", [x]));
 
-/** Tables [2*Gh-1, d], [2*Gw-1, d] of decomposed relative position on a grid [Gh, Gw]. */
+/** Tables [2*Gh-1, d], [2*Gw-1, d] of decomposed relative position on a grid or window [Gh, Gw]. */
 export interface RelativePosition {
   height: Value;
   width: Value;
-  grid: readonly [number, number];
 }
 
 /** q [B,Tq,C], k [B,Tk,C], v [B,Tk,C] -> [B,Tq,C]; no score matrix in memory. */
-export const attention = (q: Value, k: Value, v: Value, heads: number, relative?: RelativePosition): Value =>
-  first(
-    q.graph.node("attention", relative ? [q, k, v, relative.height, relative.width] : [q, k, v], {
-      heads,
-      ...(relative ? { grid: relative.grid } : {}),
-    }),
-  );
+export const attention = (q: Value, k: Value, v: Value, heads: number): Value =>
+  first(q.graph.node("attention", [q, k, v], { heads }));
+
+/**
+ * Self-attention on a grid with decomposed relative position, in windows of `window` x `window` tokens or, with 0, over
+ * the whole grid: qkv [N,H,W,3C] -> [N,H,W,C]. `padding` [3C] stands for tokens beyond the edge.
+ */
+export const gridAttention = (
+  qkv: Value,
+  padding: Value,
+  relative: RelativePosition,
+  settings: { heads: number; window: number },
+): Value =>
+  first(qkv.graph.node("grid_attention", [qkv, padding, relative.height, relative.width], settings));
 
 /** [N,H,W,C] -> [N,...size,C], half-pixel centres (align_corners = false). */
 export const resizeBilinear = (x: Value, size: readonly [number, number]): Value =>
@@ -169,7 +188,10 @@ export const gaussianNoise = (
 
 // ---- losses
 
-/** logits [..,K], labels u8 [..] with 255 ignored -> cross-entropy [] and Dice loss []. */
+/**
+ * logits [..,K], labels u8 [..] with 255 ignored -> cross-entropy [] and Dice loss []. Logits [N,h,w,K] of labels
+ * [N,H,W] are resized as by resizeBilinear, without being stored at that size.
+ */
 export function segmentationLoss(
   logits: Value,
   labels: Value,

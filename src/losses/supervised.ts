@@ -1,7 +1,7 @@
 import type { Value } from "../graph/graph.js";
 import * as ops from "../graph/ops.js";
 
-/** 0.5 * (cross-entropy + Dice loss) and its two terms. */
+/** 0.5 * (cross-entropy + Dice loss) and its two terms; see ops.segmentationLoss for logits of another size. */
 export function supervisedLoss(
   logits: Value,
   labels: Value,

@@ -27,7 +27,7 @@ export interface NativeModule {
   Tensor: new (dtype: Dtype, shape: readonly number[]) => NativeTensor;
   Graph: new () => NativeGraph;
   engineInfo(): EngineInfo;
-  configureEngine(options: { threads?: number; simd?: string }): void;
+  configureEngine(options: EngineOptions): void;
 }
 
 export interface NativeTensor {
@@ -37,6 +37,20 @@ export interface NativeTensor {
   data(): TensorData;
   fillFromFile(path: string, offset: number): void;
   dispose(): void;
+}
+
+/** What configureEngine() sets; absent: stays as it is. */
+export interface EngineOptions {
+  threads?: number;
+  simd?: string;
+  /** Bytes that a program compiled from now on should fit, state included; 0: no limit. */
+  memoryBytes?: number;
+}
+
+/** How a graph is compiled; see Graph.compile. */
+export interface CompileOptions {
+  fuse?: boolean;
+  guards?: boolean;
 }
 
 export interface NativeGraph {
@@ -50,7 +64,7 @@ export interface NativeGraph {
   ): number[];
   gradients(loss: number, values: readonly number[]): number[];
   type(value: number): { dtype: Dtype; shape: number[] };
-  compile(outputs: readonly number[], options: { fuse?: boolean; guards?: boolean }): NativeProgram;
+  compile(outputs: readonly number[], options: CompileOptions): NativeProgram;
 }
 
 export interface NativeProgram {
@@ -132,7 +146,7 @@ export function engineInfo(): EngineInfo {
   return native.engineInfo();
 }
 
-/** Sets threads (default: affinity mask and cgroup quota) or the SIMD level, for the whole process. */
-export function configureEngine(options: { threads?: number; simd?: string }): void {
+/** Sets threads (default: affinity mask and cgroup quota), SIMD level or memory limit, for the whole process. */
+export function configureEngine(options: EngineOptions): void {
   callNative(() => native.configureEngine(options));
 }

@@ -64,6 +64,7 @@ export async function retrain(
       steps: options.settings.steps,
       checkpointEvery: options.checkpointEvery,
       checkpointPath: options.checkpointPath,
+      memoryBytes: step.memoryBytes,
       state: () => step.state(),
       restore: (state) => step.restore(state),
       async step(t, aborted) {

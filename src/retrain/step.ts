@@ -123,6 +123,11 @@ export class RetrainStep implements Disposable {
     return this.program.explain();
   }
 
+  /** Memory that the first step takes in addition to the weights, bytes. */
+  get memoryBytes(): number {
+    return this.program.addedBytes;
+  }
+
   /** Everything a step changes, for a checkpoint. */
   state(): Map<string, HostTensor> {
     const state = new Map<string, HostTensor>();

@@ -13,6 +13,8 @@ export interface TrainJob {
   checkpointEvery: number;
   /** Where the checkpoint stands: one safetensors file with all state and the step. */
   checkpointPath: string;
+  /** Memory that the first step takes in addition, bytes. */
+  memoryBytes: number;
   /** All tensors that a step changes. */
   state(): Map<string, HostTensor>;
   restore(state: ReadonlyMap<string, HostTensor>): void;
@@ -22,8 +24,8 @@ export interface TrainJob {
 
 /** Told about the progress of a training. */
 export interface TrainObserver {
-  /** Called once, with the step that the training starts or resumes at. */
-  onStart?(step: number, steps: number): void | Promise<void>;
+  /** Called once, with the step that the training starts or resumes at and the memory the steps need, bytes. */
+  onStart?(step: number, steps: number, memoryBytes: number): void | Promise<void>;
   onStep?(step: number, record: StepRecord): void | Promise<void>;
   /** Called before a checkpoint is written: what onStep was told must be in its files by then, or a kill leaves a gap. */
   onSave?(step: number): void | Promise<void>;
@@ -51,7 +53,7 @@ export async function trainLoop(
     await writeSafetensors(job.checkpointPath, job.state(), { step: String(step) });
     saved = step;
   };
-  await observer.onStart?.(start, job.steps);
+  await observer.onStart?.(start, job.steps, job.memoryBytes);
   for (let t = start; t < job.steps; t++) {
     let record: StepRecord;
     try {

@@ -28,7 +28,7 @@ export class TrainingObserver implements TrainObserver, Disposable {
     private readonly training: WatchedTraining,
   ) {}
 
-  async onStart(step: number, steps: number): Promise<void> {
+  async onStart(step: number, steps: number, memoryBytes: number): Promise<void> {
     const { folder, progress } = this.context;
     const { event, arm, label, curve } = this.training;
     this.steps = steps;
@@ -38,6 +38,10 @@ export class TrainingObserver implements TrainObserver, Disposable {
     // Curves of a start that left no checkpoint.
     if (step === 0) await rm(curves, { recursive: true, force: true });
     this.writer = EventWriter.open(curves, step > 0 ? { resumeAt: step + 1 } : {});
+    progress.note(
+      `${label}: needs about ${gigabytes(process.memoryUsage.rss() + memoryBytes)} of memory`,
+      "info",
+    );
     progress.begin(label, steps, step);
   }
 
@@ -67,10 +71,18 @@ export class TrainingObserver implements TrainObserver, Disposable {
 
   /** Ends the progress line of a training that came to its end. */
   end(): void {
-    this.context.progress.end((performance.now() - this.startTime) / 1000);
+    const peak = process.resourceUsage().maxRSS * 1024; // Node reports KiB
+    this.context.progress.end(
+      (performance.now() - this.startTime) / 1000,
+      `largest memory of the process ${gigabytes(peak)}`,
+    );
   }
 
   [Symbol.dispose](): void {
     this.writer?.close();
   }
+}
+
+function gigabytes(bytes: number): string {
+  return `${(bytes / 1e9).toFixed(1)} GB`;
 }

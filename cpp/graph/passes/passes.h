@@ -17,4 +17,9 @@ void remove_unused_nodes(Graph& graph, const std::vector<ValueId>& outputs);
 /// construction among them: a step that is cancelled before its first write leaves the state untouched.
 void sink_state_writes(Graph& graph);
 
+/// Computes values again where they are needed, rather than keeping them while memory is fullest: those of
+/// ops marked Repeat::always wherever that frees memory; others, cheapest per byte first, until the values
+/// fit `arena_bytes` (0: no limit). A repeated node gives the same bits.
+void repeat_nodes(Graph& graph, const std::vector<ValueId>& outputs, size_t arena_bytes);
+
 }  // namespace sfr

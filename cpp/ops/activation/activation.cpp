@@ -62,22 +62,23 @@ void gradient_gelu(GradientContext& c) {
 }
 
 void add(OpRegistry& registry, const char* name, void (*infer_types)(InferContext&),
-         void (*gradient)(GradientContext&), void (*run)(const KernelContext&)) {
+         void (*gradient)(GradientContext&), void (*run)(const KernelContext&), Repeat repeat) {
   OpDef op = op_definition<NoAttributes>(name);
   op.infer = infer_types;
   op.gradient = gradient;
   op.cpu = {{"rows", run}};
-  op.in_place_input = 0;
+  op.in_place_inputs = {0};
+  op.repeat = repeat;
   registry.add(std::move(op));
 }
 
 }  // namespace
 
 void register_activation(OpRegistry& registry) {
-  add(registry, "relu", &infer, &gradient_relu, &relu_cpu);
-  add(registry, "relu_backward", &infer_backward, nullptr, &relu_backward_cpu);
-  add(registry, "gelu", &infer, &gradient_gelu, &gelu_cpu);
-  add(registry, "gelu_backward", &infer_backward, nullptr, &gelu_backward_cpu);
+  add(registry, "relu", &infer, &gradient_relu, &relu_cpu, Repeat::never);
+  add(registry, "relu_backward", &infer_backward, nullptr, &relu_backward_cpu, Repeat::never);
+  add(registry, "gelu", &infer, &gradient_gelu, &gelu_cpu, Repeat::always);
+  add(registry, "gelu_backward", &infer_backward, nullptr, &gelu_backward_cpu, Repeat::never);
 }
 
 }  // namespace sfr

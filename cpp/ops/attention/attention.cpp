@@ -7,8 +7,9 @@ namespace sfr {
 
 namespace {
 
-/// Checks q, k, v (inputs 0, 1, 2) and the relative tables (3, 4).
-void expect_tokens(InferContext& c, int64_t heads, const std::array<int64_t, 2>& grid) {
+/// Checks q, k, v (inputs 0, 1, 2).
+void expect_tokens(InferContext& c) {
+  const int64_t heads = c.attributes<AttentionAttributes>().heads;
   const char* names[] = {"q", "k", "v"};
   for (size_t i = 0; i < 3; ++i) {
     c.expect_dtype(i, names[i], DType::f32);
@@ -20,66 +21,98 @@ void expect_tokens(InferContext& c, int64_t heads, const std::array<int64_t, 2>&
   c.expect(k[0] == q[0] && k[2] == q[2] && k[1] >= 1, "k",
            "the batch and channels of q " + q.text() + " and a key", k.text());
   c.expect_shape(2, "v", k);
-  c.expect(c.has(3) == c.has(4), "rel_w", "both relative tables or neither", "one");
-  if (!c.has(3)) return;
-  c.expect(grid[0] >= 1 && grid[1] >= 1 && grid[0] * grid[1] == q[1] && q[1] == k[1], "grid",
-           "[rows, columns] whose product is the number of queries and of keys, " + std::to_string(q[1]) +
-               " and " + std::to_string(k[1]),
-           "[" + std::to_string(grid[0]) + ", " + std::to_string(grid[1]) + "]", ErrorCode::usage);
-  c.expect_dtype(3, "rel_h", DType::f32);
-  c.expect_dtype(4, "rel_w", DType::f32);
-  c.expect_shape(3, "rel_h", Shape{2 * grid[0] - 1, q[2] / heads});
-  c.expect_shape(4, "rel_w", Shape{2 * grid[1] - 1, q[2] / heads});
 }
+
+Shape statistics(const Shape& q, int64_t heads) {
+  return {q[0], heads, q[1]};
+}
+
+AttentionBatch batch_of(const Shape& q, const Shape& k, int64_t heads) {
+  AttentionBatch batch{};
+  batch.first.sizes = {q[1], k[1], q[2] / heads, q[2], q[2], q[2], 0, 0, 0};
+  batch.items = q[0];
+  batch.heads = heads;
+  return batch;
+}
+
+AttentionBatch batch_of(const KernelContext& c) {
+  AttentionBatch batch =
+      batch_of(c.inputs[0].type.shape, c.inputs[1].type.shape, c.as<AttentionAttributes>().heads);
+  batch.first.q = c.in<float>(0);
+  batch.first.k = c.in<float>(1);
+  batch.first.v = c.in<float>(2);
+  return batch;
+}
+
+AttentionBatch batch_of(const NodeTypes& t) {
+  return batch_of(t.input(0).shape, t.input(1).shape, t.as<AttentionAttributes>().heads);
+}
+
+// ---- forward
 
 void infer(InferContext& c) {
-  c.expect_inputs(3, 5);
-  const auto& a = c.attributes<AttentionAttributes>();
-  expect_tokens(c, a.heads, a.grid);
+  c.expect_inputs(3, 3);
+  expect_tokens(c);
   const TensorType q = c.input(0, "q");
   c.output(q);
-  c.output({DType::f32, Shape{q.shape[0], a.heads, q.shape[1]}});
+  c.output({DType::f32, statistics(q.shape, c.attributes<AttentionAttributes>().heads)});
 }
 
+void attention_cpu(const KernelContext& c) {
+  AttentionBatch batch = batch_of(c);
+  batch.first.out = c.out<float>(0);
+  batch.first.logsumexp = c.out<float>(1);
+  attention_heads(*c.pool, batch, c.work);
+}
+
+size_t work_bytes(const NodeTypes& t, int threads) {
+  return attention_heads_work_bytes(batch_of(t), threads);
+}
+
+// ---- backward
+
 void infer_backward(InferContext& c) {
-  c.expect_inputs(7, 9);
-  const auto& a = c.attributes<AttentionBackwardAttributes>();
-  expect_tokens(c, a.heads, a.grid);
-  const Shape q = c.input(0, "q").shape, statistics = {q[0], a.heads, q[1]};
-  c.expect_shape(5, "out", q);
-  c.expect_shape(6, "logsumexp", statistics);
-  if (c.has(7)) c.expect_shape(7, "dout", q);
-  if (c.has(8)) c.expect_shape(8, "dlogsumexp", statistics);
+  c.expect_inputs(5, 7);
+  expect_tokens(c);
+  const Shape q = c.input(0, "q").shape;
+  const Shape per_query = statistics(q, c.attributes<AttentionAttributes>().heads);
+  c.expect_shape(3, "out", q);
+  c.expect_shape(4, "logsumexp", per_query);
+  if (c.has(5)) c.expect_shape(5, "dout", q);
+  if (c.has(6)) c.expect_shape(6, "dlogsumexp", per_query);
   for (size_t i = 0; i < 3; ++i) c.output(c.input(i, "q, k, v"));
-  if (!a.tables) return;
-  c.expect(c.has(3), "tables", "false without relative tables", "true", ErrorCode::usage);
-  c.output(c.input(3, "rel_h"));
-  c.output(c.input(4, "rel_w"));
+}
+
+void attention_backward_cpu(const KernelContext& c) {
+  AttentionBatch batch = batch_of(c);
+  batch.first.out = c.in<float>(3);
+  batch.first.logsumexp = c.in<float>(4);
+  batch.first.dout = c.in<float>(5);
+  batch.first.dlogsumexp = c.in<float>(6);
+  batch.first.dq = c.out<float>(0);
+  batch.first.dk = c.out<float>(1);
+  batch.first.dv = c.out<float>(2);
+  attention_heads_backward(*c.pool, batch, {}, c.work);
+}
+
+size_t backward_work_bytes(const NodeTypes& t, int threads) {
+  return attention_heads_backward_work_bytes(batch_of(t), false, threads);
 }
 
 void gradient(GradientContext& c) {
-  const auto& a = c.attributes<AttentionAttributes>();
-  const bool tables = c.wants(3) || c.wants(4);
   const std::vector<ValueId> d = c.add("attention_backward",
-                                       {c.input(0), c.input(1), c.input(2), c.input(3), c.input(4),
-                                        c.output(0), c.output(1), c.output_gradient(0), c.output_gradient(1)},
-                                       AttentionBackwardAttributes{a.heads, a.grid, tables});
+                                       {c.input(0), c.input(1), c.input(2), c.output(0), c.output(1),
+                                        c.output_gradient(0), c.output_gradient(1)},
+                                       c.attributes<AttentionAttributes>());
   for (size_t i = 0; i < d.size(); ++i)
     if (c.wants(i)) c.set(i, d[i]);
 }
 
-/// Multiply-adds of the products with scores (2 forward, 5 backward); the relative terms are small beside
-/// them.
-double products(const NodeTypes& t, int count) {
-  const Shape &q = t.input(0).shape, &k = t.input(1).shape;
-  return 2.0 * count * static_cast<double>(q.count()) * static_cast<double>(k[1]);
-}
-
+/// Multiply-adds of the products with scores: 2 forward, 5 backward.
+template <int kCount>
 double flops(const NodeTypes& t) {
-  return products(t, 2);
-}
-double backward_flops(const NodeTypes& t) {
-  return products(t, 5);
+  return 2.0 * kCount * static_cast<double>(t.input(0).shape.count()) *
+         static_cast<double>(t.input(1).shape[1]);
 }
 
 }  // namespace
@@ -89,15 +122,15 @@ void register_attention(OpRegistry& registry) {
   op.infer = &infer;
   op.gradient = &gradient;
   op.cpu = {{"tiles", &attention_cpu}};
-  op.work_bytes = &attention_work_bytes;
-  op.flops = &flops;
+  op.work_bytes = &work_bytes;
+  op.flops = &flops<2>;
   registry.add(std::move(op));
 
-  OpDef backward = op_definition<AttentionBackwardAttributes>("attention_backward");
+  OpDef backward = op_definition<AttentionAttributes>("attention_backward");
   backward.infer = &infer_backward;
   backward.cpu = {{"tiles", &attention_backward_cpu}};
-  backward.work_bytes = &attention_backward_work_bytes;
-  backward.flops = &backward_flops;
+  backward.work_bytes = &backward_work_bytes;
+  backward.flops = &flops<5>;
   registry.add(std::move(backward));
 }
 

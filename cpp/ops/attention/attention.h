@@ -1,16 +1,12 @@
-// attention: scaled dot-product attention of `heads` heads with optional decomposed relative position
-// (Vaswani et al. 2017; segment-anything's Attention and add_decomposed_rel_pos); no score matrix in memory
+// attention: scaled dot-product attention of `heads` heads (Vaswani et al. 2017); no score matrix in memory
 // (Dao et al. 2022).
 //   q [B, Tq, C], k [B, Tk, C], v [B, Tk, C] f32, head h in channels [h d, (h + 1) d), d = C / heads
-//   rel_h? [2 Gh - 1, d], rel_w? [2 Gw - 1, d]: both or neither; then Tq = Tk = Gh Gw; attribute grid:
-//   [Gh, Gw]
 //   -> out [B, Tq, C], logsumexp [B, heads, Tq]
-//   score = q . k / sqrt(d) + q . rel_h[qy - ky + Gh - 1] + q . rel_w[qx - kx + Gw - 1] (the relative terms
-//   use the unscaled q), out = softmax over keys of score, times v. Gradient: all inputs.
-// attention_backward(q, k, v, rel_h?, rel_w?, out, logsumexp, dout?, dlogsumexp?) -> dq, dk, dv,
-//   and with attribute tables also drel_h, drel_w; scores are computed again, tile by tile.
+//   score = q . k / sqrt(d), out = softmax over keys of score, times v. Gradient: all inputs.
+// attention_backward(q, k, v, out, logsumexp, dout?, dlogsumexp?) -> dq, dk, dv; scores are computed again,
+//   tile by tile.
+// Its kernels also know relative position on a grid, for grid_attention.
 #pragma once
-#include <array>
 #include <cstdint>
 
 #include "math/levels.h"
@@ -19,33 +15,25 @@ namespace sfr {
 
 struct AttentionAttributes {
   int64_t heads = 1;
-  std::array<int64_t, 2> grid = {0, 0};
   template <class V>
   void visit(V& v) {
     v("heads", heads);
-    v("grid", grid);
   }
 };
 
-struct AttentionBackwardAttributes {
-  int64_t heads = 1;
-  std::array<int64_t, 2> grid = {0, 0};
-  bool tables = false;
-  template <class V>
-  void visit(V& v) {
-    v("heads", heads);
-    v("grid", grid);
-    v("tables", tables);
-  }
-};
-
-/// Extents of one head's problem; grid_rows is 0 without relative position.
+/// Extents of one head's problem. The relative position is that of a query on a grid of `query_columns`
+/// columns to a key on a grid [grid_rows, grid_columns] with the same corner; grid_rows 0: none.
 struct AttentionSizes {
-  int64_t queries, keys, depth, channels, grid_rows, grid_columns;
+  int64_t queries, keys, depth;
+  int64_t pitch;      // floats between rows of q, k, v, dk and dv
+  int64_t out_pitch;  // of out and dout
+  int64_t dq_pitch;
+  int64_t query_columns, grid_rows, grid_columns;
 };
 
-/// One head of one batch item: pointers to its first element; rows of q, k, v, out and their gradients are
-/// `sizes.channels` apart, logsumexp and dlogsumexp are [Tq]. Null where absent.
+/// One head of one batch item: pointers to its first element; logsumexp and dlogsumexp are [Tq]. rel_h [2 Gh
+/// - 1, d] and rel_w [2 Gw - 1, d] add q . rel_h[qy - ky + Gh - 1] + q . rel_w[qx - kx + Gw - 1] to a score,
+/// with the unscaled q. Null where absent.
 struct AttentionHead {
   AttentionSizes sizes;
   const float *q, *k, *v, *rel_h, *rel_w;
@@ -73,7 +61,8 @@ SFR_DECLARE_LEVELS(int64_t attention_backward_work_floats(const AttentionSizes& 
 /// share of drel_h [2 Gh - 1, d] and then drel_w [2 Gw - 1, d] to table_sums unless null.
 SFR_DECLARE_LEVELS(void attention_backward(const AttentionHead& head, int64_t begin, int64_t end, float* work,
                                            double* table_sums))
-/// y += x.
-SFR_DECLARE_LEVELS(void attention_add(const float* x, int64_t count, float* y))
+/// y [rows][width] += x, row pitches in floats.
+SFR_DECLARE_LEVELS(void attention_add(const float* x, int64_t x_pitch, int64_t rows, int64_t width, float* y,
+                                      int64_t y_pitch))
 
 }  // namespace sfr

@@ -13,8 +13,8 @@ struct ForwardWork {
   float* scores;    // [kKeyBlock][kPanel]
   Panel panels[kPanels];
   float* out[kPanels];  // [depth][kPanel], not yet divided by the sum
-  float* top[kPanels];  // [kPanel] running maximum
-  float* sum[kPanels];  // [kPanel] running sum of e^(score - top)
+  float* top[kPanels];  // [kPanel] running maximum, or up to kHeadroom less
+  float* sum[kPanels];  // [kPanel] running sum of 2^(score - top)
 };
 
 int64_t lay_out(const AttentionSizes& s, float* base, ForwardWork& w) {
@@ -35,21 +35,30 @@ int64_t lay_out(const AttentionSizes& s, float* base, ForwardWork& w) {
   return carver.used;
 }
 
-/// scores -> e^(score - new maximum) for one register of queries; rescales what was summed under the old
-/// maximum.
+/// How far a score may exceed the maximum under which sums are kept: 2^8 of headroom is harmless in f32, and
+/// most tiles need no rescaling.
+constexpr float kHeadroom = 8;
+
+/// Moves what was summed under the old maximum of one register of queries to the new one.
+SFR_INLINE void rescale(int64_t depth, vf new_top, float* top, float* sum, float* out) {
+  const vf shrink = exp2_of_score(load(top) - new_top);
+  store(top, new_top);
+  store(sum, load(sum) * shrink);
+  for (int64_t c = 0; c < depth; ++c) store(out + c * kPanel, load(out + c * kPanel) * shrink);
+}
+
+/// scores -> 2^(score - maximum) for one register of queries.
 SFR_INLINE void soften(float* scores, int64_t keys, int64_t depth, float* top, float* sum, float* out) {
-  const vf old_top = load(top);
-  vf new_top = old_top, total = zero();
+  vf new_top = load(top), total = zero();
   for (int64_t i = 0; i < keys; ++i) new_top = vmax(new_top, load(scores + i * kPanel));
+  if (horizontal_max(new_top - load(top)) > kHeadroom) rescale(depth, new_top, top, sum, out);
+  const vf kept_top = load(top);
   for (int64_t i = 0; i < keys; ++i) {
-    const vf e = exp_of_score(load(scores + i * kPanel) - new_top);
+    const vf e = exp2_of_score(load(scores + i * kPanel) - kept_top);
     store(scores + i * kPanel, e);
     total += e;
   }
-  const vf shrink = exp_of_score(old_top - new_top);
-  store(top, new_top);
-  store(sum, load(sum) * shrink + total);
-  for (int64_t c = 0; c < depth; ++c) store(out + c * kPanel, load(out + c * kPanel) * shrink);
+  store(sum, load(sum) + total);
 }
 
 void run_keys(const AttentionSizes& s, const ForwardWork& w, int64_t i, int64_t begin, int64_t count) {
@@ -70,13 +79,13 @@ void start_panel(const AttentionHead& head, ForwardWork& w, int64_t i, int64_t b
   panel.q = kept.q;
   panel.bias_h = kept.bias_h;
   panel.bias_w = kept.bias_w;
-  pack_panel(head.q + begin * s.channels, s.channels, panel.count, s.depth, panel.q);
+  pack_panel(head.q + begin * s.pitch, s.pitch, panel.count, s.depth, kLog2E, panel.q);
   if (s.grid_rows > 0) {
     fill_bias(head, panel, 0, w.products, panel.bias_h);
     fill_bias(head, panel, 1, w.products, panel.bias_w);
   }
   __builtin_memset(w.out[i], 0, static_cast<size_t>(s.depth * kPanel) * sizeof(float));
-  for (int v = 0; v < 2; ++v) {
+  for (int v = 0; v < kPanel / kLanes; ++v) {
     store(w.top[i] + v * kLanes, broadcast(-3.0e38f));
     store(w.sum[i] + v * kLanes, zero());
   }
@@ -92,9 +101,9 @@ void finish_panel(const AttentionHead& head, const ForwardWork& w, int64_t i) {
       store(out, load(out) * inverse);
     }
   }
-  transpose(head.out + panel.begin * s.channels, s.channels, w.out[i], kPanel, s.depth, panel.count);
+  transpose(head.out + panel.begin * s.out_pitch, s.out_pitch, w.out[i], kPanel, s.depth, panel.count);
   for (int64_t q = 0; q < panel.count; ++q)
-    head.logsumexp[panel.begin + q] = w.top[i][q] + __builtin_logf(w.sum[i][q]);
+    head.logsumexp[panel.begin + q] = w.top[i][q] * kLn2 + __builtin_logf(w.sum[i][q]);
 }
 
 }  // namespace
@@ -113,8 +122,8 @@ void attention_pack(const AttentionHead& head, float* work) {
   const AttentionSizes& s = head.sizes;
   lay_out(s, work, w);
   const float scale = 1.0f / __builtin_sqrtf(static_cast<float>(s.depth));
-  pack_rows(head.k, s.channels, s.keys, s.depth, scale, w.k);
-  pack_columns(head.v, s.channels, s.keys, s.depth, 1.0f, w.v);
+  pack_rows(head.k, s.pitch, s.keys, s.depth, scale, w.k);
+  pack_columns(head.v, s.pitch, s.keys, s.depth, 1.0f, w.v);
 }
 
 void attention_forward(const AttentionHead& head, int64_t begin, int64_t end, float* work) {

@@ -16,7 +16,7 @@ struct BackwardPanel {
   float* dq;         // [depth][kPanel]
   float* dbias_h;    // [grid rows][kPanel]: dS summed over the keys of a grid row
   float* dbias_w;    // [grid columns][kPanel]
-  float* logsumexp;  // [kPanel]
+  float* logsumexp;  // [kPanel], times log2(e)
   float* delta;      // [kPanel]
 };
 
@@ -93,8 +93,8 @@ SFR_INLINE void fill_statistics(const AttentionHead& head, BackwardPanel& p) {
   clear(p.logsumexp, kPanel);
   clear(p.delta, kPanel);
   for (int64_t i = 0; i < p.panel.count; ++i) {
-    const int64_t query = p.panel.begin + i, at = query * head.sizes.channels;
-    p.logsumexp[i] = head.logsumexp[query];
+    const int64_t query = p.panel.begin + i, at = query * head.sizes.out_pitch;
+    p.logsumexp[i] = head.logsumexp[query] * kLog2E;
     if (head.dout) p.delta[i] = dot(head.dout + at, head.out + at, head.sizes.depth);
     if (head.dlogsumexp) p.delta[i] -= head.dlogsumexp[query];
   }
@@ -107,12 +107,14 @@ void start_panel(const AttentionHead& head, BackwardWork& w, BackwardPanel& p, i
   p.panel.q = kept.q;
   p.panel.bias_h = kept.bias_h;
   p.panel.bias_w = kept.bias_w;
-  const int64_t at = begin * s.channels, count = p.panel.count;
-  pack_panel(head.q + at, s.channels, count, s.depth, p.panel.q);
-  copy_rows(head.q + at, s.channels, count, s.depth, w.padded, p.q_rows);
+  const int64_t count = p.panel.count;
+  const float* q = head.q + begin * s.pitch;
+  pack_panel(q, s.pitch, count, s.depth, kLog2E, p.panel.q);
+  copy_rows(q, s.pitch, count, s.depth, w.padded, p.q_rows);
   if (head.dout) {
-    pack_panel(head.dout + at, s.channels, count, s.depth, p.dout);
-    copy_rows(head.dout + at, s.channels, count, s.depth, w.padded, p.dout_rows);
+    const float* dout = head.dout + begin * s.out_pitch;
+    pack_panel(dout, s.out_pitch, count, s.depth, 1.0f, p.dout);
+    copy_rows(dout, s.out_pitch, count, s.depth, w.padded, p.dout_rows);
   } else {
     clear(p.dout, s.depth * kPanel);
     clear(p.dout_rows, kPanel * w.padded);
@@ -129,7 +131,7 @@ void start_panel(const AttentionHead& head, BackwardWork& w, BackwardPanel& p, i
 /// scores -> P and slopes (dP) -> dS for one register of queries.
 SFR_INLINE void differentiate(float* scores, float* slopes, int64_t keys, vf logsumexp, vf delta) {
   for (int64_t i = 0; i < keys; ++i) {
-    const vf p = exp_of_score(load(scores + i * kPanel) - logsumexp);
+    const vf p = exp2_of_score(load(scores + i * kPanel) - logsumexp);
     store(scores + i * kPanel, p);
     store(slopes + i * kPanel, p * (load(slopes + i * kPanel) - delta));
   }
@@ -202,7 +204,7 @@ void finish_panel(const AttentionHead& head, const BackwardWork& w, const Backwa
     finish_bias(head, w, p, 0, tables ? w.tables : nullptr);
     finish_bias(head, w, p, 1, tables ? w.tables + (2 * s.grid_rows - 1) * w.padded : nullptr);
   }
-  transpose(head.dq + p.panel.begin * s.channels, s.channels, p.dq, kPanel, s.depth, p.panel.count);
+  transpose(head.dq + p.panel.begin * s.dq_pitch, s.dq_pitch, p.dq, kPanel, s.depth, p.panel.count);
 }
 
 }  // namespace
@@ -216,12 +218,12 @@ void attention_backward(const AttentionHead& head, int64_t begin, int64_t end, f
                         double* table_sums) {
   BackwardWork w;
   const AttentionSizes& s = head.sizes;
-  const int64_t keys = end - begin, at = begin * s.channels;
+  const int64_t keys = end - begin, at = begin * s.pitch;
   lay_out(s, keys, work, w);
   const float scale = 1.0f / __builtin_sqrtf(static_cast<float>(s.depth));
-  pack_rows(head.k + at, s.channels, keys, s.depth, scale, w.k);
-  pack_columns(head.k + at, s.channels, keys, s.depth, scale, w.k_transposed);
-  pack_rows(head.v + at, s.channels, keys, s.depth, 1.0f, w.v);
+  pack_rows(head.k + at, s.pitch, keys, s.depth, scale, w.k);
+  pack_columns(head.k + at, s.pitch, keys, s.depth, scale, w.k_transposed);
+  pack_rows(head.v + at, s.pitch, keys, s.depth, 1.0f, w.v);
   clear(w.dk, keys * w.padded);
   clear(w.dv, keys * w.padded);
   clear(w.tables, table_rows(s) * w.padded);
@@ -236,8 +238,8 @@ void attention_backward(const AttentionHead& head, int64_t begin, int64_t end, f
   }
   for (int64_t key = 0; key < keys; ++key) {
     for (int64_t c = 0; c < s.depth; ++c) {
-      head.dk[at + key * s.channels + c] = w.dk[key * w.padded + c] * scale;
-      head.dv[at + key * s.channels + c] = w.dv[key * w.padded + c];
+      head.dk[at + key * s.pitch + c] = w.dk[key * w.padded + c] * scale;
+      head.dv[at + key * s.pitch + c] = w.dv[key * w.padded + c];
     }
   }
   for (int64_t row = 0; table_sums && row < table_rows(s); ++row)
@@ -245,8 +247,9 @@ void attention_backward(const AttentionHead& head, int64_t begin, int64_t end, f
       table_sums[row * s.depth + c] += static_cast<double>(w.tables[row * w.padded + c]);
 }
 
-void attention_add(const float* x, int64_t count, float* y) {
-  for (int64_t i = 0; i < count; ++i) y[i] += x[i];
+void attention_add(const float* x, int64_t x_pitch, int64_t rows, int64_t width, float* y, int64_t y_pitch) {
+  for (int64_t row = 0; row < rows; ++row, x += x_pitch, y += y_pitch)
+    for (int64_t i = 0; i < width; ++i) y[i] += x[i];
 }
 
 }  // namespace sfr::SFR_LEVEL

@@ -16,18 +16,10 @@ struct Head {
   T key(size_t input, int64_t j, int64_t e) const {
     return c.inputs[input][(batch * keys + j) * channels + head * depth + e];
   }
-  T relative(size_t input, int64_t i, int64_t row) const {
-    T sum = 0;
-    for (int64_t e = 0; e < depth; ++e) sum += q(i, e) * c.inputs[input][row * depth + e];
-    return sum;
-  }
   T score(int64_t i, int64_t j) const {
     T sum = 0;
     for (int64_t e = 0; e < depth; ++e) sum += q(i, e) / std::sqrt(T(depth)) * key(1, j, e);
-    if (!c.has(3)) return sum;
-    const auto& grid = c.template as<AttentionAttributes>().grid;
-    sum += relative(3, i, i / grid[1] - j / grid[1] + grid[0] - 1);
-    return sum + relative(4, i, i % grid[1] - j % grid[1] + grid[1] - 1);
+    return sum;
   }
 };
 
@@ -53,20 +45,8 @@ void attention_reference(RefContext<T>& c) {
   }
 }
 
-std::vector<double> grid(double rows, double columns) {
-  return {rows, columns};
-}
-
 std::vector<InputSpec> tokens(int64_t batch, int64_t queries, int64_t keys, int64_t channels) {
   return {{{batch, queries, channels}}, {{batch, keys, channels}}, {{batch, keys, channels}}};
-}
-
-/// Self-attention on a grid with both tables; 0.3 keeps the relative terms near the size of the others.
-std::vector<InputSpec> on_grid(int64_t batch, int64_t rows, int64_t columns, int64_t heads, int64_t depth) {
-  std::vector<InputSpec> inputs = tokens(batch, rows * columns, rows * columns, heads * depth);
-  inputs.push_back({{2 * rows - 1, depth}, DType::f32, Fill::normal, 0.3});
-  inputs.push_back({{2 * columns - 1, depth}, DType::f32, Fill::normal, 0.3});
-  return inputs;
 }
 
 /// Scores of about 1e4: one key takes all; q and k still have the gradient of the logsumexp. More than one
@@ -85,10 +65,6 @@ const std::vector<OpCase> cases = {
     {"decoder_back", {{"heads", 2.0}}, tokens(1, 67, 5, 32)},
     {"two_query_blocks", {}, tokens(1, 263, 29, 5)},
     {"key_segments", {}, tokens(1, 3, 1201, 4)},
-    {"grid_of_one", {{"grid", grid(1, 1)}}, on_grid(1, 1, 1, 1, 3)},
-    {"odd_grid", {{"heads", 2.0}, {"grid", grid(3, 5)}}, on_grid(2, 3, 5, 2, 7)},
-    {"tall_grid", {{"grid", grid(13, 3)}}, on_grid(1, 13, 3, 1, 16)},
-    {"window", {{"heads", 2.0}, {"grid", grid(14, 14)}}, on_grid(1, 14, 14, 2, 8)},
     {"huge_scores", {}, huge_scores()},
 };
 

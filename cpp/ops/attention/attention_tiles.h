@@ -120,27 +120,31 @@ SFR_INLINE void pack_columns(const float* src, int64_t pitch, int64_t rows, int6
   }
 }
 
-/// src [count][depth] -> dst [depth][kPanel]; lanes from `count` on become 0.
-SFR_INLINE void pack_panel(const float* src, int64_t pitch, int64_t count, int64_t depth, float* dst) {
+/// src [count][depth] -> dst [depth][kPanel], times scale; lanes from `count` on become 0.
+SFR_INLINE void pack_panel(const float* src, int64_t pitch, int64_t count, int64_t depth, float scale,
+                           float* dst) {
   if (count < kPanel) __builtin_memset(dst, 0, static_cast<size_t>(depth * kPanel) * sizeof(float));
   transpose(dst, kPanel, src, pitch, count, depth);
+  if (scale == 1.0f) return;
+  for (int64_t i = 0; i < depth * kPanel; ++i) dst[i] *= scale;
 }
 
-/// e^x for x <= 88, within 2 ulp; e^-87 below -87. The polynomial of vexp() without its denormal and overflow
-/// steps.
-SFR_INLINE vf exp_of_score(vf x) {
-  const vf lowest = broadcast(-87.0f), magic = broadcast(12582912.0f);
-  x = x < lowest ? lowest : x;
-  const vf shifted = x * 1.44269504f + magic;
-  const vf steps = shifted - magic;
-  vf r = x - steps * 0.693359375f;
-  r = r + steps * 2.12194440e-4f;
-  vf p = r * (1.0f / 5040) + (1.0f / 720);
-  p = p * r + (1.0f / 120);
-  p = p * r + (1.0f / 24);
-  p = p * r + (1.0f / 6);
-  p = p * r + 0.5f;
-  p = (p * r) * r + r + 1.0f;
+/// Scores are kept times log2(e), so that the softmax needs powers of two only.
+constexpr float kLog2E = 1.44269504f;
+constexpr float kLn2 = 0.693147181f;
+
+/// 2^x for x <= 127, within 2 ulp; 2^-126 below. x = n + f with |f| <= 1/2; the polynomial is our own fit of
+/// degree 5 with p(0) = 1, reweighted towards minimax, off by 1e-7 at most.
+SFR_INLINE vf exp2_of_score(vf x) {
+  const vf magic = broadcast(12582912.0f);
+  x = vmax(x, broadcast(-126.0f));
+  const vf shifted = x + magic;
+  const vf f = x - (shifted - magic);
+  vf p = f * 1.32647269e-3f + 9.67151266e-3f;
+  p = p * f + 5.55073374e-2f;
+  p = p * f + 0.240222421f;
+  p = p * f + 0.693146978f;
+  p = p * f + 1.0f;
   return as_float(as_int(p) + (as_int(shifted) << 23));
 }
 
@@ -148,8 +152,8 @@ SFR_INLINE vf exp_of_score(vf x) {
 struct Panel {
   int64_t begin, count;
   int registers;
-  float* q;       // [depth][kPanel]
-  float* bias_h;  // [grid rows][kPanel]: q . rel_h[qy - ky + Gh - 1]
+  float* q;       // [depth][kPanel], times log2(e)
+  float* bias_h;  // [grid rows][kPanel]: q . rel_h[qy - ky + Gh - 1], times log2(e)
   float* bias_w;  // [grid columns][kPanel]
 };
 
@@ -157,7 +161,7 @@ SFR_INLINE Panel panel_at(int64_t begin, int64_t end) {
   Panel p{};
   p.begin = begin;
   p.count = smaller(kPanel, end - begin);
-  p.registers = p.count > kLanes ? 2 : 1;
+  p.registers = static_cast<int>((p.count + kLanes - 1) / kLanes);
   return p;
 }
 
@@ -172,14 +176,14 @@ struct TableSpan {
 SFR_INLINE TableSpan table_span(const AttentionSizes& s, const Panel& panel, int axis) {
   const int64_t lines = axis == 0 ? s.grid_rows : s.grid_columns;
   TableSpan span;
-  int64_t row = panel.begin / s.grid_columns, column = panel.begin % s.grid_columns, most = 0;
+  int64_t row = panel.begin / s.query_columns, column = panel.begin % s.query_columns, most = 0;
   span.first = lines;
   for (int64_t i = 0; i < panel.count; ++i) {
     const int64_t line = axis == 0 ? row : column;
     span.last[i] = line;
     span.first = line < span.first ? line : span.first;
     most = line > most ? line : most;
-    if (++column == s.grid_columns) column = 0, ++row;
+    if (++column == s.query_columns) column = 0, ++row;
   }
   span.rows = most - span.first + lines;
   for (int64_t i = 0; i < panel.count; ++i) span.last[i] += lines - 1 - span.first;
@@ -203,7 +207,7 @@ SFR_INLINE void fill_bias(const AttentionHead& head, const Panel& panel, int axi
 }
 
 /// scores [count][kPanel] of keys [begin, begin + count); packed_k begins at key `begin` and holds k /
-/// sqrt(d).
+/// sqrt(d). Times log2(e), as q is.
 SFR_INLINE void fill_scores(const AttentionSizes& s, const Panel& panel, const float* packed_k, int64_t begin,
                             int64_t count, float* scores) {
   const bool relative = s.grid_rows > 0;

@@ -93,6 +93,18 @@ void gradient(GradientContext& c) {
     if (c.wants(i)) c.set(i, gradients[i]);
 }
 
+/// From the statistics that the node took, without taking them again.
+Node replay(const Node& node) {
+  BatchNormAttributes attributes = *static_cast<const BatchNormAttributes*>(node.attributes.get());
+  if (!attributes.training) return node;
+  attributes.training = false;
+  Node again = node;
+  again.attributes = std::make_shared<BatchNormAttributes>(attributes);
+  again.inputs[3] = node.outputs[1];
+  again.inputs[4] = node.outputs[2];
+  return again;
+}
+
 }  // namespace
 
 void register_batch_norm(OpRegistry& registry) {
@@ -101,14 +113,16 @@ void register_batch_norm(OpRegistry& registry) {
   forward.gradient = &gradient;
   forward.cpu = {{"channel_tables", &batch_norm_cpu}};
   forward.work_bytes = &batch_norm_work_bytes;
-  forward.in_place_input = 0;
+  forward.in_place_inputs = {0, kBatchNormSkip};
+  forward.repeat = Repeat::always;
+  forward.replay = &replay;
   registry.add(std::move(forward));
 
   OpDef backward = op_definition<BatchNormAttributes>("batch_norm_backward");
   backward.infer = &infer_backward;
   backward.cpu = {{"channel_tables", &batch_norm_backward_cpu}};
   backward.work_bytes = &batch_norm_backward_work_bytes;
-  backward.in_place_input = 0;
+  backward.in_place_inputs = {0};
   registry.add(std::move(backward));
 
   OpDef update = op_definition<BatchNormUpdateAttributes>("batch_norm_update");

@@ -3,9 +3,9 @@
 //   x [.., C]  weight [C]  bias [C]  running_mean [C]  running_variance [C]  skip? [.., C]
 //   -> y [.., C], mean [C], variance [C] (biased; of the batch when training, else the running ones)
 //   relu and skip are set by the pass fuse_batch_norm; batch_norm_update moves the running statistics.
-//   Any C; at least one element per channel. May run in place of x. Statistics are taken in two passes over
-//   blocks that stay in the cache and combined in double, so a mean far from 0 costs no digits. No gradient
-//   flows to the running statistics: asking for it with training false throws Error(usage).
+//   Any C; at least one element per channel. May run in place of x or skip. Statistics are taken in two
+//   passes over blocks that stay in the cache and combined in double, so a mean far from 0 costs no digits.
+//   No gradient flows to the running statistics: asking for it with training false throws Error(usage).
 // batch_norm_backward: dy [.., C]  x [.., C]  weight [C]  bias [C]  mean [C]  variance [C]
 //   dmean? [C]  dvariance? [C] (gradients of the outputs mean and variance; ignored unless training)
 //   -> dx [.., C], dweight [C], dbias [C]. Same attributes as forward. The mask of relu is computed again
@@ -65,6 +65,7 @@ struct BatchNormRows {
   int64_t count, width;
   const float *mean, *scale, *bias;
   bool relu;
+  bool stream;  // write y past the caches; y is aligned to 64 bytes then
 };
 SFR_DECLARE_LEVELS(void batch_norm_rows(const BatchNormRows& rows))
 

@@ -37,14 +37,20 @@ inline void clear(float* p, int64_t count) {
 // The loops take their arguments by value: through a reference, each store would make the compiler read the
 // pointers again.
 
-template <bool kRelu, bool kSkip>
+template <bool kRelu, bool kSkip, bool kStream>
 inline void forward_loop(const BatchNormRows r) {
   over_table(r.count, r.width, [&](int64_t i, int64_t j, int n) {
     vf v = (get(r.x + i, n) - get(r.mean + j, n)) * get(r.scale + j, n) + get(r.bias + j, n);
     if (kRelu) v = v < 0 ? zero() : v;
     if (kSkip) v += get(r.skip + i, n);
-    put(r.y + i, v, n);
+    kStream&& n == kLanes ? stream(r.y + i, v) : put(r.y + i, v, n);
   });
+}
+
+template <bool kStream>
+inline void forward(const BatchNormRows& r) {
+  if (r.relu) return r.skip ? forward_loop<true, true, kStream>(r) : forward_loop<true, false, kStream>(r);
+  return r.skip ? forward_loop<false, true, kStream>(r) : forward_loop<false, false, kStream>(r);
 }
 
 /// g: dy where the unit was open. Uses the same expression as the forward pass.
@@ -94,8 +100,12 @@ void channel_moments(const float* x, int64_t count, int64_t width, const float* 
 }
 
 void batch_norm_rows(const BatchNormRows& r) {
-  if (r.relu) return r.skip ? forward_loop<true, true>(r) : forward_loop<true, false>(r);
-  return r.skip ? forward_loop<false, true>(r) : forward_loop<false, false>(r);
+  if (r.stream) {
+    forward<true>(r);
+    stream_fence();
+  } else {
+    forward<false>(r);
+  }
 }
 
 void batch_norm_gradient_sums(const BatchNormGradientRows& r) {

@@ -236,13 +236,16 @@ void batch_norm_cpu(const KernelContext& c) {
   fill_tables(l, c.in<float>(1), c.in<float>(2), c.out<float>(1), c.out<float>(2), a.epsilon, work.table_mean,
               work.table_scale, work.table_bias);
   const auto run = SFR_DISPATCH(batch_norm_rows);
-  const float* skip = c.in<float>(kBatchNormSkip);
+  const float *x = c.in<float>(0), *skip = c.in<float>(kBatchNormSkip);
+  float* y = c.out<float>(0);
+  // In place the lines are in the cache already; the loops keep to whole lines where the channels do.
+  const bool stream =
+      y != x && y != skip && l.channels % kVector == 0 && worth_streaming(y, c.outputs[0].type.bytes());
   c.pool->parallel_for(l.chunks, [&](int64_t chunk, int) {
     const Range r = l.chunk(chunk);
     const int64_t first = r.begin * l.channels;
-    run(BatchNormRows{c.in<float>(0) + first, skip ? skip + first : nullptr, c.out<float>(0) + first,
-                      (r.end - r.begin) * l.channels, l.width, work.table_mean, work.table_scale,
-                      work.table_bias, a.relu});
+    run(BatchNormRows{x + first, skip ? skip + first : nullptr, y + first, (r.end - r.begin) * l.channels,
+                      l.width, work.table_mean, work.table_scale, work.table_bias, a.relu, stream});
   });
 }
 

@@ -67,6 +67,13 @@ Conv3dShape node_shape(const NodeTypes& t) {
   return conv_shape(t.input(0).shape, t.input(1).shape);
 }
 
+const char* const kNoWinograd =
+    "wants a kernel of 3 along y and x, channels in multiples of 16, enough tiles";
+
+const char* refuses_winograd(const NodeTypes& t) {
+  return conv3d_uses_winograd(node_shape(t)) ? nullptr : kNoWinograd;
+}
+
 size_t work_bytes(const NodeTypes& t, int threads) {
   return conv3d_forward_work_bytes(node_shape(t), threads);
 }
@@ -114,6 +121,10 @@ Conv3dShape weight_shape(const NodeTypes& t) {
   return conv_shape(t.input(0).shape, t.input(1).shape, t.as<Conv3dWeightAttributes>().kernel);
 }
 
+const char* weight_refuses_winograd(const NodeTypes& t) {
+  return conv3d_backward_weight_uses_winograd(weight_shape(t)) ? nullptr : kNoWinograd;
+}
+
 size_t backward_weight_work_bytes(const NodeTypes& t, int threads) {
   return conv3d_backward_weight_work_bytes(weight_shape(t), threads);
 }
@@ -131,7 +142,7 @@ void backward_weight_cpu(const KernelContext& c) {
 
 void gradient(GradientContext& c) {
   const ValueId dy = c.output_gradient(0);
-  if (c.wants(0)) c.set(0, c.add("conv3d_backward_input", {dy, c.input(1)})[0]);
+  // Weights first: x can go before dx comes.
   if (c.wants(1)) {
     const Shape weight = c.type(c.input(1)).shape;
     const auto outputs = c.add("conv3d_backward_weight", {c.input(0), dy},
@@ -141,6 +152,7 @@ void gradient(GradientContext& c) {
   } else if (c.wants(2)) {
     c.set(2, c.add("sum_to", {dy}, TargetShapeAttributes{c.type(c.input(2)).shape.extents()})[0]);
   }
+  if (c.wants(0)) c.set(0, c.add("conv3d_backward_input", {dy, c.input(1)})[0]);
 }
 
 }  // namespace
@@ -149,21 +161,23 @@ void register_conv3d(OpRegistry& registry) {
   OpDef forward = op_definition<NoAttributes>("conv3d");
   forward.infer = &infer;
   forward.gradient = &gradient;
-  forward.cpu = {{"direct", &conv3d_cpu}};
+  // One function for both: the choice is made by shape in cpp/math/conv3d.cpp, the names are for explain().
+  forward.cpu = {{"winograd", &conv3d_cpu, &refuses_winograd}, {"direct", &conv3d_cpu}};
   forward.work_bytes = &work_bytes;
   forward.flops = &flops;
   registry.add(std::move(forward));
 
   OpDef input = op_definition<NoAttributes>("conv3d_backward_input");
   input.infer = &infer_backward_input;
-  input.cpu = {{"direct", &backward_input_cpu}};
+  input.cpu = {{"winograd", &backward_input_cpu, &refuses_winograd}, {"direct", &backward_input_cpu}};
   input.work_bytes = &backward_input_work_bytes;
   input.flops = &flops;
   registry.add(std::move(input));
 
   OpDef weight = op_definition<Conv3dWeightAttributes>("conv3d_backward_weight");
   weight.infer = &infer_backward_weight;
-  weight.cpu = {{"direct", &backward_weight_cpu}};
+  weight.cpu = {{"winograd", &backward_weight_cpu, &weight_refuses_winograd},
+                {"direct", &backward_weight_cpu}};
   weight.work_bytes = &backward_weight_work_bytes;
   weight.flops = &backward_weight_flops;
   registry.add(std::move(weight));

@@ -52,6 +52,13 @@ const std::vector<OpCase> cases = {
     {"first_layer", {}, inputs({1, 4, 5, 19, 1}, {3, 3, 3, 1, 8}, true)},
     {"channels_16", {}, inputs({1, 4, 6, 18, 16}, {3, 3, 3, 16, 16}, true)},
     {"channels_17_to_33", {}, inputs({1, 2, 3, 5, 17}, {3, 3, 3, 17, 33}, false)},
+    // Winograd's algorithm from here on where kernel and channels allow it: edges within a tile, several tile
+    // rows and planes per step, uneven blocks of output channels, a kernel that is flat along z.
+    {"winograd_edges", {}, inputs({2, 3, 7, 9, 16}, {3, 3, 3, 16, 48}, true)},
+    {"winograd_wide", {}, inputs({1, 3, 5, 37, 32}, {3, 3, 3, 32, 16}, true)},
+    {"winograd_many_samples", {}, inputs({7, 5, 4, 7, 48}, {3, 3, 3, 48, 64}, false)},
+    {"winograd_flat", {}, inputs({1, 1, 29, 23, 16}, {1, 3, 3, 16, 32}, true)},
+    {"winograd_tall", {}, inputs({1, 11, 8, 8, 16}, {5, 3, 3, 16, 16}, true)},
     {"kernel_1", {}, inputs({1, 3, 5, 7, 16}, {1, 1, 1, 16, 2}, true)},
     {"kernel_uneven", {}, inputs({1, 5, 4, 9, 2}, {1, 5, 3, 2, 4}, true)},
     {"bias_alone", {}, frozen_weight(inputs({1, 2, 3, 5, 2}, {3, 3, 3, 2, 4}, true))},

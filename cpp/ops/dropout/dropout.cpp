@@ -97,7 +97,8 @@ void register_dropout(OpRegistry& registry) {
   op.gradient = &gradient;
   op.cpu = {{"philox_groups", &dropout_cpu}};
   op.work_bytes = &work_bytes;
-  op.in_place_input = 0;
+  op.in_place_inputs = {0};
+  op.repeat = Repeat::always;
   registry.add(std::move(op));
 }
 

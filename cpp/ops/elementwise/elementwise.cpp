@@ -193,7 +193,8 @@ OpDef binary(const char* name, void (*run)(const KernelContext&), void (*gradien
   op.infer = &infer_binary;
   op.gradient = gradient;
   op.cpu = {{"rows", run}};
-  op.in_place_input = 0;
+  op.in_place_inputs = {0};
+  op.repeat = Repeat::to_save_memory;
   return op;
 }
 
@@ -208,7 +209,7 @@ void register_elementwise(OpRegistry& registry) {
   affine.infer = &infer_affine;
   affine.gradient = &gradient_affine;
   affine.cpu = {{"rows", &affine_cpu}};
-  affine.in_place_input = 0;
+  affine.in_place_inputs = {0};
   registry.add(std::move(affine));
 
   OpDef sum = op_definition<NoAttributes>("sum");

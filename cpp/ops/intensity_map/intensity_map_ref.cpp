@@ -50,8 +50,7 @@ InputSpec given(Shape shape, DType dtype, std::vector<double> values) {
   return spec;
 }
 
-// Curves that are monotone in x, turn twice, run straight, and turn in y only; the fourth slice is only
-// copied.
+// Curves that bend little and much, run straight, and bend in y only; the fourth slice is only copied.
 const std::vector<double> curves = {0.62, 0.74, 0.79, 0.94, 0.94, 0.65, 0.03, 0.11, 0,      0, 1,      1,
                                     0.5,  0.5,  0.5,  0.5,  0.2,  0.9,  0.7,  0.1,  1. / 3, 1, 2. / 3, 0};
 const std::vector<OpCase> cases = {
@@ -62,6 +61,11 @@ const std::vector<OpCase> cases = {
     {"curves",
      {},
      {{{6, 5, 13}}, given({6, 4}, DType::f32, curves), given({6}, DType::i32, {1, 1, 1, 0, 1, 1})}},
+    {"flat_ends_and_middle",  // x or y stands still at an end or in the middle
+     {},
+     {{{4, 7, 11}, DType::f32, Fill::uniform},
+      given({4, 4}, DType::f32, {0, 1, 0, 1, 1, 0, 1, 0, 1, 0, 0, 1, 0, 0.5, 1, 0.5}),
+      given({4}, DType::i32, {1, 1, 1, 1})}},
     {"inside",
      {},
      {{{6, 7, 11}, DType::f32, Fill::uniform},

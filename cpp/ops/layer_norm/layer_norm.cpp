@@ -124,6 +124,7 @@ void register_layer_norm(OpRegistry& registry) {
   op.infer = &infer;
   op.gradient = &gradient;
   op.cpu = {{"rows", &norm_cpu}};
+  op.repeat = Repeat::always;
   registry.add(std::move(op));
 
   OpDef backward = op_definition<LayerNormBackwardAttributes>("layer_norm_backward");

@@ -123,13 +123,25 @@ void infer_backward_weight(InferContext& c) {
   if (c.attributes<LinearWeightAttributes>().bias) c.output({DType::f32, Shape{dy.shape.back()}});
 }
 
+/// Few outputs (a segmenter's head) would leave most of a register tile empty: then the product is taken the
+/// other way round and its small result transposed.
+bool is_narrow(const Shape& x, const Shape& dy) {
+  return 4 * dy.back() <= x.back();
+}
+
 GemmArguments weight_product(const Shape& x, const Shape& dy) {
+  const Shape &rows = is_narrow(x, dy) ? dy : x, &columns = is_narrow(x, dy) ? x : dy;
   GemmArguments g;
-  g.m = g.lda = x.back();
+  g.m = g.lda = rows.back();
   g.k = row_count(x);
-  g.n = g.ldb = g.ldc = dy.back();
+  g.n = g.ldb = g.ldc = columns.back();
   g.a_transposed = true;
   return g;
+}
+
+/// Narrow rows are summed several at a time, as one row of this many floats.
+int64_t bias_width(int64_t channels) {
+  return channels * std::max<int64_t>(1, 16 / channels);
 }
 
 int64_t bias_chunks(int64_t rows, int64_t channels) {
@@ -140,36 +152,50 @@ int64_t bias_chunks(int64_t rows, int64_t channels) {
 void sum_rows(ThreadPool& pool, const float* dy, int64_t rows, int64_t channels, double* partial,
               float* dbias) {
   const auto accumulate = SFR_DISPATCH(accumulate_row);
-  const int64_t chunks = bias_chunks(rows, channels);
+  const int64_t chunks = bias_chunks(rows, channels), width = bias_width(channels);
   pool.parallel_for(chunks, [&](int64_t chunk, int) {
     const Range r = chunk_range(rows, chunk, chunks);
-    double* mine = partial + chunk * channels;
-    std::fill(mine, mine + channels, 0.0);
-    for (int64_t i = r.begin; i < r.end; ++i) accumulate(dy + i * channels, mine, channels);
+    double* mine = partial + chunk * width;
+    std::fill(mine, mine + width, 0.0);
+    for (int64_t i = r.begin * channels; i < r.end * channels; i += width)
+      accumulate(dy + i, mine, std::min(width, r.end * channels - i));
   });
   for (int64_t j = 0; j < channels; ++j) {
     double total = 0;
-    for (int64_t chunk = 0; chunk < chunks; ++chunk) total += partial[chunk * channels + j];
+    for (int64_t i = j; i < chunks * width; i += channels) total += partial[i];
     dbias[j] = static_cast<float>(total);
   }
 }
 
+size_t product_bytes(const GemmArguments& g, int threads) {
+  return (gemm_work_bytes(g, threads) + 63) / 64 * 64;
+}
+
 void backward_weight_cpu(const KernelContext& c) {
-  const Shape& dy = c.inputs[1].type.shape;
-  GemmArguments g = weight_product(c.inputs[0].type.shape, dy);
-  g.a = c.in<float>(0);
-  g.b = c.in<float>(1);
+  const Shape &x = c.inputs[0].type.shape, &dy = c.inputs[1].type.shape;
+  const bool narrow = is_narrow(x, dy);
+  GemmArguments g = weight_product(x, dy);
+  g.a = c.in<float>(narrow ? 1 : 0);
+  g.b = c.in<float>(narrow ? 0 : 1);
   g.c = c.out<float>(0);
+  if (narrow)
+    g.c = reinterpret_cast<float*>(static_cast<char*>(c.work) + product_bytes(g, c.pool->threads()));
   gemm(*c.pool, g, c.work);
-  if (c.outputs.size() > 1) sum_rows(*c.pool, g.b, g.k, g.n, static_cast<double*>(c.work), c.out<float>(1));
+  for (int64_t i = 0; narrow && i < g.m * g.n; ++i) c.out<float>(0)[i % g.n * g.m + i / g.n] = g.c[i];
+  if (c.outputs.size() > 1)
+    sum_rows(*c.pool, c.in<float>(1), g.k, dy.back(), static_cast<double*>(c.work), c.out<float>(1));
 }
 
 /// The product is done when the bias is summed: both use the same memory.
 size_t backward_weight_work_bytes(const NodeTypes& t, int threads) {
-  const GemmArguments g = weight_product(t.input(0).shape, t.input(1).shape);
+  const Shape &x = t.input(0).shape, &dy = t.input(1).shape;
+  const GemmArguments g = weight_product(x, dy);
+  const size_t turned = is_narrow(x, dy) ? static_cast<size_t>(g.m * g.n) * sizeof(float) : 0;
   const size_t sums =
-      t.outputs.size() > 1 ? static_cast<size_t>(bias_chunks(g.k, g.n) * g.n) * sizeof(double) : 0;
-  return std::max(gemm_work_bytes(g, threads), sums);
+      t.outputs.size() > 1
+          ? static_cast<size_t>(bias_chunks(g.k, dy.back()) * bias_width(dy.back())) * sizeof(double)
+          : 0;
+  return std::max(product_bytes(g, threads) + turned, sums);
 }
 
 double backward_weight_flops(const NodeTypes& t) {
@@ -178,7 +204,13 @@ double backward_weight_flops(const NodeTypes& t) {
 
 void gradient(GradientContext& c) {
   const ValueId dy = c.output_gradient(0);
+  set_linear_parameter_gradients(c, dy);  // weights first: x can go before dx comes
   if (c.wants(0)) c.set(0, c.add("linear_backward_input", {dy, c.input(1)})[0]);
+}
+
+}  // namespace
+
+void set_linear_parameter_gradients(GradientContext& c, ValueId dy) {
   if (c.wants(1)) {
     const auto outputs =
         c.add("linear_backward_weight", {c.input(0), dy}, LinearWeightAttributes{c.wants(2)});
@@ -189,8 +221,6 @@ void gradient(GradientContext& c) {
   }
 }
 
-}  // namespace
-
 void register_linear(OpRegistry& registry) {
   OpDef forward = op_definition<NoAttributes>("linear");
   forward.infer = &infer;
@@ -198,6 +228,7 @@ void register_linear(OpRegistry& registry) {
   forward.cpu = {{"gemm", &linear_cpu}};
   forward.work_bytes = &work_bytes;
   forward.flops = &flops;
+  forward.repeat = Repeat::to_save_memory;
   registry.add(std::move(forward));
 
   OpDef input = op_definition<NoAttributes>("linear_backward_input");

@@ -7,6 +7,7 @@
 //   bias also dbias [Cout], the sum of dy over all rows, in double.
 // Errors: Error(shape) when the channels disagree or a tensor is empty.
 #pragma once
+#include "graph/op.h"
 
 namespace sfr {
 
@@ -18,5 +19,8 @@ struct LinearWeightAttributes {
     v("bias", bias);
   }
 };
+
+/// The part of a gradient rule that ops with inputs x, weight and bias? share: sets those of weight and bias.
+void set_linear_parameter_gradients(GradientContext& c, ValueId dy);
 
 }  // namespace sfr

@@ -29,6 +29,9 @@ const std::vector<OpCase> cases = {
     {"bias_alone", {}, frozen_weight({{{31, 24}}, {{24, 33}}, {{33}}})},
     {"sam_tiny", {}, {{{2, 49, 96}}, {{96, 72}}, {{72}}}},
     {"many_rows", {}, {{{4801, 3}}, {{3, 4}}, {{4}}}},
+    {"head", {}, {{{4801, 16}}, {{16, 2}}, {{2}}}},
+    {"narrow_odd", {}, {{{37, 31}}, {{31, 3}}, {{3}}}},
+    {"deep_weight_gradient", {}, {{{4801, 18}}, {{18, 40}}, {{40}}}},
 };
 
 SFR_OP_TEST(linear, linear_reference, cases);

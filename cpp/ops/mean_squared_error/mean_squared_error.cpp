@@ -74,7 +74,7 @@ void register_mean_squared_error(OpRegistry& registry) {
   OpDef backward = op_definition<NoAttributes>("mean_squared_error_backward");
   backward.infer = &infer_backward;
   backward.cpu = {{"rows", &backward_cpu}};
-  backward.in_place_input = 0;
+  backward.in_place_inputs = {0};
   registry.add(std::move(backward));
 }
 

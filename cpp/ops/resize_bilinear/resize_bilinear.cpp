@@ -32,16 +32,6 @@ void infer(InferContext& c) {
   c.output({DType::f32, Shape{x[0], size[0], size[1], x[3]}});
 }
 
-void fill_taps(int64_t inputs, int64_t outputs, ResizeTap* taps) {
-  const double scale = static_cast<double>(inputs) / static_cast<double>(outputs);
-  for (int64_t i = 0; i < outputs; ++i) {
-    const double at = std::max((static_cast<double>(i) + 0.5) * scale - 0.5, 0.0);
-    const int64_t low = std::min(static_cast<int64_t>(at), inputs - 1);
-    taps[i] = {static_cast<int32_t>(low), static_cast<int32_t>(std::min(low + 1, inputs - 1)),
-               static_cast<float>(at - static_cast<double>(low))};
-  }
-}
-
 size_t tap_bytes(const Resize& r) {
   return (static_cast<size_t>(r.output_rows + r.output_columns) * sizeof(ResizeTap) + 63) / 64 * 64;
 }
@@ -58,8 +48,8 @@ Work work_of(const KernelContext& c, const Resize& r) {
   w.rows = static_cast<ResizeTap*>(c.work);
   w.columns = w.rows + r.output_rows;
   w.first_row = reinterpret_cast<float*>(static_cast<char*>(c.work) + tap_bytes(r));
-  fill_taps(r.input_rows, r.output_rows, w.rows);
-  fill_taps(r.input_columns, r.output_columns, w.columns);
+  fill_resize_taps(r.input_rows, r.output_rows, w.rows);
+  fill_resize_taps(r.input_columns, r.output_columns, w.columns);
   return w;
 }
 
@@ -127,6 +117,16 @@ void gradient(GradientContext& c) {
 }
 
 }  // namespace
+
+void fill_resize_taps(int64_t inputs, int64_t outputs, ResizeTap* taps) {
+  const double scale = static_cast<double>(inputs) / static_cast<double>(outputs);
+  for (int64_t i = 0; i < outputs; ++i) {
+    const double at = std::max((static_cast<double>(i) + 0.5) * scale - 0.5, 0.0);
+    const int64_t low = std::min(static_cast<int64_t>(at), inputs - 1);
+    taps[i] = {static_cast<int32_t>(low), static_cast<int32_t>(std::min(low + 1, inputs - 1)),
+               static_cast<float>(at - static_cast<double>(low))};
+  }
+}
 
 void register_resize_bilinear(OpRegistry& registry) {
   OpDef op = op_definition<ResizeAttributes>("resize_bilinear");

@@ -25,6 +25,9 @@ struct ResizeTap {
   float weight;
 };
 
+/// Taps of the outputs of one axis.
+void fill_resize_taps(int64_t inputs, int64_t outputs, ResizeTap* taps);
+
 // y [count] = (1 - weight) * low + weight * high.
 SFR_DECLARE_LEVELS(void blend_rows(const float* low, const float* high, float weight, int64_t count,
                                    float* y))

@@ -2,12 +2,11 @@
 
 #include "core/chunks.h"
 #include "graph/graph.h"
+#include "ops/segmentation_loss/resized_loss.h"
 
 namespace sfr {
 
 namespace {
-
-constexpr int64_t kMaxClasses = 255;
 
 int64_t loss_chunks(const Shape& logits) {
   return chunk_count(logits.count() / std::max<int64_t>(logits.back(), 1), kElementGrain / logits.back() + 1);
@@ -19,9 +18,11 @@ void infer_logits_and_labels(InferContext& c) {
   const Shape& logits = c.input(0, "logits").shape;
   c.expect(logits.rank() >= 1 && logits.back() >= 1 && logits.back() <= kMaxClasses, "logits",
            "a last axis of 1 to 255 classes", logits.text());
-  std::vector<int64_t> positions = logits.extents();
-  positions.pop_back();
-  c.expect_shape(1, "labels", Shape(positions));
+  if (!is_resized(logits, c.input(1, "labels").shape)) {
+    std::vector<int64_t> positions = logits.extents();
+    positions.pop_back();
+    c.expect_shape(1, "labels", Shape(positions));
+  }
   const double smooth = c.attributes<SegmentationLossAttributes>().smooth;
   c.expect(smooth > 0, "smooth", "a number above 0", std::to_string(smooth), ErrorCode::usage);
 }
@@ -35,8 +36,9 @@ void infer(InferContext& c) {
 }
 
 /// Per chunk: 3 K + 1 sums and the position of the first bad label.
-size_t work_bytes(const NodeTypes& t, int) {
-  const Shape& logits = t.input(0).shape;
+size_t work_bytes(const NodeTypes& t, int threads) {
+  const Shape &logits = t.input(0).shape, &labels = t.input(1).shape;
+  if (is_resized(logits, labels)) return resized_loss_work_bytes(logits, labels, threads);
   return static_cast<size_t>(loss_chunks(logits) * (3 * logits.back() + 2)) * sizeof(double);
 }
 
@@ -48,7 +50,8 @@ size_t work_bytes(const NodeTypes& t, int) {
                                    "; map the labels to 0 .. K - 1 or build the model with more classes");
 }
 
-void loss_cpu(const KernelContext& c) {
+/// Sums of the chunks, by positions.
+LossSums sum_positions(const KernelContext& c) {
   const auto rows = SFR_DISPATCH(segmentation_loss_rows);
   const float* logits = c.in<float>(0);
   const uint8_t* labels = c.in<uint8_t>(1);
@@ -62,14 +65,21 @@ void loss_cpu(const KernelContext& c) {
         rows(logits + r.begin * classes, labels + r.begin, r.end - r.begin, classes, partial + chunk * pitch);
     bad[chunk] = at < 0 ? -1 : r.begin + at;
   });
-  for (int64_t chunk = 0; chunk < chunks; ++chunk)
-    if (bad[chunk] >= 0) refuse_label(labels, bad[chunk], classes);
+  return {partial, bad, chunks};
+}
+
+void loss_cpu(const KernelContext& c) {
+  const int64_t classes = c.inputs[0].type.shape.back(), pitch = 3 * classes + 1;
+  const LossSums parts =
+      is_resized(c.inputs[0].type.shape, c.inputs[1].type.shape) ? sum_resized_rows(c) : sum_positions(c);
+  for (int64_t chunk = 0; chunk < parts.chunks; ++chunk)
+    if (parts.bad[chunk] >= 0) refuse_label(c.in<uint8_t>(1), parts.bad[chunk], classes);
   double* sums = c.out<double>(2);
   double entropy = 0, valid = 0, dice = 0;
-  for (int64_t chunk = 0; chunk < chunks; ++chunk) entropy += partial[chunk * pitch + 3 * classes];
+  for (int64_t chunk = 0; chunk < parts.chunks; ++chunk) entropy += parts.sums[chunk * pitch + 3 * classes];
   for (int64_t i = 0; i < 3 * classes; ++i) {
     sums[i] = 0;
-    for (int64_t chunk = 0; chunk < chunks; ++chunk) sums[i] += partial[chunk * pitch + i];
+    for (int64_t chunk = 0; chunk < parts.chunks; ++chunk) sums[i] += parts.sums[chunk * pitch + i];
   }
   const double smooth = c.as<SegmentationLossAttributes>().smooth;
   for (int64_t k = 0; k < classes; ++k) {
@@ -82,7 +92,8 @@ void loss_cpu(const KernelContext& c) {
 
 void gradient(GradientContext& c) {
   if (!c.wants(0)) return;
-  c.set(0, c.add("segmentation_loss_backward",
+  const bool resized = is_resized(c.type(c.input(0)).shape, c.type(c.input(1)).shape);
+  c.set(0, c.add(resized ? "resized_segmentation_loss_backward" : "segmentation_loss_backward",
                  {c.input(0), c.input(1), c.output(2), c.output_gradient(0), c.output_gradient(1)},
                  c.attributes<SegmentationLossAttributes>())[0]);
 }
@@ -97,27 +108,41 @@ void infer_backward(InferContext& c) {
   c.output(c.input(0, "logits"));
 }
 
-void backward_cpu(const KernelContext& c) {
-  const auto rows = SFR_DISPATCH(segmentation_loss_backward_rows);
-  const int64_t classes = c.inputs[0].type.shape.back(), count = c.inputs[1].count();
+LossFactors factors_of(const KernelContext& c) {
+  const int64_t classes = c.inputs[0].type.shape.back();
   const double* sums = c.in<double>(2);
   const double smooth = c.as<SegmentationLossAttributes>().smooth;
   const double dice = c.has(4) ? c.in<float>(4)[0] / static_cast<double>(classes) : 0.0;
-  float label_factor[kMaxClasses], square_factor[kMaxClasses];
+  LossFactors f;
   double valid = 0;
   for (int64_t k = 0; k < classes; ++k) {
     const double total = sums[3 * k + 1] + sums[3 * k + 2] + smooth;
-    label_factor[k] = static_cast<float>(-2 * dice / total);
-    square_factor[k] = static_cast<float>(2 * dice * (2 * sums[3 * k] + smooth) / (total * total));
+    f.label[k] = static_cast<float>(-2 * dice / total);
+    f.square[k] = static_cast<float>(2 * dice * (2 * sums[3 * k] + smooth) / (total * total));
     valid += sums[3 * k + 2];
   }
-  const float entropy = c.has(3) && valid > 0 ? static_cast<float>(c.in<float>(3)[0] / valid) : 0.0f;
+  f.entropy = c.has(3) && valid > 0 ? static_cast<float>(c.in<float>(3)[0] / valid) : 0.0f;
+  return f;
+}
+
+void backward_cpu(const KernelContext& c) {
+  const auto rows = SFR_DISPATCH(segmentation_loss_backward_rows);
+  const int64_t classes = c.inputs[0].type.shape.back(), count = c.inputs[1].count();
+  const LossFactors f = factors_of(c);
   const int64_t chunks = loss_chunks(c.inputs[0].type.shape);
   c.pool->parallel_for(chunks, [&](int64_t chunk, int) {
     const Range r = chunk_range(count, chunk, chunks);
-    rows(c.in<float>(0) + r.begin * classes, c.in<uint8_t>(1) + r.begin, r.end - r.begin, classes, entropy,
-         label_factor, square_factor, c.out<float>(0) + r.begin * classes);
+    rows(c.in<float>(0) + r.begin * classes, c.in<uint8_t>(1) + r.begin, r.end - r.begin, classes, f.entropy,
+         f.label, f.square, c.out<float>(0) + r.begin * classes);
   });
+}
+
+void resized_backward_cpu(const KernelContext& c) {
+  resized_loss_backward(c, factors_of(c));
+}
+
+size_t resized_backward_work_bytes(const NodeTypes& t, int threads) {
+  return resized_loss_backward_work_bytes(t.input(0).shape, t.input(1).shape, threads);
 }
 
 }  // namespace
@@ -133,8 +158,15 @@ void register_segmentation_loss(OpRegistry& registry) {
   OpDef backward = op_definition<SegmentationLossAttributes>("segmentation_loss_backward");
   backward.infer = &infer_backward;
   backward.cpu = {{"one_pass", &backward_cpu}};
-  backward.in_place_input = 0;
+  backward.in_place_inputs = {0};
   registry.add(std::move(backward));
+
+  // Not in place: the gradient of a row of logits needs its neighbours.
+  OpDef resized = op_definition<SegmentationLossAttributes>("resized_segmentation_loss_backward");
+  resized.infer = &infer_backward;
+  resized.cpu = {{"row_by_row", &resized_backward_cpu}};
+  resized.work_bytes = &resized_backward_work_bytes;
+  registry.add(std::move(resized));
 }
 
 }  // namespace sfr

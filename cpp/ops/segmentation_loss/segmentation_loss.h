@@ -1,6 +1,7 @@
 // segmentation_loss: cross-entropy and Dice of a softmax over the last axis, in one pass; no probability is
 // stored.
-//   logits [.., K] f32, labels [..] u8 (255 = ignored)
+//   logits [.., K] f32, labels [..] u8 (255 = ignored); or logits [N, h, w, K] and labels [N, H, W]: the
+//   logits are resized to the labels' grid as resize_bilinear does, row by row, and never stored at that size
 //   -> cross_entropy [] f32 = mean of -log softmax(logits)[label] over positions that are not ignored, or 0
 //   -> dice [] f32 = mean over classes of 1 - (2 I + s) / (P + Y + s), I = sum(p y), P = sum(p^2), Y = sum(y)
 //      over the whole batch jointly; an ignored position belongs to no class, but its p counts in P
@@ -8,7 +9,7 @@
 //   attribute smooth: s > 0. 1 <= K <= 255. Equals DiceLoss and CrossEntropyLoss(ignore_index = 255) of SFR's
 //   code. Throws Error(data) on a label that is neither 255 nor below K. Gradient: logits.
 // segmentation_loss_backward(logits, labels, sums, d cross_entropy, d dice) -> dlogits; either gradient may
-// be absent.
+// be absent. resized_segmentation_loss_backward: the same where the logits are resized.
 #pragma once
 #include <cstdint>
 

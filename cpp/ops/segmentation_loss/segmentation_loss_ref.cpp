@@ -10,26 +10,54 @@ namespace sfr::test {
 
 namespace {
 
+/// Logits [N, h, w, K] on the grid of labels [N, H, W], half-pixel centres.
+template <class T>
+std::vector<T> resized(const RefTensor<T>& x, const RefTensor<T>& labels) {
+  const int64_t rows = labels.dim(1), columns = labels.dim(2), classes = x.dim(3);
+  std::vector<T> y;
+  const auto source = [](int64_t i, int64_t in, int64_t out) {
+    return std::max((double(i) + 0.5) * double(in) / double(out) - 0.5, 0.0);
+  };
+  for (int64_t n = 0; n < x.dim(0); ++n)
+    for (int64_t i = 0; i < rows; ++i)
+      for (int64_t j = 0; j < columns; ++j)
+        for (int64_t k = 0; k < classes; ++k) {
+          const double at_row = source(i, x.dim(1), rows), at_column = source(j, x.dim(2), columns);
+          const auto r = static_cast<int64_t>(at_row), q = static_cast<int64_t>(at_column);
+          const auto at = [&](int64_t row, int64_t column) {
+            row = std::min(row, x.dim(1) - 1), column = std::min(column, x.dim(2) - 1);
+            return x[((n * x.dim(1) + row) * x.dim(2) + column) * classes + k];
+          };
+          const T a = T(at_row - double(r)), b = T(at_column - double(q));
+          y.push_back((1 - a) * ((1 - b) * at(r, q) + b * at(r, q + 1)) +
+                      a * ((1 - b) * at(r + 1, q) + b * at(r + 1, q + 1)));
+        }
+  return y;
+}
+
 template <class T>
 void segmentation_loss_reference(RefContext<T>& c) {
   const int64_t classes = c.inputs[0].type.shape.back(), count = c.inputs[1].count();
+  const std::vector<T> logits =
+      c.inputs[0].count() == count * classes ? c.inputs[0].data : resized(c.inputs[0], c.inputs[1]);
+  const auto logit = [&](int64_t i) { return logits[static_cast<size_t>(i)]; };
   RefTensor<T>& sums = c.outputs[2];
   T entropy = 0, valid = 0;
   std::vector<T> p(static_cast<size_t>(classes));
   for (int64_t i = 0; i < count; ++i) {
-    T top = c.inputs[0][i * classes], total = 0;
-    for (int64_t k = 0; k < classes; ++k) top = std::max(top, c.inputs[0][i * classes + k]);
-    for (int64_t k = 0; k < classes; ++k) total += std::exp(c.inputs[0][i * classes + k] - top);
+    T top = logit(i * classes), total = 0;
+    for (int64_t k = 0; k < classes; ++k) top = std::max(top, logit(i * classes + k));
+    for (int64_t k = 0; k < classes; ++k) total += std::exp(logit(i * classes + k) - top);
     const auto label = static_cast<int64_t>(c.inputs[1][i]);
     for (int64_t k = 0; k < classes; ++k) {
-      const T pk = std::exp(c.inputs[0][i * classes + k] - top) / total, y = label == k ? T(1) : T(0);
+      const T pk = std::exp(logit(i * classes + k) - top) / total, y = label == k ? T(1) : T(0);
       sums[3 * k] += pk * y;
       sums[3 * k + 1] += pk * pk;
       sums[3 * k + 2] += y;
     }
     if (label == 255) continue;
     valid += 1;
-    entropy += top + std::log(total) - c.inputs[0][i * classes + label];
+    entropy += top + std::log(total) - logit(i * classes + label);
   }
   const T smooth = T(c.template as<SegmentationLossAttributes>().smooth);
   T dice = 0;
@@ -59,6 +87,10 @@ const std::vector<OpCase> cases = {
      true},  // cross-entropy is 0
     {"large_logits", {}, {{{19, 4}, DType::f32, Fill::normal, 1e4}, labels({19}, 4)}},
     {"many", {}, {{{20011, 2}}, labels({20011}, 2)}},
+    {"resized_by_four", {}, {{{2, 9, 6, 3}}, labels({2, 36, 24}, 3)}},
+    {"resized_oddly", {{"smooth", 0.5}}, {{{1, 5, 7, 4}}, labels({1, 13, 3}, 4)}},
+    {"resized_from_one", {}, {{{2, 1, 1, 2}}, labels({2, 3, 5}, 2)}},
+    {"resized_rows", {}, {{{1, 70, 20, 2}}, labels({1, 280, 80}, 2)}},
 };
 
 SFR_OP_TEST(segmentation_loss, segmentation_loss_reference, cases);

@@ -62,13 +62,13 @@ void register_softmax(OpRegistry& registry) {
   op.infer = &infer;
   op.gradient = &gradient;
   op.cpu = {{"rows", &softmax_cpu}};
-  op.in_place_input = 0;
+  op.in_place_inputs = {0};
   registry.add(std::move(op));
 
   OpDef backward = op_definition<NoAttributes>("softmax_backward");
   backward.infer = &infer_backward;
   backward.cpu = {{"rows", &backward_cpu}};
-  backward.in_place_input = 1;
+  backward.in_place_inputs = {1};
   registry.add(std::move(backward));
 }
 

@@ -53,6 +53,10 @@ void infer_depth_to_space(InferContext& c) {
   c.output({DType::f32, y});
 }
 
+bool in_whole_lines(const TensorView& y, int64_t run) {
+  return run % 16 == 0 && worth_streaming(y.data, y.type.bytes());
+}
+
 /// Walks the rows of blocks: calls piece(fine, coarse) with the offset of the first of bw * C floats of the
 /// fine volume and their offset in the coarse one, for each (z, y) within the block; the walk along x is the
 /// caller's.
@@ -79,8 +83,9 @@ void space_to_depth_cpu(const KernelContext& c) {
   const Shape& coarse = c.outputs[0].type.shape;
   const auto& block = c.as<BlockAttributes>().block;
   const int64_t run = coarse[4] / (block[0] * block[1]);
+  const bool streamed = in_whole_lines(c.outputs[0], run);
   over_block_rows(*c.pool, coarse, block, [&](int64_t fine, int64_t at) {
-    copy(c.in<float>(0) + fine, run, c.out<float>(0) + at, coarse[4], run, coarse[3], nullptr);
+    copy(c.in<float>(0) + fine, run, c.out<float>(0) + at, coarse[4], run, coarse[3], nullptr, streamed);
   });
 }
 
@@ -94,10 +99,11 @@ void depth_to_space_cpu(const KernelContext& c) {
   const Shape& coarse = c.inputs[0].type.shape;
   const auto& block = c.as<BlockAttributes>().block;
   const int64_t run = coarse[4] / (block[0] * block[1]), channels = c.outputs[0].type.shape[4];
+  const bool streamed = in_whole_lines(c.outputs[0], run);
   float* repeated = c.has(1) ? static_cast<float*>(c.work) : nullptr;
   for (int64_t i = 0; repeated != nullptr && i < run; ++i) repeated[i] = c.in<float>(1)[i % channels];
   over_block_rows(*c.pool, coarse, block, [&](int64_t fine, int64_t at) {
-    copy(c.in<float>(0) + at, coarse[4], c.out<float>(0) + fine, run, run, coarse[3], repeated);
+    copy(c.in<float>(0) + at, coarse[4], c.out<float>(0) + fine, run, run, coarse[3], repeated, streamed);
   });
 }
 
@@ -120,6 +126,7 @@ void register_space_to_depth(OpRegistry& registry) {
   op.infer = &infer_space_to_depth;
   op.gradient = &gradient_space_to_depth;
   op.cpu = {{"runs", &space_to_depth_cpu}};
+  op.repeat = Repeat::always;
   registry.add(std::move(op));
 
   OpDef inverse = op_definition<BlockAttributes>("depth_to_space");

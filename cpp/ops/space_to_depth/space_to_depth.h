@@ -23,8 +23,8 @@ struct BlockAttributes {
 };
 
 /// Copies `count` runs of `run` floats from src (pitch src_pitch) to dst (pitch dst_pitch), adding `added`
-/// [run] unless it is null.
+/// [run] unless it is null. `streamed`: past the caches, for a dst and pitches in whole cache lines.
 SFR_DECLARE_LEVELS(void copy_runs(const float* src, int64_t src_pitch, float* dst, int64_t dst_pitch,
-                                  int64_t run, int64_t count, const float* added))
+                                  int64_t run, int64_t count, const float* added, bool streamed))
 
 }  // namespace sfr

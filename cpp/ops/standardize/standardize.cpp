@@ -51,7 +51,7 @@ void register_standardize(OpRegistry& registry) {
   OpDef op = op_definition<NoAttributes>("standardize");
   op.infer = &infer;
   op.cpu = {{"two_pass", &standardize_cpu}};
-  op.in_place_input = 0;
+  op.in_place_inputs = {0};
   registry.add(std::move(op));
 }
 

@@ -110,7 +110,7 @@ void register_window_accumulate(OpRegistry& registry) {
   OpDef mean = op_definition<NoAttributes>("window_mean");
   mean.infer = &infer_mean;
   mean.cpu = {{"rows", &mean_cpu}};
-  mean.in_place_input = 0;
+  mean.in_place_inputs = {0};
   registry.add(std::move(mean));
 }
 

@@ -3,6 +3,7 @@ import {
   conv2dLayer,
   layerNormLayer,
   linearLayer,
+  linearWeights,
   type NetworkContext,
   patchConv2dLayer,
   pointConvLayer,
@@ -10,7 +11,7 @@ import {
 } from "../../graph/layers.js";
 import * as ops from "../../graph/ops.js";
 import { type SamConfig, samPatch } from "./config.js";
-import { addLora, type Lora } from "./lora.js";
+import { type Lora, loraUpdate } from "./lora.js";
 
 const epsilon = 1e-6;
 
@@ -60,8 +61,8 @@ export function encoderBlock(
 }
 
 /**
- * Attention with decomposed relative position, in windows or global. The token grid is zero-padded to whole windows
- * after the LayerNorm, so padded tokens take part with k and v equal to their biases.
+ * Attention with decomposed relative position, in windows or global. segment-anything zero-pads the grid to whole
+ * windows after the LayerNorm, so padded tokens take part with k and v equal to their biases.
  */
 function encoderAttention(
   ctx: NetworkContext,
@@ -71,27 +72,20 @@ function encoderAttention(
   lora?: Lora,
 ): Value {
   const name = `image_encoder.blocks.${block}.attn`;
-  const { width, heads, window } = config;
-  const [n, height, gridWidth] = [x.dim(0), x.dim(1), x.dim(2)];
-  const global = config.globalBlocks.includes(block);
-  const side = global ? height : window;
-  const tokens = global ? ops.reshape(x, [n, height * gridWidth, width]) : ops.windowPartition(x, window);
-
-  const qkv = linearLayer(ctx, tokens, `${name}.qkv`, 3 * width);
-  const part = (i: number) => ops.slice(qkv, 2, i * width, (i + 1) * width);
-  const q = lora ? addLora(ctx, lora, tokens, part(0), 2 * block) : part(0);
-  const v = lora ? addLora(ctx, lora, tokens, part(2), 2 * block + 1) : part(2);
-  const table = (axis: "h" | "w") =>
-    tableLayer(ctx, `${name}.rel_pos_${axis}`, [2 * side - 1, width / heads], "zeros");
-  const attended = ops.attention(q, part(1), v, heads, {
-    height: table("h"),
-    width: table("w"),
-    grid: [side, side],
-  });
-
-  // The projection works token by token, so padded tokens can be dropped before it.
-  const merged = global
-    ? ops.reshape(attended, [n, height, gridWidth, width])
-    : ops.windowMerge(attended, window, [height, gridWidth]);
-  return linearLayer(ctx, merged, `${name}.proj`, width);
+  const { width, heads } = config;
+  const window = config.globalBlocks.includes(block) ? 0 : config.window;
+  const qkv = linearWeights(ctx, `${name}.qkv`, width, 3 * width);
+  const update = (index: number, begin: number, to: Lora) =>
+    loraUpdate(ctx, to, index, { inputs: width, begin, width });
+  const projected = lora
+    ? ops.linearLora(x, qkv.weight, qkv.bias, [
+        update(2 * block, 0, lora),
+        update(2 * block + 1, 2 * width, lora),
+      ])
+    : ops.linear(x, qkv.weight, qkv.bias);
+  const table = (axis: "h" | "w", extent: number) =>
+    tableLayer(ctx, `${name}.rel_pos_${axis}`, [2 * (window || extent) - 1, width / heads], "zeros");
+  const tables = { height: table("h", x.dim(1)), width: table("w", x.dim(2)) };
+  const attended = ops.gridAttention(projected, qkv.bias, tables, { heads, window });
+  return linearLayer(ctx, attended, `${name}.proj`, width);
 }

@@ -1,6 +1,5 @@
-import type { Value } from "../../graph/graph.js";
 import { type NetworkContext, weight } from "../../graph/layers.js";
-import * as ops from "../../graph/ops.js";
+import type * as ops from "../../graph/ops.js";
 import type { WeightSet } from "../../graph/weights.js";
 
 /** Low-rank updates of the q and v projections of every encoder block (Hu et al. 2022, as the SFR authors use it). */
@@ -12,14 +11,20 @@ export interface Lora {
 }
 
 /**
- * y + B(A x): no bias, no scaling. A starts kaiming-uniform (a = sqrt 5, so U(+-1/sqrt(in))), B starts at zero.
+ * The update B A of output channels [begin, begin + width): no bias, no scaling. A starts kaiming-uniform (a = sqrt 5,
+ * so U(+-1/sqrt(in))), B starts at zero.
  *
- * @param x [.., in], `y` [.., out]; `index` counts the pairs: 2*block for q, 2*block + 1 for v
+ * @param index counts the pairs: 2*block for q, 2*block + 1 for v
  */
-export function addLora(ctx: NetworkContext, lora: Lora, x: Value, y: Value, index: number): Value {
+export function loraUpdate(
+  ctx: NetworkContext,
+  lora: Lora,
+  index: number,
+  sizes: { inputs: number; begin: number; width: number },
+): ops.LowRankUpdate {
+  const { inputs, begin, width } = sizes;
   const inner: NetworkContext = { ...ctx, weights: lora.weights };
   const key = String(index).padStart(3, "0");
-  const [inputs, outputs] = [x.dim(-1), y.dim(-1)];
   const a = weight(inner, `w_a_${key}`, {
     shape: [inputs, lora.rank],
     torchShape: [lora.rank, inputs],
@@ -28,11 +33,11 @@ export function addLora(ctx: NetworkContext, lora: Lora, x: Value, y: Value, ind
     role: "parameter",
   });
   const b = weight(inner, `w_b_${key}`, {
-    shape: [lora.rank, outputs],
-    torchShape: [outputs, lora.rank],
+    shape: [lora.rank, width],
+    torchShape: [width, lora.rank],
     order: [1, 0],
     initial: { kind: "constant", value: 0 },
     role: "parameter",
   });
-  return ops.add(y, ops.linear(ops.linear(x, a), b));
+  return { a, b, begin };
 }
