@@ -14,15 +14,13 @@ import type { Affine, ImageVolume, Vec3, Volume } from "./volume.js";
  */
 const PHANTOM_DIFFICULTY = {
   /** Intensity of organ minus tissue. Cases spread evenly over the range; 0 would hide the organ. */
-  organContrast: [0.45, 0.85],
+  organContrast: [0.4, 0.8],
   /** The two labelled cases sit here in that range (0 = low end, 1 = high end): the weak ones are unlabelled. */
-  labelledPlaces: [0.9, 0.5],
-  /** Share of the other cases whose organs are darker than the tissue around them. */
-  invertedShare: 0,
-  /** Contrast of the tube as a share of the organ's. */
-  tubeContrast: [1.4, 1.8],
+  labelledPlaces: [0.95, 0.65],
+  /** Contrast of the tube as a share of the organ's: it is darker than the tissue. */
+  tubeContrast: [-0.9, -0.7],
   /** Contrast of the distractors as a share of the organ's. */
-  distractorContrast: [0.5, 0.9],
+  distractorContrast: [0.3, 0.6],
   /** Change of every radius, relative. */
   radiusVariation: 0.18,
   /** Shift of organ and tube together, and of the lobes and the tube's ends by themselves. */
@@ -145,18 +143,14 @@ interface Contrast {
 
 function drawContrast(index: number, seed: number): Contrast {
   const random = new RandomStream(seed, index, "phantom/contrast");
-  const { organContrast, labelledPlaces, invertedShare, tubeContrast, distractorContrast } =
-    PHANTOM_DIFFICULTY;
+  const { organContrast, labelledPlaces, tubeContrast, distractorContrast } = PHANTOM_DIFFICULTY;
   // Multiples of the golden ratio fill [0, 1) evenly whatever the number of cases: even a small data set
   // spans the range, and seeds differ in detail only.
   const shift = new RandomStream(seed, 0, "phantom/contrast-shift").uniform();
   const even = (index * 0.6180339887498949 + shift) % 1;
   const [low, high] = organContrast;
   const place = labelledPlaces[index];
-  const strength = low + (high - low) * (place ?? even);
-  // Every (1 / share)-th case in a spread order; the labelled ones never.
-  const inverted = place === undefined && (index * 0.7548776662466927 + shift) % 1 < invertedShare;
-  const organ = inverted ? -0.7 * strength : strength;
+  const organ = low + (high - low) * (place ?? even);
   return {
     organ: 1 + organ,
     tube: 1 + organ * between(random, tubeContrast),
@@ -199,24 +193,24 @@ function drawAnatomy(random: RandomStream, shape: Vec3): Anatomy {
     turn: jitter(0.1),
   });
   const organ = insideAny([
-    ellipsoid(ball(place(24, 30, 24, 0), 10.5, 12, 9)),
-    ellipsoid(ball(place(29, 40, 21, own), 7, 6.5, 6)),
-    ellipsoid(ball(place(20, 21, 28, own), 6.5, 7, 6)),
+    ellipsoid(ball(place(24, 30, 24, 0), 13, 15, 11)),
+    ellipsoid(ball(place(29, 40, 21, own), 9, 8, 7.5)),
+    ellipsoid(ball(place(20, 21, 28, own), 8, 9, 7.5)),
   ]);
   const bentTube = tube({
     from: place(39, 20, 13, own),
     by: place(48, 32, 22, own * 1.5),
     to: place(38, 44, 35, own),
-    radius: girth(6),
+    radius: girth(7.5),
   });
   const distractors = insideAny([
-    ellipsoid(ball(place(52, 41, 28, own), 5, 6, 6)),
-    ellipsoid(ball(place(28, 53, 30, own), 5, 3.5, 5)),
+    ellipsoid(ball(place(52, 41, 28, own), 6, 7.5, 7.5)),
+    ellipsoid(ball(place(28, 53, 30, own), 6, 4.5, 6)),
     tube({
       from: place(32, 12, 12, own),
       by: place(38, 11, 24, own),
       to: place(44, 14, 38, own),
-      radius: girth(3.2),
+      radius: girth(4),
     }),
   ]);
   return { body, organ, tube: bentTube, distractors };
