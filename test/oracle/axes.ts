@@ -1,4 +1,5 @@
 /** Between the axis order of PyTorch's files and the engine's: channels last, volumes as z, y, x. */
+import assert from "node:assert/strict";
 
 /** Elements of a row-major array with its axes reordered: axis i of the result is axis order[i] of the input. */
 export function permute<T extends Float32Array | Uint8Array | Int32Array>(
@@ -28,17 +29,17 @@ export const labelOrder = [0, 3, 2, 1] as const;
 /** [N, C, rows, columns] -> [N, rows, columns, C]. */
 export const canvasOrder = [0, 2, 3, 1] as const;
 
-/** Largest absolute difference. */
-export function maxError(a: ArrayLike<number>, b: ArrayLike<number>): number {
-  let largest = a.length === b.length ? 0 : Number.POSITIVE_INFINITY;
-  for (let i = 0; i < a.length; i++)
-    largest = Math.max(largest, Math.abs((a[i] ?? Number.NaN) - (b[i] ?? Number.NaN)));
-  return largest;
-}
-
 /** Square root of the mean square. */
 export function rms(a: ArrayLike<number>): number {
   let sum = 0;
   for (let i = 0; i < a.length; i++) sum += (a[i] ?? 0) ** 2;
   return Math.sqrt(sum / Math.max(a.length, 1));
+}
+
+/** Throws when the root mean square of the difference exceeds `bound`, relative to that of `target`. */
+export function close(name: string, own: ArrayLike<number>, target: ArrayLike<number>, bound: number): void {
+  assert.equal(own.length, target.length, name);
+  const difference = Float64Array.from(target, (value, i) => value - (own[i] ?? Number.NaN));
+  const distance = rms(difference) / rms(target);
+  assert.ok(distance <= bound, `${name}: expected a distance <= ${bound}, received ${distance}`);
 }

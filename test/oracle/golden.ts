@@ -9,11 +9,15 @@ const folder = join(import.meta.dirname, "..", "..", "..", "test", "oracle", "go
 /** Values in PyTorch's axis order. */
 export type Values = ArrayLike<number>;
 
-/** A row of recorded losses and how far PyTorch's own runs differ in each. */
-export interface LossRow {
+/** A row of recorded losses, and how far PyTorch's runs on two threads and in f64 are from each. */
+interface LossRow {
   values: number[];
   spreads: number[];
+  roundings: number[];
 }
+
+/** What PyTorch's runs disagree by: f32 on one thread and two, or f32 and f64. */
+type Measure = "spread" | "rounding";
 
 /** Which of `count` entries a golden keeps. */
 function sampledIndex(j: number, count: number, kept: number): number {
@@ -44,7 +48,7 @@ export class Golden {
   }
 
   /** Tensor names under `prefix/`, those of zero gradient left out. */
-  names(prefix: string): string[] {
+  private names(prefix: string): string[] {
     return [...this.tensors.keys()]
       .filter((key) => key.startsWith(`value/${prefix}/`))
       .map((key) => key.slice(`value/${prefix}/`.length))
@@ -53,25 +57,45 @@ export class Golden {
 
   /** Rows of a key that starts with `losses`, one per step. */
   losses(key = "losses"): LossRow[] {
-    const [value, spread] = [this.get(`value/${key}`), this.get(`spread/${key}`)];
+    const value = this.get(`value/${key}`);
     const columns = value.shape.length === 2 ? (value.shape[1] ?? 1) : value.data.length;
-    const row = (tensor: HostTensor, i: number) =>
-      Array.from({ length: columns }, (_, column) => Number(tensor.data[i * columns + column]));
+    const row = (kind: "value" | Measure, i: number) =>
+      Array.from(this.get(`${kind}/${key}`).data.slice(i * columns, (i + 1) * columns), Number);
     return Array.from({ length: value.data.length / columns }, (_, i) => ({
-      values: row(value, i),
-      spreads: row(spread, i),
+      values: row("value", i),
+      spreads: row("spread", i),
+      roundings: row("rounding", i),
     }));
   }
 
-  /** Largest L2 distance between PyTorch's own runs, relative to the norm. */
-  spread(key: string): number {
-    return Number(this.get(`spread/${key}`).data[0]);
+  /**
+   * Throws when a loss is further off than 1e-4 of its value, the project's bound for training curves, and than `factor`
+   * times what PyTorch's runs disagree by. Two runs drift apart with the steps, not anew in each of them: the largest
+   * disagreement so far counts.
+   */
+  checkLosses(received: readonly (readonly number[])[], measure: Measure, factor: number): void {
+    const rows = this.losses();
+    assert.equal(received.length, rows.length);
+    const largest: number[] = [];
+    for (const [t, row] of rows.entries())
+      for (const [column, expected] of row.values.entries()) {
+        const apart = (measure === "spread" ? row.spreads : row.roundings)[column] ?? 0;
+        largest[column] = Math.max(largest[column] ?? 0, apart);
+        const bound = Math.max(1e-4 * expected, factor * largest[column]);
+        const own = received[t]?.[column] ?? Number.NaN;
+        assert.ok(
+          Math.abs(own - expected) <= bound,
+          `step ${t}, loss ${column}: expected ${expected} +- ${bound}, received ${own}`,
+        );
+      }
   }
 
-  /** Largest and median spread of the tensors under `prefix/`, those of zero gradient left out. */
-  spreads(prefix: string): { largest: number; median: number } {
-    const sorted = this.names(prefix)
-      .map((name) => this.spread(`${prefix}/${name}`))
+  /** Largest and median, over the tensors under `prefix`, of what PyTorch's runs disagree by, relative to the norm. */
+  disagreement(prefix: string): { largest: number; median: number } {
+    const keys = this.names(prefix).map((name) => `${prefix}/${name}`);
+    const apart = (measure: Measure, key: string) => Number(this.get(`${measure}/${key}`).data[0]);
+    const sorted = (keys.length === 0 ? [prefix] : keys)
+      .map((key) => Math.max(apart("spread", key), apart("rounding", key)))
       .sort((a, b) => a - b);
     return { largest: sorted.at(-1) ?? 0, median: sorted[sorted.length >> 1] ?? 0 };
   }
@@ -80,7 +104,7 @@ export class Golden {
    * L2 distance of `values` to the golden relative to its norm: the larger of the difference of the norms and the
    * distance estimated from the kept entries (exact when all are kept).
    */
-  distance(key: string, values: Values): number {
+  private distance(key: string, values: Values): number {
     const { data } = this.get(`value/${key}`);
     const kept = data.length - 1;
     assert.ok(kept <= values.length, `${key}: expected at least ${kept} values, received ${values.length}`);
@@ -96,7 +120,7 @@ export class Golden {
     );
   }
 
-  /** Throws when `values` are further from the golden than `bound` and twice PyTorch's own spread. */
+  /** Throws when `values` are further than `bound` from the golden, relative to its norm. */
   check(key: string, values: Values, bound: number): void {
     const excess = this.excess(key, values, bound);
     assert.equal(excess, undefined, excess);
@@ -121,6 +145,18 @@ export class Golden {
     assert.equal(faults.length, 0, `${faults.length} of ${names.length}:\n${faults.join("\n")}`);
   }
 
+  /**
+   * Throws unless the tensors under `prefix/` are those that are trained, and those of zero gradient the ones among
+   * them that `zero` knows.
+   */
+  checkNames(prefix: string, trained: readonly string[], zero: RegExp): void {
+    const [own, listed] = [this.names(prefix), [...this.zeroGradient]];
+    const whole = new Set([...own, ...listed].map((name) => name.replace(/\[\w+\]$/, "")));
+    assert.deepEqual([...whole].sort(), trained.toSorted());
+    for (const name of own) assert.ok(!zero.test(name), `${name}: expected among those of zero gradient`);
+    for (const name of listed) assert.ok(zero.test(name), `${name}: expected a gradient`);
+  }
+
   /** Median over the tensors under `prefix/` of their distances. */
   medianDistance(prefix: string, values: (name: string) => Values | undefined): number {
     const sorted = this.names(prefix)
@@ -130,8 +166,8 @@ export class Golden {
   }
 
   private excess(key: string, values: Values, bound: number): string | undefined {
-    const [distance, limit] = [this.distance(key, values), Math.max(bound, 2 * this.spread(key))];
-    return distance <= limit ? undefined : `${key}: expected distance <= ${limit}, received ${distance}`;
+    const distance = this.distance(key, values);
+    return distance <= bound ? undefined : `${key}: expected distance <= ${bound}, received ${distance}`;
   }
 }
 

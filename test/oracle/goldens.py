@@ -1,12 +1,12 @@
 """How a golden is packed: one safetensors file per case, small because it keeps norms and sampled entries.
 
-A case is a function of the floating-point type that returns named tensors. It is run three times:
-f32 on one thread (the values kept), f32 on two threads and f64 on one thread (for the spread).
+A case is a function of the floating-point type that returns named tensors. It is run three times: f32 on one thread
+(the values kept), f32 on two threads (their spread) and f64 on one thread (their rounding).
 
 - `value/<key>`: f32 [1 + S]: L2 norm, then S sampled entries (inputs.sample_indices); f64, whole, for the keys
   that start with `losses` (a row per step)
-- `spread/<key>`: f32 [1]: the larger L2 distance of the other two runs from the kept one, over the L2 norm of the
-  kept one; for `losses` f64, per element, the larger absolute difference
+- `spread/<key>`, `rounding/<key>`: f32 [1]: L2 distance of the run on two threads, or in f64, from the kept one, over
+  the L2 norm of the kept one; for `losses` f64, the absolute difference per element
 """
 
 import json
@@ -21,7 +21,7 @@ import inputs
 
 FOLDER = Path(__file__).resolve().parent / "goldens"
 SAMPLES = 32
-# Results that are looked at closely: more entries.
+# Results that are looked at closely (travel, and those that are no set of tensors): more entries.
 MANY_SAMPLES = 256
 
 Tensors = dict[str, torch.Tensor]
@@ -61,15 +61,18 @@ def _sampled(value: torch.Tensor, count: int) -> np.ndarray:
     return np.concatenate([[np.linalg.norm(flat)], picked]).astype(np.float32)
 
 
-def _pack(key: str, kept: torch.Tensor, others: list[torch.Tensor]) -> dict[str, np.ndarray]:
+def _pack(key: str, kept: torch.Tensor, two_threads: torch.Tensor, exact: torch.Tensor) -> dict[str, np.ndarray]:
     kept = kept.detach().double()
-    others = [o.detach().double() for o in others]
+    others = {"spread": two_threads.detach().double(), "rounding": exact.detach().double()}
     if key.startswith("losses"):
-        spread = torch.stack([(o - kept).abs() for o in others]).amax(dim=0)
-        return {f"value/{key}": kept.numpy().copy(), f"spread/{key}": spread.numpy().copy()}
-    distance = max((o - kept).norm().item() for o in others) / max(kept.norm().item(), 1e-30)
-    count = SAMPLES if "/" in key else MANY_SAMPLES
-    return {f"value/{key}": _sampled(kept, count), f"spread/{key}": np.array([distance], np.float32)}
+        return {f"value/{key}": kept.numpy().copy()} | {
+            f"{kind}/{key}": (other - kept).abs().numpy().copy() for kind, other in others.items()
+        }
+    norm = max(kept.norm().item(), 1e-30)
+    count = SAMPLES if "/" in key and not key.startswith("travel/") else MANY_SAMPLES
+    return {f"value/{key}": _sampled(kept, count)} | {
+        f"{kind}/{key}": np.array([(other - kept).norm().item() / norm], np.float32) for kind, other in others.items()
+    }
 
 
 def write(name: str, case: Case, about: str, zero_gradient: list[str] | None = None) -> None:
@@ -80,11 +83,12 @@ def write(name: str, case: Case, about: str, zero_gradient: list[str] | None = N
         runs.append(case(dtype))
     packed: dict[str, np.ndarray] = {}
     for key, kept in runs[0].items():
-        packed |= _pack(key, kept, [r[key] for r in runs[1:]])
+        packed |= _pack(key, kept, runs[1][key], runs[2][key])
     metadata = {
         "about": about,
         "axis_order": "reference: N, C, H, W or N, C, H, W, D; weights as PyTorch stores them",
         "zero_gradient": zero_gradient or [],
+        "seed": inputs.SEED,
         "torch": torch.__version__,
         "numpy": np.__version__,
     }
@@ -97,14 +101,17 @@ def write(name: str, case: Case, about: str, zero_gradient: list[str] | None = N
 
 def _print_summary(path: Path, packed: dict[str, np.ndarray], zero: set[str]) -> None:
     print(f"{path.name}: {len(packed)} tensors, {path.stat().st_size / 1024:.0f} KB")
-    for kind in ("grad/", "travel/"):
-        rows = [(v.item(), k) for k, v in packed.items() if k.startswith(f"spread/{kind}")]
-        rows = [(v, k.removeprefix(f"spread/{kind}")) for v, k in rows if k.removeprefix(f"spread/{kind}") not in zero]
-        if rows:
-            print(f"  {kind[:-1]} spread: median {np.median([r[0] for r in rows]):.1e}, largest {max(rows)}")
-    for key, value in packed.items():
-        if key.startswith("spread/losses"):
-            relative = value.reshape(value.shape[0], -1).max(axis=1) if value.ndim else value.reshape(1)
-            print(f"  {key}: " + " ".join(f"{x:.1e}" for x in relative))
-        elif key.startswith("spread/") and "/" not in key.removeprefix("spread/"):
-            print(f"  {key}: {value.item():.1e}")
+    for measure in ("spread", "rounding"):
+        groups: dict[str, list[tuple[float, str]]] = {}
+        for key, value in packed.items():
+            kind, _, rest = key.partition("/")
+            prefix, _, name = rest.partition("/")
+            if kind != measure or name in zero:
+                continue
+            if rest.startswith("losses"):
+                print(f"  {measure} of {rest}: " + " ".join(f"{x:.1e}" for x in np.atleast_2d(value).max(axis=-1)))
+            else:
+                groups.setdefault(prefix, []).append((value.item(), name))
+        for prefix, rows in groups.items():
+            median, (largest, worst) = np.median([r[0] for r in rows]), max(rows)
+            print(f"  {measure} of {len(rows)} {prefix}: median {median:.1e}, largest {largest:.1e} {worst}")

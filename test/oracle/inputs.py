@@ -23,6 +23,8 @@ import torch
 
 import philox
 
+# Of all streams; the teacher's weights have the next one.
+SEED = 1
 TOKENS = ("mask_tokens.", "iou_token.", "point_embeddings.", "not_a_point_embed.", "no_mask_embed.", "gaussian_matrix")
 TRANSPOSED = ("_up.conv.0.", "output_upscaling.0.", "output_upscaling.3.")
 
@@ -43,13 +45,13 @@ def scale_of(name: str, shape: tuple[int, ...]) -> tuple[float, float]:
     return 0.0, 1.0 / math.sqrt(fan_in)
 
 
-def weight(name: str, shape: tuple[int, ...], seed: int = 1) -> torch.Tensor:
+def weight(name: str, shape: tuple[int, ...], seed: int = SEED) -> torch.Tensor:
     offset, scale = scale_of(name, shape)
     values = philox.normal(f"weights/{name}", shape, seed)
     return torch.from_numpy((offset + scale * values.astype(np.float64)).astype(np.float32))
 
 
-def weights(shapes: dict[str, tuple[int, ...]], seed: int = 1) -> dict[str, torch.Tensor]:
+def weights(shapes: dict[str, tuple[int, ...]], seed: int = SEED) -> dict[str, torch.Tensor]:
     return {name: weight(name, shape, seed) for name, shape in shapes.items()}
 
 
@@ -88,9 +90,12 @@ def channel_mask(net: str, place: str, samples: int, channels: int, step: int) -
 
 
 def teacher_noise(shape: tuple[int, ...], step: int) -> torch.Tensor:
-    """clip(0.1 n, -0.2, 0.2) of stream `teacher/noise` at `step`; the product is rounded to f32 once."""
-    values = philox.normal("teacher/noise", shape, step=step).astype(np.float64) * 0.1
-    return torch.from_numpy(np.clip(values.astype(np.float32), np.float32(-0.2), np.float32(0.2)))
+    """clip(0.1 n, -0.2, 0.2) of stream `teacher/noise` at `step` for images [N, 1, H, W, D]; the product is rounded to
+    f32 once. Elements are numbered in the engine's memory order: N, D, W, H."""
+    n, c, h, w, d = shape
+    values = philox.normal("teacher/noise", (n, d, w, h, c), step=step).astype(np.float64) * 0.1
+    clipped = np.clip(values.astype(np.float32), np.float32(-0.2), np.float32(0.2))
+    return torch.from_numpy(clipped.transpose(0, 4, 3, 2, 1).copy())
 
 
 def sample_indices(count: int, wanted: int) -> np.ndarray:

@@ -45,8 +45,16 @@ export function weight(name: string, shape: readonly number[], seed = 1): Float3
   return values;
 }
 
-/** Biases of the V-Net's batch-norms: those that the calm V-Net shifts. */
+/** What stands in front of ReLUs: the V-Net's batch-norms, and the MLPs of SAM's mask decoder. */
 const normBias = /\.conv\.[147]\.bias$/;
+const reluLayer = /(transformer\.layers\.\d\.mlp\.lin1|hypernetworks_mlps\.\d\.layers\.[01])\.(weight|bias)$/;
+
+/** The tensor `name` of a calm network, whose activations in front of ReLUs stay away from zero (make_goldens.py). */
+function calmed(name: string, data: Float32Array<ArrayBuffer>): Float32Array<ArrayBuffer> {
+  if (normBias.test(name)) return data.map((value) => value + 3);
+  if (!reluLayer.test(name)) return data;
+  return name.endsWith("bias") ? data.fill(1) : data.map((value) => value / 8);
+}
 
 /** A network, or one of its sets of weights, as a state dict. */
 export interface Stateful {
@@ -55,18 +63,13 @@ export interface Stateful {
 }
 
 /**
- * Fills the tensors that a described network has; running statistics stay as they start.
- *
- * @param calm adds 2 to the biases of the V-Net's batch-norms
- */
+ * Fills the tensors that a described network has; running statistics stay as they start. */
 export function fillWeights(network: Stateful, options: { seed?: number; calm?: boolean } = {}): void {
   const state = new Map<string, HostTensor>();
   for (const [name, { shape }] of network.toState()) {
     if (/\.running_(mean|var)$/.test(name)) continue;
     const data = weight(name, shape, options.seed);
-    if (options.calm === true && normBias.test(name))
-      for (let i = 0; i < data.length; i++) data[i] = (data[i] ?? 0) + 2;
-    state.set(name, { dtype: "f32", shape, data });
+    state.set(name, { dtype: "f32", shape, data: options.calm === true ? calmed(name, data) : data });
   }
   network.load(state);
 }
@@ -112,14 +115,5 @@ export function ignoreMost(labels: Uint8Array): Uint8Array<ArrayBuffer> {
 export function image(name: string, labels: Uint8Array, shape: readonly number[]): Float32Array<ArrayBuffer> {
   const values = normal(name, shape);
   for (let i = 0; i < values.length; i++) values[i] = (values[i] ?? 0) + (labels[i] ?? 0);
-  return values;
-}
-
-/** Noise of the teacher's images in step `step`: clip(f32(0.1 n), +-0.2) of the stream `teacher/noise`. */
-export function teacherNoise(shape: readonly number[], step: number): Float32Array<ArrayBuffer> {
-  const values = normals("teacher/noise", elementCount(shape), 1, step);
-  const limit = Math.fround(0.2);
-  for (let i = 0; i < values.length; i++)
-    values[i] = Math.min(Math.max(Math.fround(0.1 * (values[i] ?? 0)), -limit), limit);
   return values;
 }

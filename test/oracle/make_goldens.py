@@ -3,15 +3,18 @@
 What each case computes stands beside it; weights and inputs are made as inputs.py says; packing: goldens.py.
 """
 
+import re
 import sys
 from collections.abc import Callable
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 
 import goldens
 import inputs
 import losses
+import philox
 import sam
 import vnet
 
@@ -21,6 +24,28 @@ CLASSES = 3
 VNET_SIZE = (48, 32, 16)  # H, W, D
 VNET_FILTERS = 4
 LORA_RANK = 4
+
+
+# What stands in front of ReLUs: the V-Net's batch-norms, and the MLPs of SAM's mask decoder.
+NORM_BIAS = re.compile(r"\.conv\.[147]\.bias$")
+RELU_LAYER = re.compile(r"(transformer\.layers\.\d\.mlp\.lin1|hypernetworks_mlps\.\d\.layers\.[01])\.(weight|bias)$")
+
+
+def calmed(values: Tensors) -> Tensors:
+    """Keeps activations in front of ReLUs away from zero, so that rounding seldom flips one and ten steps can be compared
+    closely. (A flip changes f32 gradients by 1e-3 whoever computes them, and Adam makes whole steps of that.)
+
+    Adds 3 to the biases of the V-Net's batch-norms: 0.3 % of the activations stay negative. Divides the weights of the
+    mask decoder's layers with ReLU by 8 and sets their biases to 1: none becomes negative within ten steps.
+    """
+    result: Tensors = {}
+    for name, value in values.items():
+        if NORM_BIAS.search(name):
+            value = value + torch.tensor(3.0)
+        elif RELU_LAYER.search(name):
+            value = torch.ones_like(value) if name.endswith("bias") else value / 8
+        result[name] = value
+    return result
 
 
 def parameters(values: Tensors, dtype: torch.dtype) -> Tensors:
@@ -39,13 +64,14 @@ def sam_batch() -> tuple[torch.Tensor, torch.Tensor]:
 def sam_training(lora: bool) -> goldens.Case:
     """`logits` (low resolution), `grad/*` of the first step, `losses` [10, 3] = (total, CE, Dice), `travel/*`.
 
-    AdamW lr 1e-3, betas 0.9 / 0.999, eps 1e-8, weight decay 0.1, constant rate. Full: every tensor trains.
-    LoRA: rank 4, encoder frozen; LoRA, prompt encoder and mask decoder train. The Fourier matrix never trains.
+    `logits_after`. AdamW lr 1e-4 (t + 1) at step t = 0 .. 9, betas 0.9 / 0.999, eps 1e-8, weight decay 0.1. Full: every
+    tensor trains. LoRA: rank 4, encoder frozen; LoRA, prompt encoder and mask decoder train. The Fourier matrix never
+    trains. Calm (see calmed).
     """
 
     def case(dtype: torch.dtype) -> Tensors:
         c = sam.tiny(256, CLASSES)
-        start = inputs.weights(sam.parameter_shapes(c))
+        start = calmed(inputs.weights(sam.parameter_shapes(c)))
         pairs = inputs.weights(sam.lora_shapes(c, LORA_RANK)) if lora else {}
         p = {n: v.to(dtype) for n, v in start.items()}
         trained = {n: v for n, v in start.items() if "gaussian" not in n and not (lora and "image_encoder" in n)}
@@ -53,9 +79,10 @@ def sam_training(lora: bool) -> goldens.Case:
         p |= trained
         adapters = {n: trained[n] for n in pairs} if lora else None
         image, label = sam_batch()
-        optimiser = torch.optim.AdamW(trained.values(), lr=1e-3, betas=(0.9, 0.999), eps=1e-8, weight_decay=0.1)
+        optimiser = torch.optim.AdamW(trained.values(), betas=(0.9, 0.999), eps=1e-8, weight_decay=0.1)
         result, rows = {}, []
         for step in range(STEPS):
+            optimiser.param_groups[0]["lr"] = 1e-4 * (step + 1)
             logits = sam.forward(p, c, image.to(dtype), adapters)
             full = sam.full_size(logits, 256)
             ce, dice = losses.cross_entropy(full, label), losses.dice_loss(full, label)
@@ -121,15 +148,8 @@ def table_resize(dtype: torch.dtype) -> Tensors:
 
 
 def vnet_weights(calm: bool, seed: int) -> Tensors:
-    """`calm` adds 2 to the biases of the batch-norms: few activations are near zero then, so rounding seldom flips a
-    ReLU, and ten steps can be compared closely. (Flips make f32 gradients differ by 1e-3 whoever computes them.)"""
     values = inputs.weights(vnet.parameter_shapes(VNET_FILTERS, CLASSES), seed)
-    shift = torch.tensor(2.0)
-    return {n: v + shift if calm and _is_norm_bias(n) else v for n, v in values.items()}
-
-
-def _is_norm_bias(name: str) -> bool:
-    return name.endswith((".conv.1.bias", ".conv.4.bias", ".conv.7.bias"))
+    return calmed(values) if calm else values
 
 
 def vnet_batch() -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
@@ -153,7 +173,7 @@ def vnet_plain(calm: bool) -> goldens.Case:
     `eval_logits` afterwards with the running statistics after that one pass, `statistics/*`."""
 
     def case(dtype: torch.dtype) -> Tensors:
-        p, s = parameters(vnet_weights(calm, 1), dtype), vnet.fresh_statistics(VNET_FILTERS, dtype)
+        p, s = parameters(vnet_weights(calm, inputs.SEED), dtype), vnet.fresh_statistics(VNET_FILTERS, dtype)
         image, label, _ = vnet_batch()
         logits = vnet.forward(p, s, image.to(dtype), True)
         loss = losses.segmentation_loss(logits, label)
@@ -170,17 +190,18 @@ def mean_teacher(calm: bool) -> goldens.Case:
     """Ten Mean Teacher steps: student weights seed 1, teacher weights seed 2, dropout in both, noise for the teacher.
 
     `logits` and `teacher_logits` of the first step, `grad/*` of the first step, `losses` [10, 4] = (total, labelled,
-    pseudo-label, consistency without its weight), `travel/*` of the student, `teacher/*` and `statistics/*` at the end.
-    SGD lr 0.01, momentum 0.9, weight decay 1e-4; the unused heads get no gradient and stay; EMA as in losses.py.
+    pseudo-label, consistency without its weight), `travel/*` of the student, `teacher/*` and `statistics/*` at the end,
+    `logits_after`: of the student then, in evaluation mode.
+    SGD lr 0.01 (calm: 0.05), momentum 0.9, weight decay 1e-4; the unused heads get no gradient and stay; EMA as in losses.py.
     """
 
     def case(dtype: torch.dtype) -> Tensors:
-        start = vnet_weights(calm, 1)
+        start = vnet_weights(calm, inputs.SEED)
         student = parameters(start, dtype)
-        teacher = {n: v.to(dtype, copy=True) for n, v in vnet_weights(calm, 2).items()}
+        teacher = {n: v.to(dtype, copy=True) for n, v in vnet_weights(calm, inputs.SEED + 1).items()}
         statistics, teacher_statistics = (vnet.fresh_statistics(VNET_FILTERS, dtype) for _ in range(2))
         image, label, pseudo_label = vnet_batch()
-        optimiser = torch.optim.SGD(student.values(), lr=0.01, momentum=0.9, weight_decay=1e-4)
+        optimiser = torch.optim.SGD(student.values(), lr=0.05 if calm else 0.01, momentum=0.9, weight_decay=1e-4)
         result, rows = {}, []
         for step in range(STEPS):
             logits = vnet.forward(student, statistics, image.to(dtype), True, dropout("student", step))
@@ -200,6 +221,8 @@ def mean_teacher(calm: bool) -> goldens.Case:
             losses.update_teacher(teacher, student, step)
             rows.append([x.item() for x in (loss, labelled, pseudo, consistency)])
         result["losses"] = torch.tensor(rows, dtype=torch.float64)
+        with torch.no_grad():
+            result["logits_after"] = vnet.forward(student, statistics, image.to(dtype), False)
         result |= goldens.travel(student, start)
         return result | goldens.prefixed("teacher", teacher) | goldens.prefixed("statistics", statistics)
 
@@ -267,6 +290,35 @@ def optimiser_steps(dtype: torch.dtype) -> Tensors:
     return result
 
 
+def schedules(_: torch.dtype) -> Tensors:
+    """Of a training of 6000 steps, at the steps t = 0, 1, 98, 99, 100, 149, 150, 2499, 2500, 4999, 5000, 5999:
+    `consistency` and `ema` as in losses.py, `step` = 0.01 * 0.1 ^ (t // 2500), `poly` = 0.01 (1 - t / 6000)^0.9."""
+    at = [0, 1, 98, 99, 100, 149, 150, 2499, 2500, 4999, 5000, 5999]
+    values = {
+        "consistency": [losses.consistency_weight(t) for t in at],
+        "ema": [losses.ema_decay(t) for t in at],
+        "step": [0.01 * 0.1 ** (t // 2500) for t in at],
+        "poly": [0.01 * (1 - t / 6000) ** 0.9 for t in at],
+    }
+    return {name: torch.tensor(value, dtype=torch.float64) for name, value in values.items()}
+
+
+# Random numbers
+
+
+def random_numbers(_: torch.dtype) -> Tensors:
+    """What the engine's nodes draw, in memory order, at step 7: `normals` = stream `student/noise` [300001], seed 1;
+    `clipped` = clip(0.1 n, +-0.2) of it with seed 5 * 2^32 + 9; `dropout` = 1 / 0.7 or 0 by the uniforms of stream
+    `student/dropout` [3, 20011], rate 0.3; `channels` = the same stream by channel [3, 13], rate 0.5."""
+    count, large_seed = (300001,), 5 * 2**32 + 9
+    normals = philox.normal("student/noise", count, 1, 7)
+    clipped = np.clip(0.1 * philox.normal("student/noise", count, large_seed, 7).astype(np.float64), -0.2, 0.2)
+    kept = philox.uniform("student/dropout", (3, 20011), 1, 7) >= 0.3
+    channels = philox.uniform("student/dropout", (3, 13), 1, 7) >= 0.5
+    values = {"normals": normals, "clipped": clipped, "dropout": kept / 0.7, "channels": channels / 0.5}
+    return {name: torch.from_numpy(value.astype(np.float64)) for name, value in values.items()}
+
+
 def cases() -> dict[str, tuple[goldens.Case, list[str]]]:
     """Per golden: the case and the tensors whose true gradient is zero."""
     tiny, convs = sam.tiny(256, CLASSES), vnet.zero_gradient_names(VNET_FILTERS)
@@ -286,6 +338,8 @@ def cases() -> dict[str, tuple[goldens.Case, list[str]]]:
         "mean-teacher-calm": (mean_teacher(calm=True), convs),
         "losses": (loss_values, []),
         "optimisers": (optimiser_steps, []),
+        "schedules": (schedules, []),
+        "random": (random_numbers, []),
     }
 
 

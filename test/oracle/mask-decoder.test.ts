@@ -53,7 +53,7 @@ test("position encoding, masks and gradients", async () => {
   golden.check("masks", turned("masks", masks.shape), 5e-6);
   golden.check("grad_input", turned("gradInput", embedding.shape), 5e-6);
   // And back again; PyTorch's own spread is up to 3e-6.
-  const found = gradientsByName(weights, parameters, out);
+  const found = gradientsByName(weights, parameters, (name) => out[`grad ${name}`]?.f32);
   golden.checkAll("grad", (name) => found.get(name), 2e-5);
   weights.dispose();
 });

@@ -1,10 +1,11 @@
 /** AdamW, SGD with momentum and the teacher's moving average against PyTorch, five steps on a vector of 32. */
 import { test } from "node:test";
+import { retrainSettings } from "../../src/config/schema.js";
 import { Graph } from "../../src/graph/graph.js";
 import * as ops from "../../src/graph/ops.js";
 import { adamWDefaults } from "../../src/graph/optimizer.js";
 import { Tensor } from "../../src/native/tensor.js";
-import { emaDecayAt } from "../../src/retrain/schedule.js";
+import { consistencyWeight, emaDecayAt, learningRate } from "../../src/retrain/schedule.js";
 import { Golden } from "./golden.js";
 import { normal } from "./inputs.js";
 
@@ -57,4 +58,18 @@ test("SGD with momentum, then the average of its result", async () => {
     golden.check(`sgd_${t}`, parameter.f32, bound);
     golden.check(`ema_${t}`, teacher.f32, bound);
   }
+});
+
+test("learning rates, consistency weight and decay of the average over a training", async () => {
+  const golden = await Golden.read("schedules");
+  const at = [0, 1, 98, 99, 100, 149, 150, 2499, 2500, 4999, 5000, 5999];
+  const [step, poly] = [retrainSettings.parse({ steps: 6000 }), retrainSettings.parse({ schedule: "poly" })];
+  const values = {
+    consistency: at.map((t) => consistencyWeight(t, step.steps, step.consistency)),
+    ema: at.map((t) => emaDecayAt(t, step.emaDecay)),
+    step: at.map((t) => learningRate(t, step)),
+    poly: at.map((t) => learningRate(t, poly)),
+  };
+  // The golden keeps f32.
+  for (const [name, value] of Object.entries(values)) golden.check(name, value, 1e-7);
 });
