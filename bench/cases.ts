@@ -127,6 +127,19 @@ const lists: Readonly<Record<BenchName, readonly BenchCase[]>> = {
     vnetCase("64x64x32", { work: "vnet-train", ...small, method: "supervised" }, 1.5),
     vnetCase("64x64x32-mean-teacher", { work: "vnet-train", ...small, method: "mean-teacher" }, 1.5),
     vnetCase("112x112x80", { work: "vnet-train", ...large, method: "supervised" }, 6, "64x64x32"),
+    vnetCase(
+      "112x112x80-mean-teacher",
+      { work: "vnet-train", ...large, method: "mean-teacher" },
+      6,
+      "64x64x32-mean-teacher",
+    ),
+    vnetCase(
+      "96x96x96",
+      { work: "vnet-train", ...large, patch: [96, 96, 96], method: "supervised" },
+      6,
+      "64x64x32",
+    ),
+    vnetCase("32x32x32", { work: "vnet-train", ...small, patch: [32, 32, 32], method: "supervised" }, 1),
   ],
   "vnet-infer": [
     vnetCase("64x64x32", { work: "vnet-infer", ...small, batch: 1 }, 1),
