@@ -10,7 +10,7 @@ const size = [48, 32, 16] as const;
 /** Shape of the images in memory: [N, z, y, x, 1]. */
 export const batchShape: readonly number[] = [4, size[2], size[1], size[0], 1];
 /** Their shape in PyTorch. */
-export const torchBatchShape: readonly number[] = [4, 1, ...size];
+const torchBatchShape: readonly number[] = [4, 1, ...size];
 
 /** Images, labels of all four samples, and pseudo-labels of samples 2 and 3. */
 export function volumeBatch(): { images: Tensor; labels: Tensor; pseudoLabels: Tensor } {
