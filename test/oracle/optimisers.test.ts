@@ -12,7 +12,7 @@ import { normal } from "./inputs.js";
 const count = 32;
 const steps = 5;
 // A step rounds the parameter to f32 (6e-8) a handful of times, and there are five of them.
-const bound = 5e-7;
+const bound = 2.5e-7;
 
 test("AdamW with a falling learning rate", async () => {
   const golden = await Golden.read("optimisers");
