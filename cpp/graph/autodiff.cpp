@@ -21,6 +21,12 @@ const TensorType& GradientContext::type(ValueId value) const {
   return graph_.type(value);
 }
 
+ValueId GradientContext::zeros_like(ValueId value) {
+  std::vector<double> extents;
+  for (const int64_t e : type(value).shape.extents()) extents.push_back(static_cast<double>(e));
+  return graph_.add_node("fill", {}, {{"shape", extents}, {"value", 0.0}}, name_ + "'")[0];
+}
+
 std::vector<ValueId> GradientContext::add(const char* op, const std::vector<ValueId>& inputs) {
   return add_node(op, inputs, std::make_shared<NoAttributes>());
 }

@@ -90,6 +90,8 @@ class GradientContext {
     return add_node(op, inputs, std::make_shared<A>(attributes));
   }
   const TensorType& type(ValueId value) const;
+  /// Zeros of the shape of `value`: the gradient of an output that nobody reads.
+  ValueId zeros_like(ValueId value);
   const std::vector<ValueId>& gradients() const { return gradients_; }
 
  private:

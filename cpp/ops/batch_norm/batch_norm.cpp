@@ -1,7 +1,9 @@
 #include "ops/batch_norm/batch_norm.h"
 
+#include <algorithm>
+
 #include "graph/graph.h"
-#include "ops/batch_norm/batch_norm_cpu.h"
+#include "ops/batch_norm/normalise.h"
 
 namespace sfr {
 
@@ -63,12 +65,6 @@ void infer_update(InferContext& c) {
            ErrorCode::usage);
 }
 
-ValueId zeros_like(GradientContext& c, ValueId value) {
-  std::vector<double> extents;
-  for (const int64_t e : c.type(value).shape.extents()) extents.push_back(static_cast<double>(e));
-  return c.graph().add_node("fill", {}, {{"shape", extents}, {"value", 0.0}}, "batch_norm'")[0];
-}
-
 void gradient(GradientContext& c) {
   const auto& a = c.attributes<BatchNormAttributes>();
   if (!a.training && (c.wants(3) || c.wants(4)))
@@ -78,7 +74,7 @@ void gradient(GradientContext& c) {
   const ValueId dy = c.output_gradient(0);
   if (c.wants(kBatchNormSkip) && dy != kNoValue) c.set(kBatchNormSkip, dy);
   if (!c.wants(0) && !c.wants(1) && !c.wants(2)) return;
-  std::vector<ValueId> inputs = {dy == kNoValue ? zeros_like(c, c.output(0)) : dy,
+  std::vector<ValueId> inputs = {dy == kNoValue ? c.zeros_like(c.output(0)) : dy,
                                  c.input(0),
                                  c.input(1),
                                  c.input(2),
@@ -103,6 +99,55 @@ Node replay(const Node& node) {
   again.inputs[3] = node.outputs[1];
   again.inputs[4] = node.outputs[2];
   return again;
+}
+
+int64_t rows_of(const Shape& shape) {
+  return shape.count() / shape.back();
+}
+
+void batch_norm_cpu(const KernelContext& c) {
+  const auto& a = c.as<BatchNormAttributes>();
+  const Shape& x = c.inputs[0].type.shape;
+  if (!a.training) {
+    std::copy_n(c.in<float>(3), x.back(), c.out<float>(1));
+    std::copy_n(c.in<float>(4), x.back(), c.out<float>(2));
+  }
+  normalise(*c.pool,
+            Normalisation{rows_of(x), x.back(), c.in<float>(0), c.in<float>(1), c.in<float>(2),
+                          c.in<float>(kBatchNormSkip), c.out<float>(0), c.out<float>(1), c.out<float>(2),
+                          a.training, a.relu, a.epsilon},
+            c.work);
+}
+
+void batch_norm_backward_cpu(const KernelContext& c) {
+  const auto& a = c.as<BatchNormAttributes>();
+  const Shape& x = c.inputs[1].type.shape;
+  normalise_backward(
+      *c.pool,
+      NormalisationGradient{rows_of(x), x.back(), c.in<float>(0), c.in<float>(1), c.in<float>(2),
+                            c.in<float>(3), c.in<float>(4), c.in<float>(5), c.in<float>(6), c.in<float>(7),
+                            c.out<float>(0), c.out<float>(1), c.out<float>(2), a.training, a.relu, a.epsilon},
+      c.work);
+}
+
+void batch_norm_update_cpu(const KernelContext& c) {
+  const auto& a = c.as<BatchNormUpdateAttributes>();
+  const double count = static_cast<double>(a.count), unbiased = a.count > 1 ? count / (count - 1) : 1;
+  for (int64_t ch = 0; ch < c.inputs[0].count(); ++ch) {
+    float &mean = c.in<float>(0)[ch], &variance = c.in<float>(1)[ch];
+    mean = static_cast<float>((1 - a.momentum) * mean + a.momentum * c.in<float>(2)[ch]);
+    variance = static_cast<float>((1 - a.momentum) * variance + a.momentum * unbiased * c.in<float>(3)[ch]);
+  }
+}
+
+size_t batch_norm_work_bytes(const NodeTypes& types, int threads) {
+  const Shape& x = types.input(0).shape;
+  return normalise_work_bytes(rows_of(x), x.back(), threads);
+}
+
+size_t batch_norm_backward_work_bytes(const NodeTypes& types, int threads) {
+  const Shape& x = types.input(1).shape;
+  return normalise_backward_work_bytes(rows_of(x), x.back(), threads);
 }
 
 }  // namespace

@@ -1,4 +1,4 @@
-#include "ops/batch_norm/batch_norm_cpu.h"
+#include "ops/batch_norm/normalise.h"
 
 #include <algorithm>
 #include <cmath>
@@ -24,10 +24,10 @@ struct Layout {
   Range chunk(int64_t i) const { return chunk_range(rows, i, chunks); }
 };
 
-Layout layout_of(const Shape& shape) {
+Layout layout_of(int64_t rows, int64_t channels) {
   Layout l{};
-  l.channels = shape.back();
-  l.rows = shape.count() / l.channels;
+  l.rows = rows;
+  l.channels = channels;
   const int64_t whole_vectors = l.channels * (kVector / std::gcd(kVector, l.channels));
   l.width = whole_vectors <= kLongestTable ? whole_vectors : l.channels;
   while (l.width < kShortestTable) l.width *= 2;
@@ -133,10 +133,9 @@ void chunk_moments(const float* x, const Layout& l, Range rows, double* mean, do
   }
 }
 
-void batch_statistics(const KernelContext& c, const Layout& l, const ForwardWork& work) {
-  const float* x = c.in<float>(0);
-  c.pool->parallel_for(l.chunks, [&](int64_t chunk, int thread) {
-    chunk_moments(x, l, l.chunk(chunk), work.mean + chunk * l.channels, work.squares + chunk * l.channels,
+void take_statistics(ThreadPool& pool, const Normalisation& n, const Layout& l, const ForwardWork& work) {
+  pool.parallel_for(l.chunks, [&](int64_t chunk, int thread) {
+    chunk_moments(n.x, l, l.chunk(chunk), work.mean + chunk * l.channels, work.squares + chunk * l.channels,
                   work.scratch + thread * 3 * l.width);
   });
   for (int64_t ch = 0; ch < l.channels; ++ch) {
@@ -147,9 +146,14 @@ void batch_statistics(const KernelContext& c, const Layout& l, const ForwardWork
       join_moments(static_cast<double>(r.begin), mean, squares, static_cast<double>(r.end - r.begin),
                    work.mean[at], work.squares[at]);
     }
-    c.out<float>(1)[ch] = static_cast<float>(mean);
-    c.out<float>(2)[ch] = static_cast<float>(std::max(squares, 0.0) / static_cast<double>(l.rows));
+    n.mean[ch] = static_cast<float>(mean);
+    n.variance[ch] = static_cast<float>(std::max(squares, 0.0) / static_cast<double>(l.rows));
   }
+}
+
+/// Entry of a vector that may be missing.
+double at(const float* vector, int64_t channel, double missing) {
+  return vector ? static_cast<double>(vector[channel]) : missing;
 }
 
 double inverse_deviation(float variance, double epsilon) {
@@ -162,18 +166,16 @@ void fill_tables(const Layout& l, const float* weight, const float* bias, const 
                  float* table_bias) {
   for (int64_t ch = 0; ch < l.channels; ++ch) {
     table_mean[ch] = mean[ch];
-    table_scale[ch] =
-        static_cast<float>(static_cast<double>(weight[ch]) * inverse_deviation(variance[ch], epsilon));
-    table_bias[ch] = bias[ch];
+    table_scale[ch] = static_cast<float>(at(weight, ch, 1) * inverse_deviation(variance[ch], epsilon));
+    table_bias[ch] = bias ? bias[ch] : 0.0f;
   }
   for (float* table : {table_mean, table_scale, table_bias}) repeat_table(table, l);
 }
 
 /// Sums of the open gradient and of its product with x - mean, per chunk.
-void gradient_sums(const KernelContext& c, const Layout& l, const BackwardWork& work,
-                   BatchNormGradientRows job) {
+void gradient_sums(ThreadPool& pool, const Layout& l, const BackwardWork& work, BatchNormGradientRows job) {
   const auto run = SFR_DISPATCH(batch_norm_gradient_sums);
-  c.pool->parallel_for(l.chunks, [&](int64_t chunk, int thread) {
+  pool.parallel_for(l.chunks, [&](int64_t chunk, int thread) {
     BatchNormGradientRows mine = job;
     mine.sums = work.scratch + thread * 2 * l.width;
     mine.products = mine.sums + l.width;
@@ -197,8 +199,7 @@ void gradient_sums(const KernelContext& c, const Layout& l, const BackwardWork& 
 /// Writes dweight and dbias and the tables of dx = scale g + slope (x - mean) + offset: with xhat normalised,
 /// dx = scale (g - mean(g) - xhat mean(g xhat)) + dmean / rows + dvariance 2 (x - mean) / rows; the running
 /// statistics of evaluation are constants, so only the first term is left there.
-void finish_sums(const KernelContext& c, const Layout& l, const BackwardWork& work) {
-  const auto& a = c.as<BatchNormAttributes>();
+void finish_sums(const NormalisationGradient& n, const Layout& l, const BackwardWork& work) {
   const double rows = static_cast<double>(l.rows);
   for (int64_t ch = 0; ch < l.channels; ++ch) {
     double sum = 0, product = 0;
@@ -206,15 +207,14 @@ void finish_sums(const KernelContext& c, const Layout& l, const BackwardWork& wo
       sum += work.sums[chunk * l.channels + ch];
       product += work.products[chunk * l.channels + ch];
     }
-    const double inverse = inverse_deviation(c.in<float>(5)[ch], a.epsilon);
-    c.out<float>(1)[ch] = static_cast<float>(product * inverse);
-    c.out<float>(2)[ch] = static_cast<float>(sum);
-    const double scale = static_cast<double>(c.in<float>(2)[ch]) * inverse;
-    const double dmean = c.has(6) ? static_cast<double>(c.in<float>(6)[ch]) : 0;
-    const double dvariance = c.has(7) ? static_cast<double>(c.in<float>(7)[ch]) : 0;
-    work.table_offset[ch] = a.training ? static_cast<float>((dmean - scale * sum) / rows) : 0.0f;
-    work.table_slope[ch] =
-        a.training ? static_cast<float>((2 * dvariance - scale * inverse * inverse * product) / rows) : 0.0f;
+    const double inverse = inverse_deviation(n.variance[ch], n.epsilon);
+    if (n.dweight) n.dweight[ch] = static_cast<float>(product * inverse);
+    if (n.dbias) n.dbias[ch] = static_cast<float>(sum);
+    const double scale = at(n.weight, ch, 1) * inverse;
+    const double offset = (at(n.dmean, ch, 0) - scale * sum) / rows;
+    const double slope = (2 * at(n.dvariance, ch, 0) - scale * inverse * inverse * product) / rows;
+    work.table_offset[ch] = n.own_statistics ? static_cast<float>(offset) : 0.0f;
+    work.table_slope[ch] = n.own_statistics ? static_cast<float>(slope) : 0.0f;
   }
   repeat_table(work.table_offset, l);
   repeat_table(work.table_slope, l);
@@ -222,48 +222,49 @@ void finish_sums(const KernelContext& c, const Layout& l, const BackwardWork& wo
 
 }  // namespace
 
-void batch_norm_cpu(const KernelContext& c) {
-  const auto& a = c.as<BatchNormAttributes>();
-  const Layout l = layout_of(c.inputs[0].type.shape);
-  Carver carver(c.work);
-  const ForwardWork work(carver, l, c.pool->threads());
-  if (a.training) {
-    batch_statistics(c, l, work);
-  } else {
-    std::copy_n(c.in<float>(3), l.channels, c.out<float>(1));
-    std::copy_n(c.in<float>(4), l.channels, c.out<float>(2));
-  }
-  fill_tables(l, c.in<float>(1), c.in<float>(2), c.out<float>(1), c.out<float>(2), a.epsilon, work.table_mean,
-              work.table_scale, work.table_bias);
+void normalise(ThreadPool& pool, const Normalisation& n, void* memory) {
+  const Layout l = layout_of(n.rows, n.channels);
+  Carver carver(memory);
+  const ForwardWork work(carver, l, pool.threads());
+  if (n.own_statistics) take_statistics(pool, n, l, work);
+  fill_tables(l, n.weight, n.bias, n.mean, n.variance, n.epsilon, work.table_mean, work.table_scale,
+              work.table_bias);
   const auto run = SFR_DISPATCH(batch_norm_rows);
-  const float *x = c.in<float>(0), *skip = c.in<float>(kBatchNormSkip);
-  float* y = c.out<float>(0);
   // In place the lines are in the cache already; the loops keep to whole lines where the channels do.
-  const bool stream =
-      y != x && y != skip && l.channels % kVector == 0 && worth_streaming(y, c.outputs[0].type.bytes());
-  c.pool->parallel_for(l.chunks, [&](int64_t chunk, int) {
+  const auto bytes = static_cast<size_t>(n.rows * n.channels) * sizeof(float);
+  const bool stream = n.y != n.x && n.y != n.skip && l.channels % kVector == 0 && worth_streaming(n.y, bytes);
+  pool.parallel_for(l.chunks, [&](int64_t chunk, int) {
     const Range r = l.chunk(chunk);
     const int64_t first = r.begin * l.channels;
-    run(BatchNormRows{x + first, skip ? skip + first : nullptr, y + first, (r.end - r.begin) * l.channels,
-                      l.width, work.table_mean, work.table_scale, work.table_bias, a.relu, stream});
+    run(BatchNormRows{n.x + first, n.skip ? n.skip + first : nullptr, n.y + first,
+                      (r.end - r.begin) * l.channels, l.width, work.table_mean, work.table_scale,
+                      work.table_bias, n.relu, stream});
   });
 }
 
-void batch_norm_backward_cpu(const KernelContext& c) {
-  const auto& a = c.as<BatchNormAttributes>();
-  const Layout l = layout_of(c.inputs[1].type.shape);
-  Carver carver(c.work);
-  const BackwardWork work(carver, l, c.pool->threads());
-  fill_tables(l, c.in<float>(2), c.in<float>(3), c.in<float>(4), c.in<float>(5), a.epsilon, work.table_mean,
-              work.table_scale, work.table_bias);
-  const BatchNormGradientRows job{
-      c.in<float>(0),  c.in<float>(1),   c.out<float>(0), l.rows * l.channels, l.width,
-      work.table_mean, work.table_scale, work.table_bias, work.table_slope,    work.table_offset,
-      nullptr,         nullptr,          a.relu};
-  gradient_sums(c, l, work, job);
-  finish_sums(c, l, work);
+void normalise_backward(ThreadPool& pool, const NormalisationGradient& n, void* memory) {
+  const Layout l = layout_of(n.rows, n.channels);
+  Carver carver(memory);
+  const BackwardWork work(carver, l, pool.threads());
+  fill_tables(l, n.weight, n.bias, n.mean, n.variance, n.epsilon, work.table_mean, work.table_scale,
+              work.table_bias);
+  const BatchNormGradientRows job{n.dy,
+                                  n.x,
+                                  n.dx,
+                                  l.rows * l.channels,
+                                  l.width,
+                                  work.table_mean,
+                                  work.table_scale,
+                                  work.table_bias,
+                                  work.table_slope,
+                                  work.table_offset,
+                                  nullptr,
+                                  nullptr,
+                                  n.relu};
+  gradient_sums(pool, l, work, job);
+  finish_sums(n, l, work);
   const auto run = SFR_DISPATCH(batch_norm_gradient_rows);
-  c.pool->parallel_for(l.chunks, [&](int64_t chunk, int) {
+  pool.parallel_for(l.chunks, [&](int64_t chunk, int) {
     const Range r = l.chunk(chunk);
     BatchNormGradientRows mine = job;
     mine.dy += r.begin * l.channels;
@@ -274,25 +275,15 @@ void batch_norm_backward_cpu(const KernelContext& c) {
   });
 }
 
-void batch_norm_update_cpu(const KernelContext& c) {
-  const auto& a = c.as<BatchNormUpdateAttributes>();
-  const double count = static_cast<double>(a.count), unbiased = a.count > 1 ? count / (count - 1) : 1;
-  for (int64_t ch = 0; ch < c.inputs[0].count(); ++ch) {
-    float &mean = c.in<float>(0)[ch], &variance = c.in<float>(1)[ch];
-    mean = static_cast<float>((1 - a.momentum) * mean + a.momentum * c.in<float>(2)[ch]);
-    variance = static_cast<float>((1 - a.momentum) * variance + a.momentum * unbiased * c.in<float>(3)[ch]);
-  }
-}
-
-size_t batch_norm_work_bytes(const NodeTypes& types, int threads) {
+size_t normalise_work_bytes(int64_t rows, int64_t channels, int threads) {
   Carver carver(nullptr);
-  const ForwardWork work(carver, layout_of(types.input(0).shape), threads);
+  const ForwardWork work(carver, layout_of(rows, channels), threads);
   return carver.used();
 }
 
-size_t batch_norm_backward_work_bytes(const NodeTypes& types, int threads) {
+size_t normalise_backward_work_bytes(int64_t rows, int64_t channels, int threads) {
   Carver carver(nullptr);
-  const BackwardWork work(carver, layout_of(types.input(1).shape), threads);
+  const BackwardWork work(carver, layout_of(rows, channels), threads);
   return carver.used();
 }
 
