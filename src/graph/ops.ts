@@ -131,6 +131,10 @@ export function batchNorm(
   return y;
 }
 
+/** Instance-norm of x [N,..,C]: every channel of a sample to mean 0 and variance 1; no learned parameters. */
+export const instanceNorm = (x: Value, epsilon = 1e-5): Value =>
+  first(x.graph.node("instance_norm", [x], { epsilon }));
+
 /** Normalises the last axis, then weight [C] and bias [C]. */
 export const layerNorm = (x: Value, weight: Value, bias: Value, epsilon: number): Value =>
   first(x.graph.node("layer_norm", [x, weight, bias], { epsilon }));

@@ -132,6 +132,15 @@ SFR_TEST("fuse_batch_norm/relu in evaluation") {
   check([](Block& b) { return b.results(b.node("relu", {b.norm(false)})); }, 0, 0);
 }
 
+SFR_TEST("fuse_batch_norm/relu of instance_norm, but no skip") {
+  check(
+      [](Block& b) {
+        b.wrt = {b.x, b.skip};
+        return b.results(b.node("add", {b.node("relu", {b.node("instance_norm", {b.x})}), b.skip}));
+      },
+      0, 1);
+}
+
 SFR_TEST("fuse_batch_norm/relu and skip on either side") {
   check(
       [](Block& b) {

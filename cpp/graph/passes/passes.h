@@ -7,7 +7,8 @@
 namespace sfr {
 
 /// relu(batch_norm(x)) and relu(batch_norm(x)) + skip become one batch_norm node with attribute relu and an
-/// input skip: the normalised volume is written once. Only where nobody else reads the values in between.
+/// input skip: the normalised volume is written once; relu(instance_norm(x)) likewise. Only where nobody else
+/// reads the values in between.
 void fuse_batch_norm(Graph& graph, const std::vector<ValueId>& outputs);
 
 /// Drops nodes that neither write state nor lead to one that does or to an output.
