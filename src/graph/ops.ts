@@ -135,6 +135,9 @@ export function batchNorm(
 export const instanceNorm = (x: Value, epsilon = 1e-5): Value =>
   first(x.graph.node("instance_norm", [x], { epsilon }));
 
+/** Largest of 2x2x2 blocks: [N,D,H,W,C] -> [N,D/2,H/2,W/2,C]. */
+export const maxPool3d = (x: Value): Value => only(x.graph.node("max_pool3d", [x]));
+
 /** Normalises the last axis, then weight [C] and bias [C]. */
 export const layerNorm = (x: Value, weight: Value, bias: Value, epsilon: number): Value =>
   first(x.graph.node("layer_norm", [x, weight, bias], { epsilon }));
