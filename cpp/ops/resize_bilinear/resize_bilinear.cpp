@@ -75,9 +75,10 @@ void resize_cpu(const KernelContext& c) {
     for (int64_t i = r.begin; i < r.end; ++i) {
       const ResizeTap& tap = work.rows[i % s.output_rows];
       const float* image = c.in<float>(0) + i / s.output_rows * s.input_rows * input_row;
-      float* row = work.row(thread, input_row);
+      float* y = c.out<float>(0) + i * output_row;
+      float* row = s.input_columns == s.output_columns ? y : work.row(thread, input_row);
       rows(image + tap.low * input_row, image + tap.high * input_row, tap.weight, input_row, row);
-      columns(row, work.columns, s.output_columns, s.channels, c.out<float>(0) + i * output_row);
+      if (row != y) columns(row, work.columns, s.output_columns, s.channels, y);
     }
   });
 }
@@ -93,7 +94,8 @@ void backward_cpu(const KernelContext& c) {
     const Range r = chunk_range(count, chunk, chunks);
     for (int64_t i = r.begin; i < r.end; ++i) {
       const auto input = static_cast<int32_t>(i % s.input_rows);
-      float* row = work.row(thread, output_row);
+      float* dx = c.out<float>(0) + i * input_row;
+      float* row = s.input_columns == s.output_columns ? dx : work.row(thread, output_row);
       std::memset(row, 0, static_cast<size_t>(output_row) * sizeof(float));
       // Taps rise with the output row: those that read `input` are neighbours.
       const ResizeTap* tap = std::lower_bound(
@@ -105,8 +107,7 @@ void backward_cpu(const KernelContext& c) {
             (tap->low == input ? 1.0f - tap->weight : 0.0f) + (tap->high == input ? tap->weight : 0.0f);
         add(dy, weight, output_row, row);
       }
-      gather(row, work.columns, s.output_columns, s.input_columns, s.channels,
-             c.out<float>(0) + i * input_row);
+      if (row != dx) gather(row, work.columns, s.output_columns, s.input_columns, s.channels, dx);
     }
   });
 }

@@ -43,6 +43,7 @@ const std::vector<OpCase> cases = {
     {"four_times", {{"size", size(20, 24)}}, {{{1, 5, 6, 3}}}},
     {"smaller", {{"size", size(3, 4)}}, {{{2, 11, 7, 1}}}},
     {"odd", {{"size", size(13, 5)}}, {{{2, 7, 8, 5}}}},
+    {"rows_alone", {{"size", size(8, 6)}}, {{{2, 4, 6, 16}}}},
     {"same", {{"size", size(4, 3)}}, {{{1, 4, 3, 17}}}},
     {"to_one", {{"size", size(1, 1)}}, {{{1, 4, 7, 2}}}},
     // a position embedding of 8 x 8 tokens for a 5 x 5 grid
