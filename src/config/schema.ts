@@ -56,9 +56,16 @@ export const finetuneSettings = z.strictObject({
 });
 
 export const segmenterSettings = z.strictObject({
-  model: z.enum(["vnet"]).default("vnet").describe("Network that is re-trained and kept"),
+  model: z.enum(["vnet", "unet3d"]).default("vnet").describe("Network that is re-trained and kept"),
   filters: count("Channels of the first level").default(16),
-  dropout: z.number().min(0).lt(1).default(0.5).describe("Probability of dropping a channel"),
+  dropout: z
+    .number()
+    .min(0)
+    .lt(1)
+    .default(0.5)
+    .describe(
+      "Probability of dropping a channel: vnet at the bottleneck and before the head; unet3d after the coarsest level of the decoder, and 0.6, 0.4 and 0.2 of it after the others",
+    ),
 });
 
 export const retrainSettings = z.strictObject({

@@ -1,7 +1,14 @@
 /** Layers: ops with their weights, by state-dict names. */
 import type { Graph, Value } from "./graph.js";
 import * as ops from "./ops.js";
-import { fanInUniform, plainSpec, vectorSpec, type WeightSet, type WeightSpec } from "./weights.js";
+import {
+  fanInUniform,
+  type Initial,
+  plainSpec,
+  vectorSpec,
+  type WeightSet,
+  type WeightSpec,
+} from "./weights.js";
 
 /** Where a network is built: its graph, its weights and how it behaves in this call. */
 export interface NetworkContext {
@@ -70,19 +77,27 @@ export function batchNormLayer(ctx: NetworkContext, x: Value, name: string): Val
 
 /**
  * torch.nn.Conv3d with odd kernel, stride 1 and same padding: x [N,D,H,W,in] -> [N,D,H,W,out]. The file's axes are
- * [out, in, H, W, D] = [out, in, x, y, z]; in memory the weight stands as [z, y, x, in, out].
+ * [out, in, H, W, D] = [out, in, x, y, z]; in memory the weight stands as [z, y, x, in, out]. `start` gives the weight's
+ * first values by fan-in.
  */
-export function conv3dLayer(ctx: NetworkContext, x: Value, name: string, out: number, kernel: number): Value {
+export function conv3dLayer(
+  ctx: NetworkContext,
+  x: Value,
+  name: string,
+  out: number,
+  kernel: number,
+  start = fanInUniform,
+): Value {
   const inputs = x.dim(-1);
-  const initial = fanInUniform(inputs * kernel ** 3);
+  const fanIn = inputs * kernel ** 3;
   const w = weight(ctx, `${name}.weight`, {
     shape: [kernel, kernel, kernel, inputs, out],
     torchShape: [out, inputs, kernel, kernel, kernel],
     order: [4, 3, 2, 1, 0],
-    initial,
+    initial: start(fanIn),
     role: "parameter",
   });
-  return ops.conv3d(x, w, weight(ctx, `${name}.bias`, vectorSpec(out, initial)));
+  return ops.conv3d(x, w, weight(ctx, `${name}.bias`, vectorSpec(out, fanInUniform(fanIn))));
 }
 
 /** torch.nn.Conv3d with kernel 2 and stride 2: a gather of 2x2x2 blocks and a matrix product. */
@@ -179,13 +194,16 @@ export function tableLayer(
   );
 }
 
-/** torch.nn.Conv2d / Conv3d with a kernel of 1: a linear layer whose file shape has `axes` trailing ones. */
+/**
+ * torch.nn.Conv2d / Conv3d with a kernel of 1: a linear layer whose file shape has `axes` trailing ones; `start` as in
+ * conv3dLayer.
+ */
 export function pointConvLayer(
   ctx: NetworkContext,
   x: Value,
   name: string,
   out: number,
-  options: { axes: 2 | 3; bias: boolean },
+  options: { axes: 2 | 3; bias: boolean; start?: (fanIn: number) => Initial },
 ): Value {
   const inputs = x.dim(-1);
   const initial = fanInUniform(inputs);
@@ -194,7 +212,7 @@ export function pointConvLayer(
     shape: [inputs, out],
     torchShape: [out, inputs, ...ones],
     order: [...ones.map((_, i) => i + 2), 1, 0],
-    initial,
+    initial: options.start?.(inputs) ?? initial,
     role: "parameter",
   });
   return ops.linear(x, w, options.bias ? weight(ctx, `${name}.bias`, vectorSpec(out, initial)) : undefined);

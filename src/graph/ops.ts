@@ -171,6 +171,15 @@ export const gridAttention = (
 export const resizeBilinear = (x: Value, size: readonly [number, number]): Value =>
   only(x.graph.node("resize_bilinear", [x], { size }));
 
+/** [N,D,H,W,C] -> [N,...size,C], half-pixel centres (align_corners = false): depth first, then rows and columns. */
+export function resizeTrilinear(x: Value, size: readonly [number, number, number]): Value {
+  const [n, d, h, w, c] = [x.dim(0), x.dim(1), x.dim(2), x.dim(3), x.dim(4)];
+  const [depth, height, width] = size;
+  const planes = resizeBilinear(reshape(x, [n, d, h * w, c]), [depth, h * w]);
+  const slices = resizeBilinear(reshape(planes, [n * depth, h, w, c]), [height, width]);
+  return reshape(slices, [n, depth, height, width, c]);
+}
+
 /** Random-Fourier encoding of a grid [H, W] with a matrix [2, F] -> [H, W, 2F]; no gradient. */
 export const fourierPositions = (matrix: Value, size: readonly [number, number]): Value =>
   only(matrix.graph.node("fourier_positions", [matrix], { size }));

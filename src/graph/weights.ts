@@ -42,6 +42,11 @@ export function fanInUniform(fanIn: number): Initial {
   return { kind: "uniform", bound: 1 / Math.sqrt(fanIn) };
 }
 
+/** Kaiming's normal start for layers before a ReLU: N(0, 2 / fanIn). */
+export function fanInNormal(fanIn: number): Initial {
+  return { kind: "normal", scale: Math.sqrt(2 / fanIn) };
+}
+
 interface Entry {
   tensor: Tensor;
   spec: WeightSpec;

@@ -9,28 +9,17 @@ import {
 } from "../graph/layers.js";
 import * as ops from "../graph/ops.js";
 import { fanInUniform, plainSpec, vectorSpec } from "../graph/weights.js";
-
-/** Size of a V-Net; the paper has 16 filters (9.45 M parameters) and dropout 0.5. */
-export interface VNetConfig {
-  /** Channels of the first level; doubled at each of the four further levels. */
-  filters: number;
-  /** K, background included. */
-  classes: number;
-  /** Probability of dropping a channel after the bottleneck and before the head, in training. */
-  dropout: number;
-}
-
-/** Each extent of an input patch must be a multiple of this. */
-export const vnetStride = 16;
+import type { SegmenterSize } from "./segmenter.js";
 
 /**
  * V-Net (Milletari et al. 2016) in the form that semi-supervised papers use: convolution + batch-norm + ReLU blocks,
- * skips by addition. State-dict names of the SFR authors, their three unused deep-supervision heads kept in the file.
+ * skips by addition, channel dropout after the bottleneck and before the head. With 16 filters it has 9.45 M parameters.
+ * State-dict names of the SFR authors, their three unused deep-supervision heads kept in the file.
  *
  * @param x [N, D, H, W, channels], extents multiples of 16
  * @returns logits [N, D, H, W, K]
  */
-export function vnet(ctx: NetworkContext, x: Value, config: VNetConfig): Value {
+export function vnet(ctx: NetworkContext, x: Value, config: SegmenterSize): Value {
   const f = config.filters;
   const block = (input: Value, name: string, convolutions: number, channels: number) => {
     let y = input;
@@ -68,7 +57,7 @@ export function vnet(ctx: NetworkContext, x: Value, config: VNetConfig): Value {
 }
 
 /** The authors' deep-supervision heads: never computed, but a file of theirs must load and one of ours must fit. */
-function keepUnusedHeads(ctx: NetworkContext, config: VNetConfig): void {
+function keepUnusedHeads(ctx: NetworkContext, config: SegmenterSize): void {
   for (const [i, factor] of [2, 4, 8].entries()) {
     const inputs = factor * config.filters;
     const shape = [config.classes, inputs, 1, 1, 1];

@@ -4,13 +4,13 @@ import { DataError } from "../errors.js";
 import { Graph, type Program } from "../graph/graph.js";
 import { WeightSet } from "../graph/weights.js";
 import { readSafetensors, writeSafetensors } from "../io/safetensors.js";
-import { vnet } from "../models/vnet.js";
+import { type SegmenterModel, segmenters } from "../models/segmenters.js";
 import { Tensor } from "../native/tensor.js";
 import { slidingWindow } from "./sliding-window.js";
 import { quarterStride } from "./windows.js";
 
 const metadataSchema = z.object({
-  model: z.literal("vnet"),
+  model: z.enum(Object.keys(segmenters) as SegmenterModel[]),
   filters: z.int().min(1),
   classes: z.int().min(2),
   patch: z.tuple([z.int(), z.int(), z.int()]),
@@ -47,19 +47,18 @@ export class Segmenter implements Disposable {
       throw new DataError(
         `${path}: expected a segmenter written by sfr, received other metadata; give its weights file`,
       );
-    const { filters, classes, patch } = parsed.data;
+    const { model, filters, classes, patch } = parsed.data;
     const graph = new Graph();
     const weights = new WeightSet("student", 0);
     const x = graph.input("x", "f32", [1, patch[2], patch[1], patch[0], 1]);
-    const logits = vnet({ graph, weights, training: false, updateStatistics: false }, x, {
-      filters,
-      classes,
-      dropout: 0,
-    });
+    const context = { graph, weights, training: false, updateStatistics: false };
+    const logits = segmenters[model].build(context, x, { filters, classes, dropout: 0 });
     const program = graph.compile({ logits });
     const report = weights.load(tensors);
     if (report.missing.length > 0)
-      throw new DataError(`${path}: expected all tensors of a V-Net, received none for ${report.missing[0]}`);
+      throw new DataError(
+        `${path}: expected all tensors of a ${segmenters[model].title}, received none for ${report.missing[0]}`,
+      );
     return new Segmenter(weights, program, classes, patch);
   }
 

@@ -5,7 +5,7 @@ import { RandomStream } from "../data/random.js";
 import { BatchSampler } from "../data/sampler.js";
 import { DataError, UsageError } from "../errors.js";
 import type { SamLabeller } from "../finetune/sam-labeller.js";
-import { vnetStride } from "../models/vnet.js";
+import { segmenterStride } from "../models/segmenter.js";
 import { Tensor } from "../native/tensor.js";
 import { saveSegmenter } from "../predict/segmenter.js";
 import { type TrainObserver, trainLoop } from "../run/train-loop.js";
@@ -90,9 +90,9 @@ function checkOptions({ labelled, unlabelled, method, patch }: RetrainOptions): 
     throw new UsageError(
       `retrain: expected unlabelled cases for ${method}, received none; use labelled-only`,
     );
-  if (patch.some((extent) => extent % vnetStride !== 0))
+  if (patch.some((extent) => extent % segmenterStride !== 0))
     throw new UsageError(
-      `retrain: expected multiples of ${vnetStride} voxels for patch, received ${patch.join(" x ")}; round it`,
+      `retrain: expected multiples of ${segmenterStride} voxels for patch, received ${patch.join(" x ")}; round it`,
     );
 }
 

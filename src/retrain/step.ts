@@ -4,7 +4,7 @@ import * as ops from "../graph/ops.js";
 import { minimize, OptimizerState } from "../graph/optimizer.js";
 import { WeightSet } from "../graph/weights.js";
 import type { HostTensor } from "../io/host-tensor.js";
-import { vnet } from "../models/vnet.js";
+import { segmenters } from "../models/segmenters.js";
 import { Tensor } from "../native/tensor.js";
 import type { Method } from "./methods/method.js";
 import { learningRate } from "./schedule.js";
@@ -62,7 +62,8 @@ export class RetrainStep implements Disposable {
       this.scalars.set(name, at);
       return graph.input(name, "f32", []);
     };
-    const config = { filters: options.segmenter.filters, dropout: options.segmenter.dropout, classes };
+    const { model, filters, dropout } = options.segmenter;
+    const size = { filters, dropout, classes };
     const losses = method.losses({
       graph,
       images,
@@ -75,7 +76,7 @@ export class RetrainStep implements Disposable {
       student: this.student,
       network: (name) => this.network(name),
       forward: (weights, x) =>
-        vnet({ graph, weights, training: true, updateStatistics: true, rng }, x, config),
+        segmenters[model].build({ graph, weights, training: true, updateStatistics: true, rng }, x, size),
       scalar,
     });
     minimize(

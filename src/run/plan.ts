@@ -1,6 +1,7 @@
 import type { ArmSettings, Config } from "../config/schema.js";
 import { UsageError } from "../errors.js";
-import { vnetStride } from "../models/vnet.js";
+import { segmenterStride } from "../models/segmenter.js";
+import { segmenters } from "../models/segmenters.js";
 import { checkStride } from "../predict/windows.js";
 import { methods } from "../retrain/methods/index.js";
 import { stitchGeometry } from "../stitch/geometry.js";
@@ -30,7 +31,7 @@ export function planArms(config: Config): Arm[] {
     checkArm(settings, index);
     const usesPseudoLabels = settings.pseudoLabels === "sam" && settings.method !== "sam";
     const needsSam = usesPseudoLabels || settings.method === "sam";
-    const name = armName(settings, needsSam && isRandom);
+    const name = armName(settings, segmenters[config.segmenter.model].title, needsSam && isRandom);
     return { name, folder: folderName(name), method: settings.method, usesPseudoLabels, needsSam };
   });
   for (const [index, arm] of arms.entries()) {
@@ -62,13 +63,22 @@ export function requireUnlabelled(arms: readonly Arm[], count: number): void {
   );
 }
 
-function checkSizes({ patch, predict, sam }: Config, arms: readonly Arm[]): void {
+function checkSizes({ patch, predict, sam, segmenter }: Config, arms: readonly Arm[]): void {
   const trained = arms.find(({ method }) => method !== "sam");
-  if (trained !== undefined && patch.some((extent) => extent % vnetStride !== 0)) {
-    const rounded = patch.map((extent) => vnetStride * Math.max(1, Math.round(extent / vnetStride)));
+  const { title, longestSide } = segmenters[segmenter.model];
+  if (trained !== undefined && patch.some((extent) => extent % segmenterStride !== 0)) {
+    const rounded = patch.map(
+      (extent) => segmenterStride * Math.max(1, Math.round(extent / segmenterStride)),
+    );
     throw new UsageError(
-      `patch: expected multiples of ${vnetStride} voxels for the V-Net of '${trained.name}', ` +
+      `patch: expected multiples of ${segmenterStride} voxels for the ${title} of '${trained.name}', ` +
         `received ${patch.join(" x ")}; set ${rounded.join(" x ")}`,
+    );
+  }
+  if (trained !== undefined && Math.max(...patch) < longestSide) {
+    throw new UsageError(
+      `patch: expected at least ${longestSide} voxels along one axis for the ${title} of '${trained.name}', ` +
+        `received ${patch.join(" x ")}; double one`,
     );
   }
   if (predict.stride !== null) checkStride(patch, predict.stride);
@@ -76,9 +86,9 @@ function checkSizes({ patch, predict, sam }: Config, arms: readonly Arm[]): void
   if (arms.some(({ needsSam }) => needsSam)) stitchGeometry({ patch, canvas: sam.canvas });
 }
 
-/** What the name of an arm is when the configuration gives none. */
+/** What the name of an arm is when the configuration gives none; labelled-only is named by its network too. */
 const defaultNames = {
-  "labelled-only none": "V-Net, labelled only",
+  "labelled-only none": "labelled only",
   "self-training sam": "SFR self-training",
   "mean-teacher none": "Mean Teacher",
   "mean-teacher sam": "SFR",
@@ -86,9 +96,11 @@ const defaultNames = {
   "sam sam": "SAM alone",
 } as const satisfies Partial<Record<`${ArmSettings["method"]} ${ArmSettings["pseudoLabels"]}`, string>>;
 
-function armName(settings: ArmSettings, isRandom: boolean): string {
+function armName(settings: ArmSettings, network: string, isRandom: boolean): string {
   const kind = `${settings.method} ${settings.pseudoLabels}` as keyof typeof defaultNames;
-  const name = settings.name ?? defaultNames[kind];
+  const name =
+    settings.name ??
+    (settings.method === "labelled-only" ? `${network}, ${defaultNames[kind]}` : defaultNames[kind]);
   if (!isRandom) return name;
   if (settings.method === "sam" && settings.name === undefined) return "SAM (random start)";
   return /random/i.test(name) ? name : `${name} (random SAM)`;

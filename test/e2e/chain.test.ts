@@ -222,6 +222,38 @@ describe("sfr, the whole chain on tiny phantoms", () => {
     assert.deepEqual(label["label ids"], [...tinyLabelIds]);
   });
 
+  it("run: trains a 3D U-Net instead, which predicts with nothing but its file", async () => {
+    const [out, predicted] = [join(root, "unet3d"), join(root, "unet3d-predicted")];
+    const words = ["--segmenter-model", "unet3d", "--patch", "32,16,16", "--predict-stride", "8,8,8"];
+    assert.ok((await succeed("run", set.config, ...words, "--out", out)).includes("3D U-Net, labelled only"));
+    const losses = readEvents(join(out, "events.jsonl"))
+      .filter(({ stage, arm }) => stage === "retrain" && arm === "SFR (random SAM)")
+      .map(({ loss = Number.NaN }) => loss);
+    const mean = (values: number[]) => values.reduce((sum, value) => sum + value, 0) / values.length;
+    assert.equal(losses.length, tinySteps.retrain);
+    assert.ok(mean(losses.slice(-4)) < mean(losses.slice(0, 4)), losses.join(" "));
+    const arm = join(out, "arms", "sfr-random-sam");
+    const file = join(arm, "segmenter.safetensors");
+    const { tensors } = await readSafetensors(file);
+    assert.deepEqual(tensors.get("up_concat4.conv.conv1.0.weight")?.shape, [16, 48, 3, 3, 3]);
+    assert.deepEqual(tensors.get("dsv4.dsv.0.weight")?.shape, [tinyLabelIds.length, 16, 1, 1, 1]);
+    await succeed(
+      "predict",
+      join(set.data, "imagesTs"),
+      "--weights",
+      file,
+      "--stride",
+      "8,8,8",
+      "--out",
+      predicted,
+    );
+    for (const id of tinyTestCases)
+      assert.deepEqual(
+        await readFile(join(predicted, `${id}.nii.gz`)),
+        await readFile(join(arm, "predictions", `${id}.nii.gz`)),
+      );
+  });
+
   it("doctor: finds the addon", async () => {
     const { addon, devices } = await succeedWithJson<Record<string, unknown>>("doctor");
     assert.equal(addon, "loads");

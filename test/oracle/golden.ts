@@ -69,11 +69,16 @@ export class Golden {
   }
 
   /**
-   * Throws when a loss is further off than 1e-4 of its value, the project's bound for training curves, and than `factor`
-   * times what PyTorch's runs disagree by. Two runs drift apart with the steps, not anew in each of them: the largest
+   * Throws when a loss is further off than `share` of its value (1e-4: the project's bound for training curves) and than
+   * `factor` times what PyTorch's runs disagree by. Two runs drift apart with the steps, not anew in each of them: the largest
    * disagreement so far counts.
    */
-  checkLosses(received: readonly (readonly number[])[], measure: Measure, factor: number): void {
+  checkLosses(
+    received: readonly (readonly number[])[],
+    measure: Measure,
+    factor: number,
+    share = 1e-4,
+  ): void {
     const rows = this.losses();
     assert.equal(received.length, rows.length);
     const largest: number[] = [];
@@ -81,7 +86,7 @@ export class Golden {
       for (const [column, expected] of row.values.entries()) {
         const apart = (measure === "spread" ? row.spreads : row.roundings)[column] ?? 0;
         largest[column] = Math.max(largest[column] ?? 0, apart);
-        const bound = Math.max(1e-4 * expected, factor * largest[column]);
+        const bound = Math.max(share * expected, factor * largest[column]);
         const own = received[t]?.[column] ?? Number.NaN;
         assert.ok(
           Math.abs(own - expected) <= bound,

@@ -83,10 +83,10 @@ def image(name: str, label: torch.Tensor) -> torch.Tensor:
     return label.unsqueeze(1).to(torch.float32) + noise
 
 
-def channel_mask(net: str, place: str, samples: int, channels: int, step: int) -> torch.Tensor:
-    """Channel dropout [N, C]: 2 where uniform(`<net>/<place>/dropout`, step)[n * C + c] >= 0.5, else 0."""
-    draw = philox.uniform(f"{net}/{place}/dropout", (samples, channels), step=step)
-    return torch.from_numpy((draw >= 0.5).astype(np.float32) * np.float32(2))
+def channel_mask(net: str, place: str, shape: tuple[int, int], rate: float, step: int) -> torch.Tensor:
+    """Channel dropout [N, C]: 1 / (1 - rate) where uniform(`<net>/<place>/dropout`, step)[n * C + c] >= rate, else 0."""
+    draw = philox.uniform(f"{net}/{place}/dropout", shape, step=step)
+    return torch.from_numpy((draw >= rate).astype(np.float32) * np.float32(1 / (1 - rate)))
 
 
 def teacher_noise(shape: tuple[int, ...], step: int) -> torch.Tensor:

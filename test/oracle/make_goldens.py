@@ -6,6 +6,7 @@ What each case computes stands beside it; weights and inputs are made as inputs.
 import re
 import sys
 from collections.abc import Callable
+from types import ModuleType
 
 import numpy as np
 import torch
@@ -16,13 +17,14 @@ import inputs
 import losses
 import philox
 import sam
+import unet3d
 import vnet
 
 Tensors = dict[str, torch.Tensor]
 STEPS = 10
 CLASSES = 3
-VNET_SIZE = (48, 32, 16)  # H, W, D
-VNET_FILTERS = 4
+VOLUME_SIZE = (48, 32, 16)  # H, W, D
+FILTERS = 4
 LORA_RANK = 4
 
 
@@ -144,70 +146,72 @@ def table_resize(dtype: torch.dtype) -> Tensors:
     return result
 
 
-# V-Net
+# Segmenters
 
 
-def vnet_weights(calm: bool, seed: int) -> Tensors:
-    values = inputs.weights(vnet.parameter_shapes(VNET_FILTERS, CLASSES), seed)
+def segmenter_weights(net: ModuleType, calm: bool, seed: int) -> Tensors:
+    values = inputs.weights(net.parameter_shapes(FILTERS, CLASSES), seed)
     return calmed(values) if calm else values
 
 
-def vnet_batch() -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+def volume_batch() -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
     """Image [4, 1, 48, 32, 16] = image("volume", label), label checker_label(classes 3, block 8), and the pseudo-label
     of the samples 2 and 3 = checker_label over (2, 48, 32, 16) with shift 2, block 8."""
-    label = inputs.checker_label((4, *VNET_SIZE), CLASSES, 8)
-    pseudo = inputs.checker_label((2, *VNET_SIZE), CLASSES, 8, shift=2)
+    label = inputs.checker_label((4, *VOLUME_SIZE), CLASSES, 8)
+    pseudo = inputs.checker_label((2, *VOLUME_SIZE), CLASSES, 8, shift=2)
     return inputs.image("volume", label), label, pseudo
 
 
-def dropout(net: str, step: int) -> vnet.Dropout:
+def dropout(net: ModuleType, name: str, step: int) -> vnet.Dropout:
     def drop(place: str, x: torch.Tensor) -> torch.Tensor:
-        mask = inputs.channel_mask(net, place, x.shape[0], x.shape[1], step)
+        mask = inputs.channel_mask(name, place, (x.shape[0], x.shape[1]), net.DROPOUT[place], step)
         return x * mask.to(x.dtype)[:, :, None, None, None]
 
     return drop
 
 
-def vnet_plain(calm: bool) -> goldens.Case:
+def plain(net: ModuleType, calm: bool = False) -> goldens.Case:
     """One network, batch statistics, no dropout: `logits`, `losses` [1], `grad/*` of 0.5 (CE + Dice) over all 4 samples,
     `eval_logits` afterwards with the running statistics after that one pass, `statistics/*`."""
 
     def case(dtype: torch.dtype) -> Tensors:
-        p, s = parameters(vnet_weights(calm, inputs.SEED), dtype), vnet.fresh_statistics(VNET_FILTERS, dtype)
-        image, label, _ = vnet_batch()
-        logits = vnet.forward(p, s, image.to(dtype), True)
+        p, s = parameters(segmenter_weights(net, calm, inputs.SEED), dtype), net.fresh_statistics(FILTERS, dtype)
+        image, label, _ = volume_batch()
+        logits = net.forward(p, s, image.to(dtype), True)
         loss = losses.segmentation_loss(logits, label)
         loss.backward()
         with torch.no_grad():
-            evaluated = vnet.forward(p, s, image.to(dtype), False)
+            evaluated = net.forward(p, s, image.to(dtype), False)
         result = {"logits": logits.detach(), "losses": loss.detach().reshape(1), "eval_logits": evaluated}
         return result | goldens.gradients(p) | goldens.prefixed("statistics", s)
 
     return case
 
 
-def mean_teacher(calm: bool) -> goldens.Case:
-    """Ten Mean Teacher steps: student weights seed 1, teacher weights seed 2, dropout in both, noise for the teacher.
+def mean_teacher(net: ModuleType, calm: bool = False, steps: int = STEPS) -> goldens.Case:
+    """Mean Teacher steps, ten of the V-Net and five of the 3D U-Net: student weights seed 1, teacher weights seed 2, dropout in both, noise for the teacher.
 
-    `logits` and `teacher_logits` of the first step, `grad/*` of the first step, `losses` [10, 4] = (total, labelled,
+    `logits` and `teacher_logits` of the first step, `grad/*` of the first step, `losses` [steps, 4] = (total, labelled,
     pseudo-label, consistency without its weight), `travel/*` of the student, `teacher/*` and `statistics/*` at the end,
     `logits_after`: of the student then, in evaluation mode.
     SGD lr 0.01 (calm: 0.05), momentum 0.9, weight decay 1e-4; the unused heads get no gradient and stay; EMA as in losses.py.
     """
 
     def case(dtype: torch.dtype) -> Tensors:
-        start = vnet_weights(calm, inputs.SEED)
+        start = segmenter_weights(net, calm, inputs.SEED)
         student = parameters(start, dtype)
-        teacher = {n: v.to(dtype, copy=True) for n, v in vnet_weights(calm, inputs.SEED + 1).items()}
-        statistics, teacher_statistics = (vnet.fresh_statistics(VNET_FILTERS, dtype) for _ in range(2))
-        image, label, pseudo_label = vnet_batch()
+        teacher_start = segmenter_weights(net, calm, inputs.SEED + 1)
+        teacher = {n: v.to(dtype, copy=True) for n, v in teacher_start.items()}
+        statistics, teacher_statistics = (net.fresh_statistics(FILTERS, dtype) for _ in range(2))
+        image, label, pseudo_label = volume_batch()
         optimiser = torch.optim.SGD(student.values(), lr=0.05 if calm else 0.01, momentum=0.9, weight_decay=1e-4)
         result, rows = {}, []
-        for step in range(STEPS):
-            logits = vnet.forward(student, statistics, image.to(dtype), True, dropout("student", step))
+        for step in range(steps):
+            logits = net.forward(student, statistics, image.to(dtype), True, dropout(net, "student", step))
             noisy = image + inputs.teacher_noise(tuple(image.shape), step)
             with torch.no_grad():
-                target = vnet.forward(teacher, teacher_statistics, noisy.to(dtype), True, dropout("teacher", step))
+                drop = dropout(net, "teacher", step)
+                target = net.forward(teacher, teacher_statistics, noisy.to(dtype), True, drop)
             labelled = losses.segmentation_loss(logits[:2], label[:2])
             pseudo = losses.segmentation_loss(logits[2:], pseudo_label)
             consistency = losses.consistency(logits, target)
@@ -222,7 +226,7 @@ def mean_teacher(calm: bool) -> goldens.Case:
             rows.append([x.item() for x in (loss, labelled, pseudo, consistency)])
         result["losses"] = torch.tensor(rows, dtype=torch.float64)
         with torch.no_grad():
-            result["logits_after"] = vnet.forward(student, statistics, image.to(dtype), False)
+            result["logits_after"] = net.forward(student, statistics, image.to(dtype), False)
         result |= goldens.travel(student, start)
         return result | goldens.prefixed("teacher", teacher) | goldens.prefixed("statistics", statistics)
 
@@ -321,7 +325,8 @@ def random_numbers(_: torch.dtype) -> Tensors:
 
 def cases() -> dict[str, tuple[goldens.Case, list[str]]]:
     """Per golden: the case and the tensors whose true gradient is zero."""
-    tiny, convs = sam.tiny(256, CLASSES), vnet.zero_gradient_names(VNET_FILTERS)
+    tiny = sam.tiny(256, CLASSES)
+    convs, unet_convs = vnet.zero_gradient_names(FILTERS), unet3d.zero_gradient_names(FILTERS)
     keys = sam.zero_gradient_names(tiny)
     decoder_keys = [n for n in keys if n.startswith("mask_decoder.")]
     block_keys = {i: [f"image_encoder.blocks.{i}.attn.qkv.bias[key]"] for i in (0, 2)}
@@ -332,10 +337,12 @@ def cases() -> dict[str, tuple[goldens.Case, list[str]]]:
         "vit-b-block-global": (vit_b_block(2), block_keys[2]),
         "mask-decoder": (mask_decoder, decoder_keys),
         "table-resize": (table_resize, []),
-        "vnet": (vnet_plain(calm=False), convs),
-        "vnet-calm": (vnet_plain(calm=True), convs),
-        "mean-teacher": (mean_teacher(calm=False), convs),
-        "mean-teacher-calm": (mean_teacher(calm=True), convs),
+        "vnet": (plain(vnet), convs),
+        "vnet-calm": (plain(vnet, calm=True), convs),
+        "mean-teacher": (mean_teacher(vnet), convs),
+        "mean-teacher-calm": (mean_teacher(vnet, calm=True), convs),
+        "unet3d": (plain(unet3d), unet_convs),
+        "mean-teacher-unet3d": (mean_teacher(unet3d, steps=5), unet_convs),
         "losses": (loss_values, []),
         "optimisers": (optimiser_steps, []),
         "schedules": (schedules, []),

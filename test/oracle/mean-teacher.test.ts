@@ -1,4 +1,4 @@
-/** Ten Mean Teacher steps of a V-Net with 4 filters, with dropout and noise, against PyTorch: the step of a real run. */
+/** Mean Teacher steps of networks with 4 filters, with dropout and noise, against PyTorch: the step of a real run. */
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { retrainSettings, segmenterSettings } from "../../src/config/schema.js";
@@ -6,7 +6,7 @@ import { Graph } from "../../src/graph/graph.js";
 import * as ops from "../../src/graph/ops.js";
 import { WeightSet } from "../../src/graph/weights.js";
 import { toFloat32 } from "../../src/io/host-tensor.js";
-import { vnet } from "../../src/models/vnet.js";
+import { type SegmenterModel, segmenters } from "../../src/models/segmenters.js";
 import { Tensor } from "../../src/native/tensor.js";
 import { meanTeacher } from "../../src/retrain/methods/mean-teacher.js";
 import { RetrainStep } from "../../src/retrain/step.js";
@@ -17,9 +17,26 @@ import { batchShape, logitsOf, volumeBatch } from "./volumes.js";
 
 const classes = 3;
 const seed = 1;
-const segmenter = segmenterSettings.parse({ filters: 4 });
-/** Biases of the convolutions before batch-norms, which subtract them again. */
-const beforeNorm = /\.conv\.[036]\.bias$/;
+const filters = 4;
+/** Biases of the convolutions before norms, which subtract them again. */
+const beforeNorm = { vnet: /\.conv\.[036]\.bias$/, unet3d: /\.conv[12]\.0\.bias$/ };
+
+/**
+ * Least bounds for the 3D U-Net. In PyTorch f32 and f64 happen to flip no ReLU, and no two runs on two threads more than
+ * one late; ours on other SIMD levels do: unet3d.test.ts has what that does to gradients. Five steps carry it on.
+ */
+const flippedRelus: Readonly<Record<string, number>> = {
+  grad: 5e-3,
+  travel: 3e-2,
+  teacher: 1e-3,
+  logits_after: 3e-2,
+};
+
+/** Which golden's case: the network, and whether its activations stay away from zero. */
+interface Case {
+  model: SegmenterModel;
+  calm: boolean;
+}
 
 /** The student or the teacher of a step. */
 function network(step: RetrainStep, name: string): Stateful {
@@ -33,14 +50,20 @@ function network(step: RetrainStep, name: string): Stateful {
 }
 
 /** Logits of a network with these weights on the batch, in PyTorch's order; in training with dropout of step 0. */
-async function logits(weights: State, name: string, training: boolean, noise = false): Promise<Float32Array> {
+async function logits(
+  model: SegmenterModel,
+  weights: State,
+  name: string,
+  { training = true, noise = false } = {},
+): Promise<Float32Array> {
   const graph = new Graph();
   const rng = graph.input("rng", "i32", [3]);
   const images = graph.input("images", "f32", batchShape);
   const x = noise ? ops.add(images, ops.gaussianNoise(rng, batchShape, 0.1, 0.2, "teacher/noise")) : images;
   const set = new WeightSet(name, seed);
   const context = { graph, weights: set, training, updateStatistics: false, rng };
-  using program = graph.compile({ y: vnet(context, x, { ...segmenter, classes }) });
+  const { dropout } = segmenterSettings.parse({ model });
+  using program = graph.compile({ y: segmenters[model].build(context, x, { filters, dropout, classes }) });
   set.load(weights);
   const random = training ? { rng: Tensor.from("i32", [3], [seed, 0, 0]) } : {};
   const { y } = await program.run({ images: volumeBatch().images, ...random });
@@ -55,10 +78,10 @@ async function runStep(step: RetrainStep, t: number): Promise<number[]> {
   return [loss, 0.5 * (crossEntropy + dice), pseudoLabel, consistency];
 }
 
-function describe(calm: boolean, weightDecay: number): RetrainStep {
+function describe({ model, calm }: Case, weightDecay: number): RetrainStep {
   const step = new RetrainStep({
     method: meanTeacher,
-    segmenter,
+    segmenter: segmenterSettings.parse({ model, filters }),
     settings: retrainSettings.parse({ learningRate: calm ? 0.05 : 0.01, weightDecay }),
     classes,
     patch: [48, 32, 16],
@@ -75,8 +98,8 @@ function describe(calm: boolean, weightDecay: number): RetrainStep {
 }
 
 /** Gradients of the first step: what SGD's momentum holds after a step without weight decay. */
-async function firstGradients(calm: boolean): Promise<ReadonlyMap<string, Float32Array>> {
-  using step = describe(calm, 0);
+async function firstGradients(which: Case): Promise<ReadonlyMap<string, Float32Array>> {
+  using step = describe(which, 0);
   await step.run(0);
   const momentum = part(step.state(), "optimizer/momentum/");
   return gradientsByName(step.student, step.student.withRole("parameter"), (name) =>
@@ -84,25 +107,27 @@ async function firstGradients(calm: boolean): Promise<ReadonlyMap<string, Float3
   );
 }
 
-async function compare(name: string, calm: boolean): Promise<void> {
+async function compare(name: string, which: Case): Promise<void> {
+  const { model, calm } = which;
   const golden = await Golden.read(name);
-  using step = describe(calm, retrainSettings.parse({}).weightDecay);
+  using step = describe(which, retrainSettings.parse({}).weightDecay);
   const [start, teacher] = [network(step, "student").toState(), network(step, "teacher").toState()];
   // As in vnet.test.ts.
   const rounding = calm ? 5e-6 : 2e-5;
-  golden.check("logits", await logits(start, "student", true), rounding);
-  golden.check("teacher_logits", await logits(teacher, "teacher", true, true), rounding);
+  golden.check("logits", await logits(model, start, "student"), rounding);
+  golden.check("teacher_logits", await logits(model, teacher, "teacher", { noise: true }), rounding);
 
   const rows: number[][] = [];
   while (rows.length < golden.losses().length) rows.push(await runStep(step, rows.length));
   const trained = step.student.withRole("parameter").map((parameter) => parameter.name);
-  golden.checkNames("travel", trained, beforeNorm);
+  golden.checkNames("travel", trained, beforeNorm[model]);
   // Flipped ReLUs make the ordinary network unstable under rounding: what f32 and f64 differ by is a matter of luck.
   if (calm) golden.checkLosses(rows, "spread", 2);
-  else golden.checkLosses(rows, "rounding", 5);
+  else golden.checkLosses(rows, "rounding", 5, model === "unet3d" ? 1e-3 : 1e-4);
   // What these differ by: one flipped ReLU, or in the end the travel. Which tensor has the most of it is chance.
-  const bound = (key: string) => 3 * golden.disagreement(key).largest;
-  const gradients = await firstGradients(calm);
+  const least = (key: string) => (model === "unet3d" ? (flippedRelus[key] ?? 0) : 0);
+  const bound = (key: string) => Math.max(3 * golden.disagreement(key).largest, least(key));
+  const gradients = await firstGradients(which);
   golden.checkAll("grad", (tensor) => gradients.get(tensor), bound("grad"));
 
   const [final, average] = [network(step, "student").toState(), network(step, "teacher").toState()];
@@ -111,17 +136,23 @@ async function compare(name: string, calm: boolean): Promise<void> {
     golden.checkAll("travel", travel, 1e-3); // the project's bound
   else {
     // For the same reason faithful runs end half the way apart, each tensor by chance: the typical one is judged.
-    const { median } = golden.disagreement("travel");
+    const limit = Math.max(1.5 * golden.disagreement("travel").median, least("travel"));
     const distance = golden.medianDistance("travel", travel);
-    assert.ok(distance <= 1.5 * median, `travel: expected <= 1.5 * ${median}, received ${distance}`);
+    assert.ok(distance <= limit, `travel: expected <= ${limit}, received ${distance}`);
   }
   const values = (state: State) => (tensor: string) => toFloat32(state.get(tensor) ?? assert.fail(tensor));
-  golden.checkAll("statistics", values(final), bound("statistics"));
+  if (model === "vnet") golden.checkAll("statistics", values(final), bound("statistics"));
   // PyTorch averages the three unused heads too; ours are kept for the file alone.
   golden.checkAll("teacher", values(average), bound("teacher"), (tensor) => trained.includes(tensor));
-  golden.check("logits_after", await logits(final, "student", false), bound("logits_after"));
+  golden.check(
+    "logits_after",
+    await logits(model, final, "student", { training: false }),
+    bound("logits_after"),
+  );
 }
 
-test("calm V-Net: ten steps", () => compare("mean-teacher-calm", true));
+test("calm V-Net: ten steps", () => compare("mean-teacher-calm", { model: "vnet", calm: true }));
 
-test("V-Net: ten steps", () => compare("mean-teacher", false));
+test("V-Net: ten steps", () => compare("mean-teacher", { model: "vnet", calm: false }));
+
+test("3D U-Net: five steps", () => compare("mean-teacher-unet3d", { model: "unet3d", calm: false }));

@@ -13,6 +13,8 @@ Tensors = dict[str, torch.Tensor]
 DOWN = (("one", 0, 1), ("two", 1, 2), ("three", 2, 3), ("four", 3, 3), ("five", 4, 3))
 UP = (("six", 3, 3), ("seven", 2, 3), ("eight", 1, 2), ("nine", 0, 1))
 UP_FROM = {"six": "five", "seven": "six", "eight": "seven", "nine": "eight"}
+# Rate of the channel dropout at each place; head1 .. head3 belong to the unused heads.
+DROPOUT = dict.fromkeys(("bottleneck", "head", "head1", "head2", "head3"), 0.5)
 UNUSED_HEADS = (("out_conv_dp1", 1), ("out_conv_dp2", 2), ("out_conv_dp3", 3))
 
 
@@ -61,6 +63,12 @@ def fresh_statistics(filters: int, dtype: torch.dtype = torch.float32) -> Tensor
 def zero_gradient_names(filters: int) -> list[str]:
     """Biases of convolutions before batch-norm: their true gradient is zero (the norm subtracts them again)."""
     return [f"{conv}.bias" for conv, _, _ in _layers(filters, 1)]
+
+
+def dropout_channels(filters: int, unused_heads: bool) -> dict[str, int]:
+    """Channels at each place of DROPOUT; those of the unused heads only where they are computed."""
+    heads = {f"head{level}": filters << level for _, level in UNUSED_HEADS} if unused_heads else {}
+    return {"bottleneck": 16 * filters, "head": filters} | heads
 
 
 def _conv_norm_relu(p: Tensors, s: Tensors, conv: str, x: torch.Tensor, training: bool) -> torch.Tensor:

@@ -80,6 +80,12 @@ describe("planArms", () => {
       /^UsageError: patch: expected multiples of 16 .*'V-Net, labelled only', received 50 x 6 x 32; set 48 x 16 x 32$/,
     );
     assert.doesNotThrow(plan("sam", uneven), "SAM alone takes any patch");
+    const unet3d = { segmenter: { model: "unet3d" } };
+    assert.throws(
+      plan("labelled-only", unet3d),
+      /^UsageError: patch: expected at least 32 .*'3D U-Net, labelled only', received 16 x 16 x 16; double one$/,
+    );
+    assert.doesNotThrow(plan("labelled-only", { ...unet3d, patch: [16, 32, 16] }));
     assert.throws(
       plan("labelled-only", { predict: { stride: [16, 17, 16] } }),
       /stride: expected at most the patch, 16 x 16 x 16 voxels, received 16 x 17 x 16/,

@@ -1,0 +1,25 @@
+import type { Value } from "../graph/graph.js";
+import type { NetworkContext } from "../graph/layers.js";
+
+/** Size of a segmenter. */
+export interface SegmenterSize {
+  /** Channels of the first level; doubled at each of the four further levels. The papers have 16. */
+  filters: number;
+  /** K, background included. */
+  classes: number;
+  /** Probability of dropping a channel in training; where, and which part of it, is the network's choice. */
+  dropout: number;
+}
+
+/** A network that can be re-trained and kept. */
+export interface SegmenterNetwork {
+  /** Name in tables and messages. */
+  title: string;
+  /** What the longest side of a patch needs at least, voxels. */
+  longestSide: number;
+  /** x [N, D, H, W, channels], extents multiples of segmenterStride -> logits [N, D, H, W, K]. */
+  build(ctx: NetworkContext, x: Value, size: SegmenterSize): Value;
+}
+
+/** Each extent of an input patch must be a multiple of this: four levels halve it. */
+export const segmenterStride = 16;
