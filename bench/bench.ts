@@ -53,7 +53,7 @@ export async function runCases(
   try {
     for (const item of queue) {
       const measured = await measureCase(session, `${name} ${item.name}`, item, scratch);
-      const sgemm = measured.ours.gflop === null ? null : await session.sgemmSpeed(scratch);
+      const sgemm = measured.ours.gflop === null ? null : await session.sgemmSpeed(scratch, item.simd);
       const found = resultLines(session, name, item, measured, sgemm);
       await appendLines(path, found);
       lines.push(...found);
@@ -124,6 +124,7 @@ function resultLines(
       share_of_sgemm: gflops === null || sgemm === null ? null : gflops / sgemm,
       max_error_vs_peer: null,
       ...machine,
+      simd: ours.simd,
       ...more,
     });
   };

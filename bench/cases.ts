@@ -5,7 +5,7 @@ import type { SamSize } from "../src/models/sam/config.js";
 import { stitchGeometry } from "../src/stitch/geometry.js";
 
 const extents = z.tuple([z.int(), z.int(), z.int()]);
-const vnet = { patch: extents, batch: z.int(), filters: z.int(), classes: z.int() };
+const segmenter = { model: z.enum(["vnet", "unet3d"]), patch: extents, filters: z.int(), classes: z.int() };
 const sam = {
   model: z.enum(["tiny", "vit_b", "vit_l", "vit_h"]),
   canvas: z.int(),
@@ -18,11 +18,13 @@ const sam = {
 export const requestSchema = z.discriminatedUnion("work", [
   z.strictObject({ work: z.literal("gemm"), size: z.int() }),
   z.strictObject({
-    work: z.literal("vnet-train"),
-    ...vnet,
+    work: z.literal("segmenter-train"),
+    ...segmenter,
+    batch: z.int(),
     method: z.enum(["supervised", "mean-teacher"]),
   }),
-  z.strictObject({ work: z.literal("vnet-infer"), ...vnet }),
+  z.strictObject({ work: z.literal("segmenter-infer"), ...segmenter, batch: z.int() }),
+  z.strictObject({ work: z.literal("segmenter-volume"), ...segmenter, volume: extents, stride: extents }),
   z.strictObject({ work: z.literal("sam-train"), ...sam }),
   z.strictObject({ work: z.literal("sam-infer"), ...sam }),
   z.strictObject({ work: z.literal("stitch"), patch: extents, canvas: z.int(), volumes: z.int() }),
@@ -46,6 +48,8 @@ export interface BenchCase {
   readonly settings: readonly string[];
   /** Largest error against the peer (check.ts) before a result counts as wrong. */
   readonly tolerance: number;
+  /** SIMD level that both sides are held to; default: each uses the best one of the machine. */
+  readonly simd?: "v3";
   /** Memory that a peer needs, bytes, as measured with PyTorch 2.13. */
   readonly peerBytes: number;
   /** Name of the case to time instead where a peer does not fit the memory. */
@@ -54,9 +58,16 @@ export interface BenchCase {
   readonly runs?: number;
 }
 
+type SegmenterModel = RequestOf<"segmenter-train">["model"];
+type Extents = [number, number, number];
+
 export const benchNames = [
   "vnet-train",
+  "vnet-train-v3",
   "vnet-infer",
+  "vnet-volume",
+  "unet3d-train",
+  "unet3d-infer",
   "sam-train",
   "sam-infer",
   "stitch",
@@ -70,7 +81,7 @@ export type BenchName = (typeof benchNames)[number];
 const networkTolerance = 1e-3;
 const gigabyte = 1e9;
 
-const vnetSettings = [
+const segmenterSettings = [
   "default",
   "channels-last",
   "compiled",
@@ -79,28 +90,57 @@ const vnetSettings = [
   "channels-last,compiled,no-heads",
 ];
 const samSettings = ["default", "compiled", "sdpa", "sdpa,compiled"];
-interface VnetSize {
-  patch: [number, number, number];
-  batch: number;
-  filters: number;
-  classes: number;
-}
-const small: VnetSize = { batch: 4, filters: 16, classes: 2, patch: [64, 64, 32] };
-const large: VnetSize = { ...small, patch: [112, 112, 80] };
+const small: Extents = [64, 64, 32];
+const large: Extents = [112, 112, 80];
 
-function vnetCase(
-  name: string,
-  request: RequestOf<"vnet-train"> | RequestOf<"vnet-infer">,
+/** What the cases of a segmenter may differ in, beside their size. */
+type SegmenterOptions = Pick<BenchCase, "smaller" | "simd"> & {
+  method?: RequestOf<"segmenter-train">["method"];
+};
+
+/** A training step of a batch of 4. */
+function trainCase(
+  model: SegmenterModel,
+  patch: Extents,
   gigabytes: number,
-  smaller?: string,
+  { method = "supervised", ...rest }: SegmenterOptions = {},
 ): BenchCase {
   return {
-    name,
-    request,
-    settings: vnetSettings,
+    name: `${patch.join("x")}${method === "supervised" ? "" : `-${method}`}`,
+    request: { work: "segmenter-train", model, patch, batch: 4, filters: 16, classes: 2, method },
+    settings: segmenterSettings,
     tolerance: networkTolerance,
     peerBytes: gigabytes * gigabyte,
-    ...(smaller ? { smaller } : {}),
+    ...rest,
+  };
+}
+
+/** Logits of one patch. */
+function inferCase(
+  model: SegmenterModel,
+  patch: Extents,
+  gigabytes: number,
+  rest: Pick<BenchCase, "smaller"> = {},
+): BenchCase {
+  return {
+    name: patch.join("x"),
+    request: { work: "segmenter-infer", model, patch, batch: 1, filters: 16, classes: 2 },
+    settings: segmenterSettings,
+    tolerance: networkTolerance,
+    peerBytes: gigabytes * gigabyte,
+    ...rest,
+  };
+}
+
+/** Labels of a whole volume by windows, with the stride of the papers on LA. */
+function volumeCase(model: SegmenterModel, volume: Extents, patch: Extents, gigabytes: number): BenchCase {
+  return {
+    name: volume.join("x"),
+    request: { work: "segmenter-volume", model, volume, patch, stride: [18, 18, 4], filters: 16, classes: 2 },
+    settings: segmenterSettings.filter((setting) => setting.includes("no-heads")),
+    // Labels summed along z, 20 to 45 on average: one voxel between two classes may fall to either side.
+    tolerance: 0.06,
+    peerBytes: gigabytes * gigabyte,
   };
 }
 
@@ -124,27 +164,28 @@ function samCase(
 
 const lists: Readonly<Record<BenchName, readonly BenchCase[]>> = {
   "vnet-train": [
-    vnetCase("64x64x32", { work: "vnet-train", ...small, method: "supervised" }, 1.5),
-    vnetCase("64x64x32-mean-teacher", { work: "vnet-train", ...small, method: "mean-teacher" }, 1.5),
-    vnetCase("112x112x80", { work: "vnet-train", ...large, method: "supervised" }, 6, "64x64x32"),
-    vnetCase(
-      "112x112x80-mean-teacher",
-      { work: "vnet-train", ...large, method: "mean-teacher" },
-      6,
-      "64x64x32-mean-teacher",
-    ),
-    vnetCase(
-      "96x96x96",
-      { work: "vnet-train", ...large, patch: [96, 96, 96], method: "supervised" },
-      6,
-      "64x64x32",
-    ),
-    vnetCase("32x32x32", { work: "vnet-train", ...small, patch: [32, 32, 32], method: "supervised" }, 1),
+    trainCase("vnet", small, 1.5),
+    trainCase("vnet", small, 1.5, { method: "mean-teacher" }),
+    trainCase("vnet", large, 6, { smaller: "64x64x32" }),
+    trainCase("vnet", large, 6, { method: "mean-teacher", smaller: "64x64x32-mean-teacher" }),
+    trainCase("vnet", [96, 96, 96], 6, { smaller: "64x64x32" }),
+    trainCase("vnet", [32, 32, 32], 1),
   ],
-  "vnet-infer": [
-    vnetCase("64x64x32", { work: "vnet-infer", ...small, batch: 1 }, 1),
-    vnetCase("112x112x80", { work: "vnet-infer", ...large, batch: 1 }, 2, "64x64x32"),
+  "vnet-train-v3": [
+    trainCase("vnet", small, 1.5, { simd: "v3" }),
+    trainCase("vnet", large, 6, { simd: "v3", smaller: "64x64x32" }),
   ],
+  "vnet-infer": [inferCase("vnet", small, 1), inferCase("vnet", large, 2, { smaller: "64x64x32" })],
+  "vnet-volume": [
+    volumeCase("vnet", [80, 80, 40], small, 1), // 12 windows
+    volumeCase("vnet", [176, 144, 88], large, 2), // 45 windows
+  ],
+  "unet3d-train": [
+    trainCase("unet3d", small, 2),
+    trainCase("unet3d", [96, 96, 96], 10, { smaller: "64x64x32" }),
+    trainCase("unet3d", large, 11, { smaller: "64x64x32" }),
+  ],
+  "unet3d-infer": [inferCase("unet3d", small, 1), inferCase("unet3d", large, 3, { smaller: "64x64x32" })],
   "sam-train": [
     samCase("sam-train", "tiny", 512, 1.5),
     samCase("sam-train", "vit_b", 512, 3),

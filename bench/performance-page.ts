@@ -3,7 +3,7 @@ import { type BenchLine, benchLineSchema } from "./result.js";
 import { benchTable } from "./table.js";
 
 /** A table stands between `<!-- bench NAME -->` and `<!-- end -->`. */
-const block = /<!-- bench ([a-z-]+) -->\n[\s\S]*?<!-- end -->/g;
+const block = /<!-- bench ([a-z0-9-]+) -->\n[\s\S]*?<!-- end -->/g;
 
 /**
  * Fills the tables of docs/performance.md from the result lines, so that the page cannot say what was not measured.

@@ -27,6 +27,12 @@ export const workerLineSchema = z.object({
 });
 export type WorkerLine = z.infer<typeof workerLineSchema>;
 
+export interface ProcessOptions {
+  readonly signal?: AbortSignal | undefined;
+  /** Variables in addition to ours. */
+  readonly environment?: Readonly<Record<string, string>>;
+}
+
 /**
  * Runs a program to its end; its last line on standard output is the result.
  *
@@ -37,9 +43,10 @@ export async function runForLine<T>(
   program: string,
   args: readonly string[],
   schema: z.ZodType<T>,
-  signal?: AbortSignal,
+  options: ProcessOptions = {},
 ): Promise<T> {
-  const { code, stdout, stderr } = await collect(program, args, signal);
+  const { signal } = options;
+  const { code, stdout, stderr } = await collect(program, args, options);
   const name = args.find((word) => /\.(js|py)$/.test(word)) ?? program;
   if (signal?.aborted) throw new SfrError("cancelled", "bench: stopped on request");
   const fail = (what: string) =>
@@ -63,10 +70,11 @@ function lastLine(text: string): string | undefined {
 function collect(
   program: string,
   args: readonly string[],
-  signal: AbortSignal | undefined,
+  { signal, environment }: ProcessOptions,
 ): Promise<{ code: number | NodeJS.Signals | string; stdout: string; stderr: string }> {
   return new Promise((resolve) => {
-    const child = spawn(program, args, { stdio: ["ignore", "pipe", "pipe"] });
+    const env = { ...process.env, ...environment };
+    const child = spawn(program, args, { stdio: ["ignore", "pipe", "pipe"], env });
     const stop = () => child.kill("SIGKILL");
     signal?.addEventListener("abort", stop, { once: true });
     let [stdout, stderr] = ["", ""];

@@ -31,7 +31,7 @@ export const benchLineSchema = z.strictObject({
   /** Largest error of our result against the first peer's, relative to its size (check.ts). */
   max_error_vs_peer: share.nullable(),
   threads: z.int().min(1),
-  /** SIMD level of our engine; the peers choose the best one of the machine, and so do we. */
+  /** SIMD level of our engine: the best one of the machine, which the peers choose too, or one that both are held to. */
   simd: z.string(),
   cpu: z.string(),
   /** Of this package, or of the peer's library. */

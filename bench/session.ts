@@ -17,6 +17,11 @@ const slowRuns = 3;
 /** Fewer than five runs are enough where one takes longer than this, seconds. */
 const slowRun = 20;
 
+/** What holds a peer to a SIMD level: PyTorch's own kernels and its compiler, oneDNN, MKL. */
+const peerLevels = {
+  v3: { ATEN_CPU_CAPABILITY: "avx2", ONEDNN_MAX_CPU_ISA: "AVX2", MKL_ENABLE_INSTRUCTIONS: "AVX2" },
+} as const;
+
 /** What every line of a session says of the machine. */
 export interface Machine {
   readonly threads: number;
@@ -43,7 +48,8 @@ export class Session {
   /** Interpreter of the peers; undefined when there is none. */
   readonly python: string | undefined;
   private versions: Record<string, string> | undefined;
-  private sgemm: number | undefined;
+  /** By SIMD level: GFLOP/s. */
+  private readonly sgemm = new Map<BenchCase["simd"], number>();
 
   /** @throws UsageError when the interpreter that was named does not exist */
   constructor(readonly options: SessionOptions) {
@@ -67,8 +73,9 @@ export class Session {
     args.push("--threads", String(this.machine.threads), "--tolerance", String(item.tolerance));
     args.push("--runs", String(runs ?? Math.max(item.runs ?? 0, defaultRuns)));
     args.push("--slow-runs", String(runs ?? slowRuns));
+    if (item.simd !== undefined) args.push("--simd", item.simd);
     if (check !== undefined) args.push("--check", check);
-    return runForLine(process.execPath, args, workerLineSchema, signal);
+    return runForLine(process.execPath, args, workerLineSchema, { signal });
   }
 
   /** Times a peer, which writes its first result to `check`. */
@@ -78,7 +85,8 @@ export class Session {
     const time = (count: number) => {
       const args = [script, "--case", JSON.stringify(peerRequest(item.request)), "--setting", setting];
       args.push("--threads", String(this.machine.threads), "--runs", String(count), "--check", check);
-      return runForLine(this.python ?? "python3", args, peerLineSchema, signal);
+      const environment = item.simd === undefined ? {} : peerLevels[item.simd];
+      return runForLine(this.python ?? "python3", args, peerLineSchema, { signal, environment });
     };
     const line = await time(runs ?? item.runs ?? defaultRuns);
     const isTooShort = runs === undefined && line.runs < defaultRuns && line.median_s < slowRun;
@@ -95,21 +103,24 @@ export class Session {
     return this.versions[library === "pytorch" ? "torch" : library] ?? null;
   }
 
-  /** GFLOP/s of a 4096-cubed f32 matrix product, the faster of ours and the peer's; measured once. */
-  async sgemmSpeed(scratch: string): Promise<number> {
-    if (this.sgemm !== undefined) return this.sgemm;
-    const ours = await this.ours(sgemmCase);
+  /** GFLOP/s of a 4096-cubed f32 matrix product at a level, the faster of ours and the peer's; measured once. */
+  async sgemmSpeed(scratch: string, simd: BenchCase["simd"]): Promise<number> {
+    const known = this.sgemm.get(simd);
+    if (known !== undefined) return known;
+    const item = simd === undefined ? sgemmCase : { ...sgemmCase, simd };
+    const ours = await this.ours(item);
     const gflop = ours.gflop ?? 0;
     const speeds = [gflop / ours.min_s];
     const { say } = this.options;
     say(`sgemm ${sgemmCase.name}: sfr ${(gflop / ours.min_s).toFixed(0)} GFLOP/s`);
     if (this.python !== undefined) {
-      const peer = await this.peer(sgemmCase, "default", join(scratch, "sgemm.safetensors"));
+      const peer = await this.peer(item, "default", join(scratch, "sgemm.safetensors"));
       speeds.push(gflop / peer.min_s);
       say(`sgemm ${sgemmCase.name}: ${peer.impl} ${(gflop / peer.min_s).toFixed(0)} GFLOP/s`);
     }
-    this.sgemm = Math.max(...speeds);
-    return this.sgemm;
+    const fastest = Math.max(...speeds);
+    this.sgemm.set(simd, fastest);
+    return fastest;
   }
 }
 

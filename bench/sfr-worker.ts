@@ -2,7 +2,7 @@
  * Our implementation of one case, in a process of its own: builds it, runs it once, compares with a peer's check file
  * when there is one, then times it and prints one JSON line (workerLineSchema).
  *
- * node --expose-gc sfr-worker.js --request JSON --runs N --slow-runs N --threads T [--check FILE --tolerance X]
+ * node --expose-gc sfr-worker.js --request JSON --runs N --slow-runs N --threads T [--simd LEVEL] [--check FILE --tolerance X]
  */
 import { parseArgs } from "node:util";
 import { z } from "zod";
@@ -23,6 +23,7 @@ const optionsSchema = z.object({
   /** Timed runs where one is slow. */
   "slow-runs": count,
   threads: count,
+  simd: z.string().optional(),
   check: z.string().optional(),
   tolerance: z.coerce.number().min(0),
 });
@@ -30,12 +31,20 @@ const optionsSchema = z.object({
 async function main(): Promise<void> {
   const text = { type: "string" } as const;
   const { values } = parseArgs({
-    options: { request: text, runs: text, "slow-runs": text, threads: text, check: text, tolerance: text },
+    options: {
+      request: text,
+      runs: text,
+      "slow-runs": text,
+      threads: text,
+      simd: text,
+      check: text,
+      tolerance: text,
+    },
   });
   const parsed = optionsSchema.safeParse(values);
   if (!parsed.success) throw new UsageError(`sfr-worker: ${z.prettifyError(parsed.error)}`);
-  const { request, runs, threads, check, tolerance } = parsed.data;
-  configureEngine({ threads });
+  const { request, runs, threads, simd: level, check, tolerance } = parsed.data;
+  configureEngine({ threads, ...(level === undefined ? {} : { simd: level }) });
   const workload = await startWorkload(request);
   const maxError =
     check === undefined

@@ -2,26 +2,22 @@
  * Our side of every bench case: weights and inputs of test/oracle/README.md, the training steps and networks that the
  * stages use.
  */
-import { finetuneSettings, retrainSettings, segmenterSettings } from "../src/config/schema.js";
+import { finetuneSettings } from "../src/config/schema.js";
 import { gapImage, gapLabel } from "../src/finetune/canvas-batch.js";
 import { FinetuneStep } from "../src/finetune/step.js";
 import { Graph } from "../src/graph/graph.js";
 import * as ops from "../src/graph/ops.js";
-import { WeightSet } from "../src/graph/weights.js";
-import type { HostTensor } from "../src/io/host-tensor.js";
 import { samConfig } from "../src/models/sam/config.js";
 import { SamNetwork } from "../src/models/sam/network.js";
 import { fullResolution } from "../src/models/sam/sam.js";
-import { vnet } from "../src/models/vnet.js";
 import { Tensor } from "../src/native/tensor.js";
-import { methods } from "../src/retrain/methods/index.js";
-import { RetrainStep } from "../src/retrain/step.js";
 import { stitchGeometry } from "../src/stitch/geometry.js";
-import { canvasOrder, labelOrder, permute, volumeOrder } from "../test/oracle/axes.js";
-import { checkerLabel, fillWeights, ignoreSome, image, weight } from "../test/oracle/inputs.js";
+import { canvasOrder, permute } from "../test/oracle/axes.js";
+import { checkerLabel, ignoreSome, image, weight } from "../test/oracle/inputs.js";
 import type { BenchRequest, RequestOf } from "./cases.js";
 import { type CheckedValues, sampled } from "./check.js";
 import { startMetrics } from "./metrics-workload.js";
+import { startInference, startTraining, startVolume } from "./segmenter-workload.js";
 
 /** A built case, warmed up once. */
 export interface Workload {
@@ -38,10 +34,12 @@ export function startWorkload(request: BenchRequest): Promise<Workload> {
   switch (request.work) {
     case "gemm":
       return startGemm(request);
-    case "vnet-train":
-      return startVnetTraining(request);
-    case "vnet-infer":
-      return startVnetInference(request);
+    case "segmenter-train":
+      return startTraining(request);
+    case "segmenter-infer":
+      return startInference(request);
+    case "segmenter-volume":
+      return startVolume(request);
     case "sam-train":
       return startSamTraining(request);
     case "sam-infer":
@@ -64,99 +62,6 @@ async function startGemm({ size }: RequestOf<"gemm">): Promise<Workload> {
   const run = async () => void (await program.run({ a }));
   await run();
   return { values: new Map(), gflop: program.explain().flops / 1e9, run };
-}
-
-/** Crops and labels of a V-Net case in PyTorch's axis order, turned to ours. */
-function vnetInputs({ patch, batch, classes }: RequestOf<"vnet-train"> | RequestOf<"vnet-infer">) {
-  const labels = checkerLabel([batch, ...patch], classes, 8);
-  const crops = image("volume", labels, [batch, 1, ...patch]);
-  return {
-    images: permute(crops, [batch, 1, ...patch], volumeOrder),
-    labels: permute(labels, [batch, ...patch], labelOrder),
-  };
-}
-
-/** One forward pass of a V-Net, and its sampled logits. */
-async function vnetForward(
-  request: RequestOf<"vnet-train"> | RequestOf<"vnet-infer">,
-  images: Float32Array,
-  training: boolean,
-) {
-  const { patch, batch, classes, filters } = request;
-  const graph = new Graph();
-  const weights = new WeightSet("student", 1);
-  const x = Tensor.from("f32", [batch, patch[2], patch[1], patch[0], 1], images);
-  const rng = Tensor.from("i32", [3], [1, 0, 0]);
-  const context = { graph, weights, training, updateStatistics: false };
-  const network = training ? { ...context, rng: graph.input("rng", "i32", [3]) } : context;
-  const program = graph.compile({
-    logits: vnet(network, graph.input("x", "f32", x.shape), { filters, classes, dropout: 0.5 }),
-  });
-  fillWeights(weights);
-  globalThis.gc?.();
-  const run = () => program.run(training ? { x, rng } : { x });
-  const logits = sampled((await run()).logits.f32, [batch, classes, ...patch], volumeOrder);
-  const dispose = () => {
-    for (const owned of [program, weights, x, rng]) owned.dispose();
-  };
-  return { logits, program, run, dispose };
-}
-
-async function startVnetTraining(request: RequestOf<"vnet-train">): Promise<Workload> {
-  const { patch, batch, classes, filters } = request;
-  const { images, labels } = vnetInputs(request);
-  const forward = await vnetForward(request, images, true);
-  forward.dispose();
-
-  const isTeaching = request.method === "mean-teacher";
-  const labelledBatch = isTeaching ? Math.floor(batch / 2) : batch;
-  const unlabelledBatch = batch - labelledBatch;
-  const step = new RetrainStep({
-    method: methods[isTeaching ? "mean-teacher" : "labelled-only"],
-    segmenter: segmenterSettings.parse({ filters }),
-    // The method does not look at the unlabelled batch when it has none; the schema wants one.
-    settings: retrainSettings.parse({ labelledBatch, unlabelledBatch: Math.max(unlabelledBatch, 1) }),
-    classes,
-    patch,
-    pseudoLabels: isTeaching,
-    seed: 1,
-  });
-  step.restore(philoxState(step.state()));
-  step.batch.images.f32.set(images);
-  step.batch.labels.u8.set(labels.subarray(0, step.batch.labels.count));
-  if (step.batch.pseudoLabels !== undefined) {
-    const shape = [unlabelledBatch, ...patch];
-    step.batch.pseudoLabels.u8.set(permute(checkerLabel(shape, classes, 8, 2), shape, labelOrder));
-  }
-  globalThis.gc?.();
-  const { loss } = await step.run(0);
-  return {
-    values: new Map([
-      ["losses", [loss ?? Number.NaN]],
-      ["logits", forward.logits],
-    ]),
-    gflop: step.explain().flops / 1e9,
-    run: async (index) => void (await step.run(index)),
-  };
-}
-
-/** A step's state with the student's weights of seed 1 and the teacher's of seed 2. */
-function philoxState(state: Map<string, HostTensor>): Map<string, HostTensor> {
-  for (const [key, tensor] of state) {
-    const [, network, name = ""] = /^(student|teacher)\/(.*)$/.exec(key) ?? [];
-    if (network === undefined || /\.running_(mean|var)$/.test(name)) continue;
-    state.set(key, { ...tensor, data: weight(name, tensor.shape, network === "student" ? 1 : 2) });
-  }
-  return state;
-}
-
-async function startVnetInference(request: RequestOf<"vnet-infer">): Promise<Workload> {
-  const { logits, program, run } = await vnetForward(request, vnetInputs(request).images, false);
-  return {
-    values: new Map([["logits", logits]]),
-    gflop: program.explain().flops / 1e9,
-    run: async () => void (await run()),
-  };
 }
 
 type SamRequest = RequestOf<"sam-train"> | RequestOf<"sam-infer">;

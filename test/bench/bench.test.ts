@@ -13,6 +13,7 @@ import { startWorkload } from "../../bench/workloads.js";
 import { UsageError } from "../../src/errors.js";
 import type { HostTensor } from "../../src/io/host-tensor.js";
 import { writeSafetensors } from "../../src/io/safetensors.js";
+import { engineInfo } from "../../src/native/native.js";
 import { stitchGeometry } from "../../src/stitch/geometry.js";
 import { permute, volumeOrder } from "../oracle/axes.js";
 
@@ -65,13 +66,14 @@ function stitchedByHand(): Map<string, HostTensor> {
   ]);
 }
 
-/** A program that stands in for Python: gives `check` as its result, or fails when there is none. */
-async function standIn(name: string, check?: Map<string, HostTensor>): Promise<string> {
+/** A program that stands in for Python: gives `check` as its result, or fails when there is none or `needs` is not true. */
+async function standIn(name: string, check?: Map<string, HostTensor>, needs = "true"): Promise<string> {
   const [path, result] = [join(folder, name), join(folder, `${name}.safetensors`)];
   if (check !== undefined) await writeSafetensors(result, check);
   const script = `#!${process.execPath}
 const { copyFileSync } = require("node:fs");
 const at = (flag) => process.argv[process.argv.indexOf(flag) + 1];
+if (!(${needs})) process.exit(1);
 if (process.argv[2] === "-c") console.log(JSON.stringify({ torch: "2.13.0" }));
 else {
   copyFileSync(${JSON.stringify(result)}, at("--check"));
@@ -130,6 +132,22 @@ test("a fault in our result is caught before anything is written", async () => {
   assert.ok(!existsSync(json));
 });
 
+const hasV3 = ["v3", "v4"].includes(engineInfo().bestSimd);
+test("a case may hold both sides to a SIMD level", { skip: !hasV3 && "not on this processor" }, async () => {
+  const json = join(folder, "level.jsonl");
+  const level = 'process.argv[2] === "-c" || process.env.ATEN_CPU_CAPABILITY === "avx2"';
+  const python = await standIn("level-python", stitchedByHand(), level);
+  await runCases("stitch", [{ ...item, simd: "v3" }], { json, python, runs: 1, say: () => {} });
+  const lines = (await linesOf(json)).map((line) => benchLineSchema.parse(line));
+  assert.deepEqual(
+    lines.map(({ impl, simd }) => [impl, simd]),
+    [
+      ["sfr", "v3"],
+      ["pytorch", "v3"],
+    ],
+  );
+});
+
 test("a peer that fails is named, and our side runs alone", async () => {
   const json = join(folder, "alone.jsonl");
   const said: string[] = [];
@@ -179,13 +197,23 @@ test("entries are sampled in PyTorch's axis order", () => {
 });
 
 test("every case builds, runs and gives finite values at a small size", async () => {
-  const vnet = { batch: 2, filters: 2, classes: 2 } as const;
+  const network = { model: "vnet", filters: 2, classes: 2 } as const;
   const sam = { model: "tiny", canvas: 64, classes: 2, batch: 1, rank: 2 } as const;
   const requests: BenchRequest[] = [
     { work: "gemm", size: 32 },
-    { work: "vnet-train", method: "supervised", ...vnet, patch: [16, 16, 16] },
-    { work: "vnet-train", method: "mean-teacher", ...vnet, patch: [16, 16, 16] },
-    { work: "vnet-infer", ...vnet, patch: [16, 16, 16] },
+    { work: "segmenter-train", method: "supervised", batch: 2, ...network, patch: [16, 16, 16] },
+    { work: "segmenter-train", method: "mean-teacher", batch: 2, ...network, patch: [16, 16, 16] },
+    { work: "segmenter-infer", batch: 2, ...network, patch: [16, 16, 16] },
+    {
+      work: "segmenter-train",
+      method: "mean-teacher",
+      batch: 2,
+      ...network,
+      model: "unet3d",
+      patch: [32, 16, 16],
+    },
+    { work: "segmenter-infer", batch: 2, ...network, model: "unet3d", patch: [16, 32, 16] },
+    { work: "segmenter-volume", ...network, volume: [20, 16, 24], stride: [4, 4, 8], patch: [16, 16, 16] },
     { work: "sam-train", ...sam },
     { work: "sam-infer", ...sam },
     { work: "bezier", patch: [6, 5, 2] },
@@ -203,7 +231,8 @@ test("every case builds, runs and gives finite values at a small size", async ()
 test("every bench has cases that peers can take", () => {
   for (const name of benchNames)
     for (const { request, settings } of benchCases(name)) {
-      assert.equal(request.work, name);
+      const script = join("bench", "peers", `${request.work.replaceAll("-", "_")}.py`);
+      assert.ok(existsSync(script), `${name}: ${script}`);
       assert.ok(settings.length > 0 || /vit_[lh]/.test(JSON.stringify(request)));
       assert.ok(!("work" in peerRequest(request)));
     }

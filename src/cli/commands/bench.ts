@@ -4,7 +4,11 @@ export const bench: Command = {
   name: "bench",
   summary: "Check a part of the engine against its peers, then time all of them",
   positionals: [
-    { name: "name", help: "vnet-train, vnet-infer, sam-train, sam-infer, stitch or metrics", count: "one" },
+    {
+      name: "name",
+      help: "vnet-train, vnet-train-v3, vnet-infer, vnet-volume, unet3d-train, unet3d-infer, sam-train, sam-infer, stitch, bezier or metrics",
+      count: "one",
+    },
   ],
   flags: [
     { name: "json", kind: "text", help: "File to append one JSON line per case and implementation to" },

@@ -1,6 +1,6 @@
-"""One training step of the V-Net in PyTorch.
+"""One training step of a segmenter in PyTorch.
 
-Case: vnet_case.py, and "method": "supervised" (0.5 (CE + Dice) over the batch) or "mean-teacher" (first half labelled,
+Case: segmenter_case.py, and "method": "supervised" (0.5 (CE + Dice) over the batch) or "mean-teacher" (first half labelled,
 second half pseudo-labelled with the same checker shifted by 2, teacher forward with noise, EMA).
 SGD lr 0.01, momentum 0.9, weight decay 1e-4. Check file and result: the losses of step 0, `logits` (sampled).
 """
@@ -9,27 +9,26 @@ import numpy as np
 import torch
 
 import peer
-import vnet_case
+import segmenter_case
 import inputs
 import losses
-import vnet
 
 
 def main() -> None:
-    request = peer.parse(__doc__, vnet_case.SETTINGS)
-    case = vnet_case.read(request)
+    request = peer.parse(__doc__, segmenter_case.SETTINGS)
+    case = segmenter_case.read(request)
     mean_teacher = request.case.get("method", "supervised") == "mean-teacher"
     student = {n: v.requires_grad_() for n, v in case.weights(1).items()}
-    statistics = vnet.fresh_statistics(case.filters)
+    statistics = case.statistics()
     teacher = case.weights(2) if mean_teacher else {}
-    teacher_statistics = vnet.fresh_statistics(case.filters)
+    teacher_statistics = case.statistics()
     image, label = case.image_and_label()
     half = case.batch // 2
     pseudo_label = inputs.checker_label((case.batch - half, *case.patch), case.classes, 8, shift=2)
     optimiser = torch.optim.SGD(student.values(), lr=0.01, momentum=0.9, weight_decay=1e-4)
 
     def forward(weights, state, x, masks):
-        return vnet.forward(weights, state, x, True, vnet_case.apply_masks(masks), case.unused_heads)
+        return case.net.forward(weights, state, x, True, segmenter_case.apply_masks(masks), case.unused_heads)
 
     forward = peer.compiled(request, forward)
 
