@@ -27,7 +27,7 @@ const beforeNorm = { vnet: /\.conv\.[036]\.bias$/, unet3d: /\.conv[12]\.0\.bias$
  */
 const flippedRelus: Readonly<Record<string, number>> = {
   grad: 5e-3,
-  travel: 3e-2,
+  travel: 1e-1,
   teacher: 1e-3,
   logits_after: 3e-2,
 };
