@@ -62,6 +62,8 @@ export interface RunRecord extends RunIdentity {
 export class RunFolder {
   private readonly log: EventLog;
   private readonly startTimes = new Map<string, number>();
+  /** Ids of the cases that have failed since this start; those of earlier ones are tried again. */
+  private readonly failedCases = new Set<string>();
   private writing: Promise<void> = Promise.resolve();
 
   private constructor(
@@ -152,8 +154,10 @@ export class RunFolder {
     await this.putStage(error === undefined ? record : { ...record, error });
   }
 
-  /** Records how a case ended. */
+  /** Records how a case ended. What failed once in this start stays so, whatever other arms make of the case. */
   async recordCase(id: string, record: CaseRecord): Promise<void> {
+    if (record.status === "failed") this.failedCases.add(id);
+    else if (this.failedCases.has(id)) return;
     await this.update({ cases: { ...this.current.cases, [id]: record } });
   }
 
