@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { describe, it } from "node:test";
 import { commands } from "../../src/cli/commands/index.js";
 import { version } from "../../src/version.js";
-import { sfr } from "./sfr.js";
+import { sfr, sfrIntoFullDevice } from "./sfr.js";
 
 describe("sfr, the words of the command line", () => {
   it("lists every command in the help, on standard output", async () => {
@@ -58,6 +58,23 @@ describe("sfr, the words of the command line", () => {
 
   it("shows the stack with --debug only", async () => {
     assert.match((await sfr("run", "none.yaml", "--debug")).stderr, /\n +at .*\ncaused by /s);
+  });
+});
+
+describe("sfr, streams that cannot be written", () => {
+  it("says in one line that the result could not be written: code 3", async () => {
+    for (const words of [["doctor"], ["--help"]]) {
+      const { code, stderr } = await sfrIntoFullDevice("stdout", ...words);
+      assert.equal(code, 3, stderr);
+      assert.match(stderr, /^sfr: standard output: expected to write the result, received ENOSPC; .*\n$/);
+    }
+  });
+
+  it("goes on when nobody can be told of the progress", async () => {
+    const { code, stdout } = await sfrIntoFullDevice("stderr", "doctor", "--json");
+    assert.equal(code, 0);
+    assert.equal((JSON.parse(stdout) as { addon: unknown }).addon, "loads");
+    assert.equal((await sfrIntoFullDevice("stderr", "runn")).code, 2);
   });
 });
 
