@@ -26,10 +26,20 @@ export class CaseStore {
     private readonly signal: AbortSignal | undefined,
   ) {}
 
-  /** Finds the cases, their classes and hashes. @throws DataError, UsageError */
-  static async open(settings: Config["data"], signal?: AbortSignal): Promise<CaseStore> {
+  /**
+   * Finds the cases, their classes and hashes.
+   *
+   * @param accept may refuse the split by an error, before any volume is read
+   * @throws DataError, UsageError
+   */
+  static async open(
+    settings: Config["data"],
+    accept: (split: Split) => void,
+    signal: AbortSignal | undefined,
+  ): Promise<CaseStore> {
     const dataset = await openDataset(settings.root, settings.layout);
     const split = splitCases(dataset, settings);
+    accept(split);
     const table = await discoverLabelTable(split.labelled);
     const hashes: Record<string, string> = {};
     for (const entry of split.labelled)

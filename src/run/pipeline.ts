@@ -2,6 +2,7 @@ import { mkdir } from "node:fs/promises";
 import { resolve } from "node:path";
 import type { Config } from "../config/schema.js";
 import { writeFileAtomic } from "../data/atomic-file.js";
+import type { Split } from "../data/splits.js";
 import { SfrError } from "../errors.js";
 import type { EngineInfo } from "../native/native.js";
 import { version } from "../version.js";
@@ -57,8 +58,8 @@ export async function runPipeline(settings: Config, options: PipelineOptions): P
   const arms = planArms(config);
   const samHash =
     config.sam.checkpoint === null ? null : await hashFiles([config.sam.checkpoint], options.signal);
-  const cases = await CaseStore.open(config.data, options.signal);
-  requireUnlabelled(arms, cases.split.unlabelled.length);
+  const requireCases = ({ unlabelled }: Split) => requireUnlabelled(arms, unlabelled.length);
+  const cases = await CaseStore.open(config.data, requireCases, options.signal);
   const folder = await RunFolder.open(options.out, identityOf(config, options.engine));
   await using _ = folder;
   const context: RunContext = {

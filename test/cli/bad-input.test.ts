@@ -182,6 +182,20 @@ describe("sfr, bad input", () => {
     );
   });
 
+  it("no unlabelled case where an arm needs one: code 2, before any volume is read", async () => {
+    const semi = join(root, "semi.yaml");
+    const text = (await readFile(config, "utf8")).replace("unlabelled: 0", "unlabelled: all");
+    await writeFile(semi, text.replace("labelled-only", "mean-teacher"));
+    await rm(image());
+    await symlink(join(root, "nowhere"), image());
+    await refuses(
+      await sfr("run", semi, "--data", data, "--out", out()),
+      2,
+      /data\.unlabelled: expected at least one unlabelled case for 'Mean Teacher', received none/,
+    );
+    assert.equal(existsSync(out()), false);
+  });
+
   it("weights that are none: code 3", async () => {
     const weights = join(root, "w.safetensors");
     await writeFile(weights, "no weights at all");
