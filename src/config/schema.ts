@@ -50,7 +50,12 @@ export const finetuneSettings = z.strictObject({
     .default(1e-3)
     .describe("AdamW learning rate at the start; falls as (1 - t/T)^0.9"),
   weightDecay: z.number().min(0).default(0.1).describe("AdamW weight decay, on every trained tensor"),
-  warmup: z.int().min(0).default(0).describe("Steps of linear warm-up"),
+  warmup: z
+    .int()
+    .min(0)
+    .nullable()
+    .default(null)
+    .describe("Steps of linear warm-up; null: T/24 from a random start (250 of 6000), none from a checkpoint"),
   intensityMap: fraction("Probability of a Bezier intensity map, per slice").default(0.5),
   rotateCanvas: z.boolean().default(true).describe("Rotate and flip whole canvases"),
 });

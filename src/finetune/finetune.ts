@@ -6,6 +6,7 @@ import { writeSafetensors } from "../io/safetensors.js";
 import { type TrainObserver, trainLoop } from "../run/train-loop.js";
 import { stitchGeometry } from "../stitch/geometry.js";
 import { CanvasMaker } from "./canvas-batch.js";
+import { finetuneLearningRate } from "./schedule.js";
 import { loadCheckpoint, samNetwork, samTraining } from "./sam-file.js";
 import { FinetuneStep } from "./step.js";
 
@@ -23,12 +24,6 @@ export interface FinetuneOptions {
   checkpointPath: string;
   /** Final weights: all tensors, or the trained ones when SAM came from a checkpoint. */
   weightsPath: string;
-}
-
-/** Learning rate of step t (0-based): linear warm-up, then lr0 (1 - t/T)^0.9. */
-function finetuneLearningRate(t: number, settings: FinetuneSettings): number {
-  if (t < settings.warmup) return (settings.learningRate * (t + 1)) / settings.warmup;
-  return settings.learningRate * (1 - t / settings.steps) ** 0.9;
 }
 
 /**
@@ -60,7 +55,7 @@ export async function finetune(
       async step(t, aborted) {
         const chosen = sampler.at(t).flatMap((index) => cases[index] ?? []);
         await canvases.fill(t, chosen, step.canvases, step.labels);
-        return step.run(t, finetuneLearningRate(t, settings), aborted);
+        return step.run(t, finetuneLearningRate(t, settings, sam.checkpoint === null), aborted);
       },
     },
     observer,
