@@ -291,7 +291,8 @@ function drawBias(random: RandomStream, shape: Vec3): Inside<number> {
 function obliqueAffine(index: number, seed: number): Affine {
   const random = new RandomStream(seed, index, "phantom/affine");
   const turn = ((2 * random.uniform() - 1) * Math.PI) / 9;
-  const flip = random.integer(2) === 0 ? -1 : 1;
+  // One side for a whole data set: its axes point the same way, as those of one scanner do.
+  const flip = new RandomStream(seed, 0, "phantom/side").integer(2) === 0 ? -1 : 1;
   const [cos, sin] = [Math.cos(turn), Math.sin(turn)];
   const [dx, dy, dz] = SPACING;
   const rows: Affine = [
