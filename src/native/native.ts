@@ -16,6 +16,9 @@ import {
 /** Element types of tensors; equal to cpp/core/dtype.h. */
 export type Dtype = "f32" | "f64" | "i32" | "u8" | "u16";
 
+/** Where a tensor's memory is and its kernels run. */
+export type Device = "cpu";
+
 /** Typed array that shows a tensor's memory. */
 export type TensorData = Float32Array | Float64Array | Int32Array | Uint8Array | Uint16Array;
 
@@ -33,6 +36,7 @@ export interface NativeModule {
 export interface NativeTensor {
   readonly dtype: Dtype;
   readonly shape: number[];
+  readonly device: Device;
   readonly disposed: boolean;
   data(): TensorData;
   fillFromFile(path: string, offset: number): void;

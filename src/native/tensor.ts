@@ -1,5 +1,5 @@
 import { DtypeError, ShapeError } from "../errors.js";
-import { callNative, type Dtype, type NativeTensor, native, type TensorData } from "./native.js";
+import { callNative, type Device, type Dtype, type NativeTensor, native, type TensorData } from "./native.js";
 
 /**
  * A typed tensor handle in native host memory, zero-filled when made.
@@ -44,6 +44,10 @@ export class Tensor implements Disposable {
 
   get shape(): readonly number[] {
     return this.handle.shape;
+  }
+
+  get device(): Device {
+    return this.handle.device;
   }
 
   /** Number of elements. */
