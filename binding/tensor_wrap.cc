@@ -10,8 +10,7 @@ Napi::Function TensorWrap::define(Napi::Env env) {
       env, "Tensor",
       {InstanceAccessor<&TensorWrap::dtype>("dtype"), InstanceAccessor<&TensorWrap::shape>("shape"),
        InstanceAccessor<&TensorWrap::device>("device"), InstanceAccessor<&TensorWrap::disposed>("disposed"),
-       InstanceMethod<&TensorWrap::data>("data"),
-       InstanceMethod<&TensorWrap::fill_from_file>("fillFromFile"),
+       InstanceMethod<&TensorWrap::data>("data"), InstanceMethod<&TensorWrap::fill_from_file>("fillFromFile"),
        InstanceMethod<&TensorWrap::dispose>("dispose")});
 }
 

@@ -5,8 +5,9 @@
 
 namespace sfr::binding {
 
-/// `new Tensor(dtype, shape)`: a zero-filled typed tensor handle. Properties dtype, shape, device, disposed; methods
-/// data() (typed array on the tensor's own memory, until dispose), fillFromFile(path, offset), dispose().
+/// `new Tensor(dtype, shape)`: a zero-filled typed tensor handle. Properties dtype, shape, device, disposed;
+/// methods data() (typed array on the tensor's own memory, until dispose), fillFromFile(path, offset),
+/// dispose().
 class TensorWrap : public Napi::ObjectWrap<TensorWrap> {
  public:
   static Napi::Function define(Napi::Env env);

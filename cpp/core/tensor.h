@@ -54,7 +54,8 @@ class Tensor {
   std::byte* data() const { return memory_.get() + front_bytes_; }
   TensorView view() const { return {data(), type_}; }
 
-  /// Where something was written beside the elements of a guarded tensor: "before" or "behind"; null when nowhere.
+  /// Where something was written beside the elements of a guarded tensor: "before" or "behind"; null when
+  /// nowhere.
   const char* guard_fault() const;
 
   /// Fills the tensor from `path` at `offset` bytes; the file's bytes are little-endian elements.

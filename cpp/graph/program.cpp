@@ -46,7 +46,8 @@ Program::Program(Graph graph, const std::vector<ValueId>& outputs, CompileOption
   for (const ValueId v : outputs_) {
     const Value& value = graph_.value(v);
     TensorPtr& tensor = output_of_value_[v];
-    if (!tensor) tensor = value.persistent ? value.persistent : std::make_shared<Tensor>(value.type, options_.guards);
+    if (!tensor)
+      tensor = value.persistent ? value.persistent : std::make_shared<Tensor>(value.type, options_.guards);
     output_tensors_.push_back(tensor);
   }
 }
@@ -169,8 +170,8 @@ void Program::run_node(size_t index, std::byte* arena, const std::map<ValueId, T
   bound_[index].kernel->run(context);
 }
 
-// A value's neighbours in the arena end kGuardBytes before it and begin as far behind it (memory_plan.cpp), so the
-// patterns of live values never lie in another one's elements. The same holds of the work memory.
+// A value's neighbours in the arena end kGuardBytes before it and begin as far behind it (memory_plan.cpp),
+// so the patterns of live values never lie in another one's elements. The same holds of the work memory.
 void Program::set_guards(const Node& node, std::byte* arena) const {
   for (const ValueId v : node.outputs) {
     const Placement& p = plan_.values[static_cast<size_t>(v)];
@@ -214,8 +215,7 @@ void Program::check_guards(const Node& node, const std::byte* arena,
                            const std::map<ValueId, TensorPtr>& inputs) const {
   const auto check = [&](const char* fault, const std::string& what) {
     if (fault != nullptr)
-      throw Error(ErrorCode::internal,
-                  node.op->name + " " + node.name + ": wrote " + fault + " its " + what);
+      throw Error(ErrorCode::internal, node.op->name + " " + node.name + ": wrote " + fault + " its " + what);
   };
   for (const ValueId v : node.outputs) check(guard_fault(v, arena, inputs), "output " + graph_.value(v).name);
   for (const ValueId v : node.inputs)

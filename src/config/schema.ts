@@ -55,7 +55,9 @@ export const finetuneSettings = z.strictObject({
     .min(0)
     .nullable()
     .default(null)
-    .describe("Steps of linear warm-up; null: T/24 from a random start (250 of 6000), none from a checkpoint"),
+    .describe(
+      "Steps of linear warm-up; null: T/24 from a random start (250 of 6000), none from a checkpoint",
+    ),
   intensityMap: fraction("Probability of a Bezier intensity map, per slice").default(0.5),
   rotateCanvas: z.boolean().default(true).describe("Rotate and flip whole canvases"),
 });

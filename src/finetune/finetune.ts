@@ -6,8 +6,8 @@ import { writeSafetensors } from "../io/safetensors.js";
 import { type TrainObserver, trainLoop } from "../run/train-loop.js";
 import { stitchGeometry } from "../stitch/geometry.js";
 import { CanvasMaker } from "./canvas-batch.js";
-import { finetuneLearningRate } from "./schedule.js";
 import { loadCheckpoint, samNetwork, samTraining } from "./sam-file.js";
+import { finetuneLearningRate } from "./schedule.js";
 import { FinetuneStep } from "./step.js";
 
 export interface FinetuneOptions {

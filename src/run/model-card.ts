@@ -28,7 +28,8 @@ export function requireTrainedOrientation(
   grid: VolumeGrid | undefined,
   { orientation }: ModelCard,
 ): void {
-  if (orientation !== undefined) requireOrientation(where, grid, { code: orientation, of: "the training set" });
+  if (orientation !== undefined)
+    requireOrientation(where, grid, { code: orientation, of: "the training set" });
 }
 
 /** Adds the card to a weights file (the file is written anew, in one step). @throws DataError */

@@ -192,7 +192,11 @@ describe("sfr, bad input", () => {
   it("axes of a training volume that are not those of the others: code 3", async () => {
     await mirror(join(data, "images", "phantom_001.nii.gz"));
     await mirror(join(data, "labels", "phantom_001.nii.gz"));
-    await refuses(await run(), 3, /case 'phantom_001': expected axes [LR]AS .* 'phantom_000' has, received [LR]AS/);
+    await refuses(
+      await run(),
+      3,
+      /case 'phantom_001': expected axes [LR]AS .* 'phantom_000' has, received [LR]AS/,
+    );
   });
 
   it("axes of a label that are not those of its image: code 3", async () => {
@@ -204,7 +208,10 @@ describe("sfr, bad input", () => {
     await mirror(join(data, "imagesTs", "phantom_002.nii.gz"));
     const { code, stdout, stderr } = await run();
     assert.equal(code, 4, stderr);
-    assert.match(stdout, /failed: phantom_002: .*expected axes [LR]AS .* the training set has, received [LR]AS/);
+    assert.match(
+      stdout,
+      /failed: phantom_002: .*expected axes [LR]AS .* the training set has, received [LR]AS/,
+    );
     const weights = join(out(), "arms", "v-net-labelled-only", "segmenter.safetensors");
     const labels = join(root, "labels-of-mirrored");
     const outcome = await sfr("predict", join(data, "imagesTs"), "--weights", weights, "--out", labels);

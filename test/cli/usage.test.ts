@@ -45,7 +45,10 @@ describe("sfr, the words of the command line", () => {
     [["predict", "a.nii"], /expected --weights, received none/],
     [["predict", "a.nii", "--weights"], /expected a value for --weights, received none/],
     [["doctor", "--threads", "0"], /^sfr: --threads: expected an integer >= 1, received '0'/],
-    [["bench", "vnet-trian"], /^sfr: bench: expected one of vnet-train, .*'vnet-trian'; did you mean 'vnet-train'\?\n$/],
+    [
+      ["bench", "vnet-trian"],
+      /^sfr: bench: expected one of vnet-train, .*'vnet-trian'; did you mean 'vnet-train'\?\n$/,
+    ],
     [["run", "none.yaml"], /^sfr: none\.yaml: .*received ENOENT/],
   ];
   for (const [words, message] of refusals) {

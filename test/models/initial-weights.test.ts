@@ -58,7 +58,11 @@ test("SAM: linear and convolution layers as in PyTorch, tokens N(0, 1), tables 0
   }
   const tables = [...state.keys()].filter((name) => /pos_embed|rel_pos/.test(name));
   assert.equal(tables.length, 1 + 2 * 4);
-  for (const name of tables) assert.ok(valuesOf(state, name).every((value) => value === 0), name);
+  for (const name of tables)
+    assert.ok(
+      valuesOf(state, name).every((value) => value === 0),
+      name,
+    );
   assert.ok(valuesOf(state, "image_encoder.blocks.1.norm1.weight").every((value) => value === 1));
   assert.ok(valuesOf(state, "image_encoder.blocks.1.norm1.bias").every((value) => value === 0));
 });

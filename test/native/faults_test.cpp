@@ -19,7 +19,8 @@ void copy(const KernelContext& c) {
   std::memcpy(c.out<float>(0), c.in<float>(0), static_cast<size_t>(c.inputs[0].count()) * sizeof(float));
 }
 
-/// y = x, and one element of the output (or of the input) that is not there: -1 before the first, 0 behind the last.
+/// y = x, and one element of the output (or of the input) that is not there: -1 before the first, 0 behind
+/// the last.
 template <int kAt, bool kInput = false>
 void copy_and_overrun(const KernelContext& c) {
   copy(c);
@@ -168,7 +169,8 @@ SFR_TEST("kernels/a node that no kernel supports is refused with each kernel's r
                "picky planted: expected a CPU kernel that supports it, faulty: only on Sundays");
 }
 
-SFR_TEST("explain/a kernel that refuses what it should take is shown, with its reason and what runs instead") {
+SFR_TEST(
+    "explain/a kernel that refuses what it should take is shown, with its reason and what runs instead") {
   OpDef op = faulty("picky", &copy);
   op.cpu = {{"fast", &copy, [](const NodeTypes&) -> const char* { return "only on Sundays"; }},
             {"slow", &copy}};
