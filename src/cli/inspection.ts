@@ -4,9 +4,7 @@ import { pathKind } from "../data/layouts/layout.js";
 import { streamNifti } from "../data/nifti-stream.js";
 import { orientationOf, type Vec3 } from "../data/volume.js";
 import { DataError } from "../errors.js";
-import type { HostTensor } from "../io/host-tensor.js";
-import { readPth } from "../io/pth/pth.js";
-import { readSafetensorsHeader } from "../io/safetensors.js";
+import { openWeights } from "../io/weights-file.js";
 import { formatDuration } from "../run/progress.js";
 import { readRunRecord } from "../run/run-folder.js";
 import type { JsonValue } from "../run/stage-key.js";
@@ -28,8 +26,7 @@ export async function inspectPath(path: string): Promise<Inspection> {
   if (kind === "folder") return readRunRecord(path) === undefined ? inspectDataset(path) : inspectRun(path);
   if (/\.nii(\.gz)?$/i.test(path)) return inspectNifti(path);
   if (/\.(h5|hdf5)$/i.test(path)) return inspectH5(path);
-  if (/\.safetensors$/i.test(path)) return inspectSafetensors(path);
-  if (/\.(pth|pt)$/i.test(path)) return inspectTensors(await readPth(path), {});
+  if (/\.(safetensors|pth|pt|bin)$/i.test(path)) return inspectWeights(path);
   if (/\.(list|txt|tsv)$/i.test(path)) return inspectDataset(path);
   throw new DataError(
     `${path}: expected .nii, .nii.gz, .h5, .safetensors, .pth or a list file, received another name; convert it`,
@@ -143,15 +140,9 @@ function inspectRun(path: string): Inspection {
   });
 }
 
-async function inspectSafetensors(path: string): Promise<Inspection> {
-  const { tensors, metadata } = await readSafetensorsHeader(path);
-  return inspectTensors(tensors, metadata);
-}
-
-function inspectTensors(
-  tensors: ReadonlyMap<string, Pick<HostTensor, "dtype" | "shape">>,
-  metadata: Readonly<Record<string, string>>,
-): Inspection {
+async function inspectWeights(path: string): Promise<Inspection> {
+  await using file = await openWeights(path);
+  const { tensors, metadata } = file;
   const parameters = [...tensors.values()].reduce(
     (sum, { shape }) => sum + shape.reduce((product, extent) => product * extent, 1),
     0,

@@ -7,8 +7,8 @@ import { Graph, type Program, type Value } from "../../src/graph/graph.js";
 import { minimize, OptimizerState, type Parameter } from "../../src/graph/optimizer.js";
 import { WeightSet } from "../../src/graph/weights.js";
 import { elementCount, type HostTensor, toFloat32 } from "../../src/io/host-tensor.js";
-import { readPth } from "../../src/io/pth/pth.js";
 import { readSafetensors } from "../../src/io/safetensors.js";
+import { readWeights } from "../../src/io/weights-file.js";
 import { vnet } from "../../src/models/vnet.js";
 import { Tensor } from "../../src/native/tensor.js";
 import { meanTeacher } from "../../src/retrain/methods/mean-teacher.js";
@@ -157,7 +157,7 @@ test("six Mean Teacher steps equal the authors' code", async () => {
   const expected = await fixture();
   using training = describe();
   const { program, student, teacher, scalars } = training;
-  const start = await readPth(join(folder, "iter_0.pth"));
+  const start = await readWeights(join(folder, "iter_0.pth"));
   for (const network of [student, teacher]) assert.deepEqual(network.load(start).missing, []);
   const batch = batchOf(expected);
   for (let t = 0; t < rounding.losses.length; t++) {
@@ -199,7 +199,7 @@ async function logits(
 
 test("logits of the first training pass equal the authors' network", async () => {
   const expected = await fixture();
-  const own = await logits(await readPth(join(folder, "iter_0.pth")), batchOf(expected), true);
+  const own = await logits(await readWeights(join(folder, "iter_0.pth")), batchOf(expected), true);
   // f32 rounding through 28 layers: 3.4e-6 between f32 and f64 in PyTorch.
   close("train_logits", own, toFloat32(get(expected, "train_logits")), 2e-5);
 });
