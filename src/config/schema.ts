@@ -31,6 +31,11 @@ const samSettings = z.strictObject({
     .nullable()
     .default(null)
     .describe("Weights of SAM (.safetensors or .pth); null: random start"),
+  lora: z
+    .string()
+    .nullable()
+    .default(null)
+    .describe("LoRA updates of that SAM to start from: a file of this program, the SFR authors or SAMed"),
   train: z
     .enum(["auto", "all", "lora"])
     .default("auto")
@@ -40,7 +45,7 @@ const samSettings = z.strictObject({
 });
 
 export const finetuneSettings = z.strictObject({
-  steps: count("Training steps T").default(6000),
+  steps: z.int().min(0).describe("Training steps T; 0: SAM as it was loaded").default(6000),
   batch: count(
     "Labelled crops per step; each is stitched to one canvas, or to several when its slices need them",
   ).default(2),

@@ -4,9 +4,9 @@ import { BatchSampler } from "../data/sampler.js";
 import { UsageError } from "../errors.js";
 import { writeSafetensors } from "../io/safetensors.js";
 import { type TrainObserver, trainLoop } from "../run/train-loop.js";
-import { stitchGeometry } from "../stitch/geometry.js";
+import { type StitchGeometry, stitchGeometry } from "../stitch/geometry.js";
 import { CanvasMaker } from "./canvas-batch.js";
-import { loadCheckpoint, samNetwork, samTraining } from "./sam-file.js";
+import { loadStart, type OnLoad, samNetwork, samTraining } from "./sam-file.js";
 import { finetuneLearningRate } from "./schedule.js";
 import { FinetuneStep } from "./step.js";
 
@@ -24,6 +24,10 @@ export interface FinetuneOptions {
   checkpointPath: string;
   /** Final weights: all tensors, or the trained ones when SAM came from a checkpoint. */
   weightsPath: string;
+  /** SHA-256 of SAM's checkpoint, for the weights file and to hold a LoRA file against; null without a checkpoint. */
+  checkpointHash: string | null;
+  /** Told what was taken from each file that SAM starts from. */
+  onLoad?: OnLoad;
 }
 
 /**
@@ -41,7 +45,7 @@ export async function finetune(
   const geometry = stitchGeometry({ patch: options.patch, canvas: sam.canvas });
   using network = samNetwork(sam, options.classes, seed);
   using step = new FinetuneStep(network, settings, settings.batch * geometry.canvases);
-  if (sam.checkpoint !== null) await loadCheckpoint(network, sam.checkpoint);
+  await loadStart(network, sam, options);
   using canvases = new CanvasMaker(geometry, options.patch, settings, seed);
   const sampler = new BatchSampler(cases.length, settings.batch, seed, "finetune", false);
   await trainLoop(
@@ -61,14 +65,22 @@ export async function finetune(
     observer,
     signal,
   );
-  const metadata = {
+  await writeSafetensors(options.weightsPath, network.toState(sam.checkpoint !== null), {
+    sfr: JSON.stringify(metadataOf(options, geometry)),
+  });
+}
+
+/** What the weights file says of itself: all that is needed to use it, and which SAM it belongs to. */
+function metadataOf({ sam, classes, patch, checkpointHash }: FinetuneOptions, plan: StitchGeometry): object {
+  const training = samTraining(sam);
+  return {
     size: sam.size,
     canvas: sam.canvas,
-    classes: options.classes,
-    training: samTraining(sam),
-    patch: options.patch,
+    classes,
+    training: training.kind === "lora" ? { ...training, targets: ["q", "v"] } : training,
+    patch,
+    plan,
+    preprocessing: { volume: "z-score", channels: "gray, repeated", pixelMean: 0, pixelStd: 1 },
+    base: checkpointHash === null ? null : { sha256: checkpointHash },
   };
-  await writeSafetensors(options.weightsPath, network.toState(sam.checkpoint !== null), {
-    sfr: JSON.stringify(metadata),
-  });
 }

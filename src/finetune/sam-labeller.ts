@@ -1,13 +1,14 @@
 import type { SamSettings, Voxels } from "../config/schema.js";
 import { Graph, type Program } from "../graph/graph.js";
 import * as ops from "../graph/ops.js";
+import { readWeights } from "../io/weights-file.js";
 import type { SamNetwork } from "../models/sam/network.js";
 import { fullResolution } from "../models/sam/sam.js";
 import { Tensor } from "../native/tensor.js";
 import { slidingWindow } from "../predict/sliding-window.js";
 import { type StitchGeometry, stitchGeometry } from "../stitch/geometry.js";
 import { gapImage } from "./canvas-batch.js";
-import { loadCheckpoint, readWeights, samNetwork } from "./sam-file.js";
+import { loadCheckpoint, samNetwork } from "./sam-file.js";
 
 /** A fine-tuned SAM that labels crops and volumes through stitched canvases of its training's plan. */
 export class SamLabeller implements Disposable {

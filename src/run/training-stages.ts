@@ -6,6 +6,7 @@ import type { PreparedCase } from "../data/prepare.js";
 import { DataError } from "../errors.js";
 import { finetune } from "../finetune/finetune.js";
 import { SamLabeller } from "../finetune/sam-labeller.js";
+import { loadingSummary } from "../models/sam/loading.js";
 import { Tensor } from "../native/tensor.js";
 import { methods } from "../retrain/methods/index.js";
 import { type PseudoLabelSource, retrain } from "../retrain/retrain.js";
@@ -54,6 +55,11 @@ export async function finetuneStage(context: RunContext, keys: StageKeys): Promi
           checkpointEvery: config.checkpointEvery,
           checkpointPath: folder.file(runPaths.finetune, "checkpoint.safetensors"),
           weightsPath,
+          checkpointHash: folder.record.weights.sam ?? null,
+          onLoad: async (name, path, report) => {
+            context.progress.note(`${path}: ${loadingSummary(report)}`, "info");
+            await folder.recordLoading(name, report);
+          },
         },
         observer,
         signal,

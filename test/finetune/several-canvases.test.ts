@@ -33,6 +33,7 @@ test("a patch on three canvases is labelled as its thirds are on one", async (t)
     classes: 3,
     ...{ patch, sam, settings, seed: 1, checkpointEvery: 10, weightsPath },
     checkpointPath: join(folder, "checkpoint.safetensors"),
+    checkpointHash: null,
   });
   assert.ok(existsSync(weightsPath));
 

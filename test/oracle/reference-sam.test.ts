@@ -1,8 +1,8 @@
 /** Our SAM with and without LoRA against segment-anything's numbers (test/fixtures/reference/README.md). */
 import { join } from "node:path";
 import { test } from "node:test";
-import { readPth } from "../../src/io/pth/pth.js";
 import { readSafetensors } from "../../src/io/safetensors.js";
+import { readWeights } from "../../src/io/weights-file.js";
 import { checkForward, checkTraining, type SamReference, smallSam } from "./reference-sam.js";
 
 const folder = join(import.meta.dirname, "..", "..", "..", "test", "fixtures", "reference");
@@ -10,7 +10,7 @@ const folder = join(import.meta.dirname, "..", "..", "..", "test", "fixtures", "
 async function twoClasses(): Promise<SamReference> {
   const path = (file: string) => join(folder, "sam-small-k2", file);
   const { tensors } = await readSafetensors(path("expected.safetensors"));
-  const [weights, lora] = [await readPth(path("weights.pth")), await readPth(path("lora.pth"))];
+  const [weights, lora] = [await readWeights(path("weights.pth")), await readWeights(path("lora.pth"))];
   return { config: smallSam(2), weights, lora, expected: tensors };
 }
 

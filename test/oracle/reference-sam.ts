@@ -4,6 +4,7 @@ import { Graph, type Value } from "../../src/graph/graph.js";
 import * as ops from "../../src/graph/ops.js";
 import { adamWDefaults, minimize, OptimizerState, type Parameter } from "../../src/graph/optimizer.js";
 import { type HostTensor, toFloat32 } from "../../src/io/host-tensor.js";
+import { tensorsInMemory } from "../../src/io/tensor-file.js";
 import { supervisedLoss } from "../../src/losses/supervised.js";
 import type { SamConfig } from "../../src/models/sam/config.js";
 import { imageEncoder } from "../../src/models/sam/image-encoder.js";
@@ -73,7 +74,7 @@ export async function checkForward({ config, weights, expected }: SamReference):
   const context = { graph, weights: network.weights, training: false, updateStatistics: false };
   const embedding = imageEncoder(context, ops.concat([gray, gray, gray], 3), config);
   using program = graph.compile({ low, full: fullResolution(low, config), embedding });
-  network.loadCheckpoint(weights);
+  await network.loadCheckpoint(tensorsInMemory(weights));
   const out = await program.run({ canvas: Tensor.from("f32", shape, toFloat32(get(expected, "input"))) });
   checkMasks(expected, out.low, out.full);
   const target = get(expected, "image_embedding");
@@ -102,7 +103,7 @@ export async function checkTraining(reference: SamReference): Promise<void> {
   const outputs: Record<string, Value> = { low, loss, crossEntropy, dice };
   for (const [i, { name }] of parameters.entries()) outputs[`grad ${name}`] = gradients[i] ?? loss;
   using program = graph.compile(outputs);
-  network.loadCheckpoint(weights);
+  await network.loadCheckpoint(tensorsInMemory(weights));
   network.load(new Map([...weights, ...lora]));
 
   const start = network.toState(true);

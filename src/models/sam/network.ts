@@ -1,11 +1,14 @@
 import { DataError } from "../../errors.js";
 import type { Graph, Value } from "../../graph/graph.js";
 import type { Parameter } from "../../graph/optimizer.js";
-import { WeightSet } from "../../graph/weights.js";
+import { type FirstValues, WeightSet } from "../../graph/weights.js";
 import type { HostTensor } from "../../io/host-tensor.js";
+import type { TensorSource } from "../../io/tensor-file.js";
 import { loadSamCheckpoint } from "./checkpoint.js";
 import type { SamConfig } from "./config.js";
+import type { LoadingReport } from "./loading.js";
 import type { Lora } from "./lora.js";
+import { loadLoraFile } from "./lora-file.js";
 import { sam } from "./sam.js";
 
 /** How a SAM is trained: LoRA on q and v plus prompt encoder and mask decoder, or every weight. */
@@ -16,12 +19,14 @@ export class SamNetwork implements Disposable {
   readonly weights: WeightSet;
   private readonly lora: Lora | undefined;
 
+  /** @param firstValues "from-file" when loadCheckpoint follows, which then initialises the tensors left out */
   constructor(
     readonly config: SamConfig,
     readonly training: SamTraining,
     seed: number,
+    firstValues: FirstValues = "initialised",
   ) {
-    this.weights = new WeightSet("sam", seed);
+    this.weights = new WeightSet("sam", seed, firstValues);
     this.lora =
       training.kind === "lora" ? { rank: training.rank, weights: new WeightSet("lora", seed) } : undefined;
   }
@@ -42,9 +47,17 @@ export class SamNetwork implements Disposable {
     return [...this.lora.weights.withRole("parameter"), ...head];
   }
 
-  /** Takes SAM's weights from a checkpoint (official names); see loadSamCheckpoint. */
-  loadCheckpoint(state: ReadonlyMap<string, HostTensor>): void {
-    loadSamCheckpoint(this.weights, state, this.config);
+  /** Takes SAM's weights from a checkpoint; see loadSamCheckpoint. */
+  loadCheckpoint(file: TensorSource): Promise<LoadingReport> {
+    return loadSamCheckpoint(this.weights, file, this.config);
+  }
+
+  /** Takes LoRA's updates, and what stands beside them, from a file; see loadLoraFile. Throws DataError without LoRA. */
+  loadLora(file: TensorSource): Promise<LoadingReport> {
+    const { lora, weights, config } = this;
+    if (lora === undefined)
+      throw new DataError("sam: expected LoRA training for a LoRA file, received all; set sam.train to lora");
+    return loadLoraFile({ weights, lora: lora.weights, config }, file);
   }
 
   /** Tensors by official names, LoRA's as w_a_000 ... Without the frozen encoder when `trainedOnly`. */
