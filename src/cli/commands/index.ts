@@ -1,5 +1,6 @@
 import type { Command } from "../command.js";
 import { bench } from "./bench.js";
+import { convert } from "./convert.js";
 import { demo } from "./demo.js";
 import { doctor } from "./doctor.js";
 import { evaluate } from "./evaluate.js";
@@ -24,6 +25,7 @@ export const commands: readonly Command[] = [
   stitch,
   unstitch,
   inspect,
+  convert,
   doctor,
   bench,
 ];
