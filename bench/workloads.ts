@@ -163,7 +163,11 @@ type SamRequest = RequestOf<"sam-train"> | RequestOf<"sam-infer">;
 
 /** One forward pass of SAM with LoRA on a canvas, and its sampled logits. */
 async function samForward({ model, canvas, classes, batch, rank }: SamRequest) {
-  const network = new SamNetwork(samConfig(model, canvas, classes), { kind: "lora", rank }, 1);
+  const network = new SamNetwork(
+    samConfig(model, canvas, classes),
+    { kind: "lora", rank, targets: ["q", "v"] },
+    1,
+  );
   const labels = checkerLabel([batch, canvas, canvas], classes, 16);
   const canvases = Tensor.from(
     "f32",

@@ -40,7 +40,12 @@ const samSettings = z.strictObject({
     .enum(["auto", "all", "lora"])
     .default("auto")
     .describe("What trains: LoRA and decoder, or all weights; auto: LoRA with a checkpoint, all without"),
-  rank: z.int().min(1).max(64).default(4).describe("Rank of the LoRA updates of q and v"),
+  rank: z.int().min(1).max(64).default(4).describe("Rank of the LoRA updates"),
+  targets: z
+    .array(z.enum(["q", "k", "v", "proj", "mlp"]))
+    .min(1)
+    .default(["q", "v"])
+    .describe("What LoRA updates in every encoder block; q and v as in the paper's code"),
   canvas: z.int().min(64).multipleOf(16).default(1024).describe("Side of the stitched canvas, pixels"),
 });
 

@@ -77,7 +77,7 @@ function metadataOf({ sam, classes, patch, checkpointHash }: FinetuneOptions, pl
     size: sam.size,
     canvas: sam.canvas,
     classes,
-    training: training.kind === "lora" ? { ...training, targets: ["q", "v"] } : training,
+    training,
     patch,
     plan,
     preprocessing: { volume: "z-score", channels: "gray, repeated", pixelMean: 0, pixelStd: 1 },

@@ -14,7 +14,7 @@ export type OnLoad = (name: "sam" | "lora", path: string, report: LoadingReport)
 /** What trains under these settings; `auto` is LoRA with a checkpoint and everything without. */
 export function samTraining(settings: SamSettings): SamTraining {
   const lora = settings.train === "lora" || (settings.train === "auto" && settings.checkpoint !== null);
-  return lora ? { kind: "lora", rank: settings.rank } : { kind: "all" };
+  return lora ? { kind: "lora", rank: settings.rank, targets: settings.targets } : { kind: "all" };
 }
 
 /** A network of these settings, its weights not yet made; with a checkpoint they have values only after loadCheckpoint. */

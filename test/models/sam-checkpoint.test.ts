@@ -114,7 +114,7 @@ describe("SAM checkpoints", () => {
 });
 
 describe("LoRA files", () => {
-  const lora = { kind: "lora", rank: 2 } as const;
+  const lora = { kind: "lora", rank: 2, targets: ["q", "v"] } as const;
   let folder = "";
   before(async () => {
     folder = await mkdtemp(join(tmpdir(), "sfr-lora-"));
@@ -160,10 +160,12 @@ describe("LoRA files", () => {
   });
 
   it("refuses another rank, depth and kind of update, by name", async () => {
-    using other = smallSam({}, { kind: "lora", rank: 4 });
+    using other = smallSam({}, { ...lora, rank: 4 });
     await assert.rejects(loadLora(other, checkpointFixture("lora.pth")), refuses("set sam.rank to 2"));
     using deeper = smallSam({ depth: 3 }, lora);
     await assert.rejects(loadLora(deeper, checkpointFixture("lora.pth")), refuses("w_a_004"));
+    using wider = smallSam({}, { ...lora, targets: ["q", "k", "v"] });
+    await assert.rejects(loadLora(wider, checkpointFixture("lora.pth")), refuses("w_a_k_000", "sam.targets"));
     using shallower = smallSam({ depth: 1, globalBlocks: [] }, lora);
     await assert.rejects(loadLora(shallower, checkpointFixture("lora.pth")), refuses("w_a_002"));
     using whole = smallSam({});

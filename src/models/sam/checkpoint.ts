@@ -19,9 +19,10 @@ export async function loadSamCheckpoint(
   config: SamConfig,
 ): Promise<LoadingReport> {
   const file = new SamFile(source, config);
-  if (file.info("w_a_000") !== undefined)
+  const update = [...source.tensors.keys()].find((name) => name.startsWith("w_a_"));
+  if (update !== undefined)
     throw new DataError(
-      "sam: expected a whole SAM as checkpoint, received LoRA updates (w_a_000, ...); give the SAM that they were " +
+      `sam: expected a whole SAM as checkpoint, received LoRA updates (${update}, ...); give the SAM that they were ` +
         "trained on as sam.checkpoint, and these as sam.lora",
     );
   const plans = new Map<string, TensorPlan>();

@@ -16,7 +16,8 @@ interface LoraNetwork {
 
 /**
  * Copies a LoRA file of the SFR authors, of SAMed or of this program into a network that has its checkpoint already:
- * w_a_000, w_b_000, ... (two pairs a block, q then v), and those of prompt_encoder.* and mask_decoder.* that it holds.
+ * w_a_000, w_b_000, ... (two pairs a block, q then v; ours of other targets as lora.ts names them), and those of
+ * prompt_encoder.* and mask_decoder.* that it holds.
  * A decoder for other classes gives what does not depend on them.
  *
  * @throws DataError when the file has no updates, updates of another rank, of another number of blocks or of the decoder,
@@ -40,19 +41,22 @@ export async function loadLoraFile(network: LoraNetwork, source: TensorSource): 
   return file.report(plans);
 }
 
-const sizeCure = "give updates of this size of SAM";
+const sizeCure = "give updates of this size of SAM, with sam.targets as they were trained";
 
 function refuseOtherUpdates(file: SamFile, lora: WeightSet): void {
   const names = file.officialNames();
-  const first = file.info("w_a_000");
+  const first = names.find((name) => name.startsWith("w_a_"));
   if (first === undefined)
     throw new DataError(
       "sam: expected LoRA updates (w_a_000, ...), received none; a whole SAM goes to sam.checkpoint",
     );
-  const rank = lora.specs.get("w_a_000")?.torchShape[0];
-  if (first.shape[0] !== rank)
+  const received = file.info(first)?.shape[0];
+  const [rank] = [...lora.specs].flatMap(([name, { torchShape }]) =>
+    name.startsWith("w_a_") ? torchShape[0] : [],
+  );
+  if (received !== rank)
     throw new DataError(
-      `sam: expected LoRA updates of rank ${rank}, received ${first.shape[0]}; set sam.rank to ${first.shape[0]}`,
+      `sam: expected LoRA updates of rank ${rank}, received ${received}; set sam.rank to ${received}`,
     );
   const ofDecoder = names.find((name) => decoderUpdate.test(name));
   if (ofDecoder !== undefined)
@@ -60,7 +64,7 @@ function refuseOtherUpdates(file: SamFile, lora: WeightSet): void {
       `sam: expected updates of the encoder's q and v alone, received ${ofDecoder} of the decoder; ` +
         "merge it into mask_decoder's weights (W + B A) first",
     );
-  const surplus = names.find((name) => /^w_[ab]_\d+$/.test(name) && !lora.specs.has(name));
+  const surplus = names.find((name) => /^w_[ab]_/.test(name) && !lora.specs.has(name));
   if (surplus !== undefined)
     throw new DataError(`sam: expected no LoRA tensor ${surplus}, received it; ${sizeCure}`);
 }

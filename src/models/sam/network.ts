@@ -7,12 +7,12 @@ import type { TensorSource } from "../../io/tensor-file.js";
 import { loadSamCheckpoint } from "./checkpoint.js";
 import type { SamConfig } from "./config.js";
 import type { LoadingReport } from "./loading.js";
-import type { Lora } from "./lora.js";
+import type { Lora, LoraTarget } from "./lora.js";
 import { loadLoraFile } from "./lora-file.js";
 import { sam } from "./sam.js";
 
-/** How a SAM is trained: LoRA on q and v plus prompt encoder and mask decoder, or every weight. */
-export type SamTraining = { kind: "all" } | { kind: "lora"; rank: number };
+/** How a SAM is trained: LoRA plus prompt encoder and mask decoder, or every weight. */
+export type SamTraining = { kind: "all" } | { kind: "lora"; rank: number; targets: readonly LoraTarget[] };
 
 /** A SAM with its weights, for any number of graphs. Weights exist once a forward pass was described. */
 export class SamNetwork implements Disposable {
@@ -28,7 +28,9 @@ export class SamNetwork implements Disposable {
   ) {
     this.weights = new WeightSet("sam", seed, firstValues);
     this.lora =
-      training.kind === "lora" ? { rank: training.rank, weights: new WeightSet("lora", seed) } : undefined;
+      training.kind === "lora"
+        ? { rank: training.rank, targets: training.targets, weights: new WeightSet("lora", seed) }
+        : undefined;
   }
 
   /** Logits [N, S/4, S/4, K] of canvases [N, S, S]. */
