@@ -82,12 +82,14 @@ async function measureCase(
   scratch: string,
 ): Promise<Measured> {
   const { say } = session.options;
-  const tooLarge = session.python !== undefined && !fits(item, where, say);
+  const tooLarge = session.python !== undefined && !fits("peers need", item.peerBytes, item, where, say);
   const settings = session.python === undefined || tooLarge ? [] : item.settings;
   const peers: PeerLine[] = [];
   let reference: string | undefined;
   let ours: WorkerLine | undefined;
   for (const setting of settings) {
+    const bytes = item.settingBytes?.[setting] ?? 0;
+    if (!fits(`peer ${setting} needs`, bytes, item, where, say)) continue;
     const check = join(scratch, `${item.name}-${setting}.safetensors`);
     const line = await timePeer(session, item, setting, check, where);
     if (line === undefined) continue;
@@ -177,14 +179,19 @@ async function agrees(
   return !isGross;
 }
 
-function fits(item: BenchCase, where: string, say: (line: string) => void): boolean {
+/** Whether `bytes` are free for what `who` says; says so when not. */
+function fits(
+  who: string,
+  bytes: number,
+  { smaller }: BenchCase,
+  where: string,
+  say: (line: string) => void,
+): boolean {
   const available = process.availableMemory();
-  if (available >= item.peerBytes) return true;
-  const gigabytes = (bytes: number) => `${(bytes / 1e9).toFixed(1)} GB`;
-  const instead = item.smaller === undefined ? "" : `; they are timed on ${item.smaller} instead`;
-  say(
-    `${where}: peers need about ${gigabytes(item.peerBytes)}, ${gigabytes(available)} are free, so none runs here${instead}`,
-  );
+  if (available >= bytes) return true;
+  const gigabytes = (amount: number) => `${(amount / 1e9).toFixed(1)} GB`;
+  const instead = smaller === undefined ? "" : `; timed on ${smaller} instead`;
+  say(`${where}: ${who} about ${gigabytes(bytes)}, ${gigabytes(available)} are free: not run here${instead}`);
   return false;
 }
 

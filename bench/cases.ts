@@ -25,7 +25,14 @@ export const requestSchema = z.discriminatedUnion("work", [
   z.strictObject({ work: z.literal("vnet-infer"), ...vnet }),
   z.strictObject({ work: z.literal("sam-train"), ...sam }),
   z.strictObject({ work: z.literal("sam-infer"), ...sam }),
-  z.strictObject({ work: z.literal("stitch"), patch: extents, canvas: z.int(), volumes: z.int() }),
+  z.strictObject({
+    work: z.literal("stitch"),
+    patch: extents,
+    canvas: z.int(),
+    volumes: z.int(),
+    /** stitch: volumes to canvases; unstitch: back. */
+    direction: z.enum(["stitch", "unstitch"]),
+  }),
   z.strictObject({ work: z.literal("bezier"), patch: extents }),
   z.strictObject({
     work: z.literal("metrics"),
@@ -48,6 +55,8 @@ export interface BenchCase {
   readonly tolerance: number;
   /** Memory that a peer needs, bytes, as measured with PyTorch 2.13. */
   readonly peerBytes: number;
+  /** Settings that need more than the others, bytes, as measured with ONNX Runtime 1.32. */
+  readonly settingBytes?: Readonly<Record<string, number>>;
   /** Name of the case to time instead where a peer does not fit the memory. */
   readonly smaller?: string;
   /** Timed runs; default 5. Fewer only where a run of a peer takes more than 20 s, more where one is over in no time. */
@@ -79,6 +88,8 @@ const vnetSettings = [
   "channels-last,compiled,no-heads",
 ];
 const samSettings = ["default", "compiled", "sdpa", "sdpa,compiled"];
+/** ONNX Runtime runs networks, it does not train them. */
+const samInferSettings = [...samSettings, "onnxruntime"];
 interface VnetSize {
   patch: [number, number, number];
   batch: number;
@@ -109,9 +120,15 @@ function samCase(
   model: SamSize,
   canvas: number,
   gigabytes: number,
-  options: { smaller?: string; runs?: number; batch?: number; settings?: readonly string[] } = {},
+  options: {
+    smaller?: string;
+    runs?: number;
+    batch?: number;
+    settings?: readonly string[];
+    settingBytes?: Readonly<Record<string, number>>;
+  } = {},
 ): BenchCase {
-  const { batch = 1, settings = samSettings, ...rest } = options;
+  const { batch = 1, settings = work === "sam-train" ? samSettings : samInferSettings, ...rest } = options;
   return {
     name: `${model}-${canvas}${batch === 1 ? "" : `-batch${batch}`}`,
     request: { work, model, canvas, classes: 2, batch, rank: 4 },
@@ -119,6 +136,18 @@ function samCase(
     tolerance: networkTolerance,
     peerBytes: gigabytes * gigabyte,
     ...rest,
+  };
+}
+
+/** Patches of the paper's size to and from their canvases. */
+function stitchCase(volumes: number, direction: "stitch" | "unstitch", runs: number): BenchCase {
+  return {
+    name: `${volumes}x112x112x80${direction === "stitch" ? "" : "-unstitch"}`,
+    request: { work: "stitch", patch: [112, 112, 80], canvas: 1024, volumes, direction },
+    settings: ["default", "strided-copy", "copy"],
+    tolerance: 0, // values are copied
+    peerBytes: 2 * gigabyte,
+    runs,
   };
 }
 
@@ -157,17 +186,17 @@ const lists: Readonly<Record<BenchName, readonly BenchCase[]>> = {
   "sam-infer": [
     samCase("sam-infer", "tiny", 512, 1.5),
     samCase("sam-infer", "vit_b", 512, 2),
-    samCase("sam-infer", "vit_b", 1024, 6, { smaller: "vit_b-512" }),
+    samCase("sam-infer", "vit_b", 1024, 6, {
+      smaller: "vit_b-512",
+      settingBytes: { onnxruntime: 23 * gigabyte },
+    }),
   ],
+  // Two patches are a training step's and stay in the caches; sixteen do not.
   stitch: [
-    {
-      name: "2x112x112x80",
-      request: { work: "stitch", patch: [112, 112, 80], canvas: 1024, volumes: 2 },
-      settings: ["default", "strided-copy"],
-      tolerance: 0, // values are copied
-      peerBytes: gigabyte,
-      runs: 100,
-    },
+    stitchCase(2, "stitch", 100),
+    stitchCase(2, "unstitch", 100),
+    stitchCase(16, "stitch", 20),
+    stitchCase(16, "unstitch", 20),
   ],
   bezier: [
     {

@@ -217,14 +217,14 @@ async function startSamInference(request: RequestOf<"sam-infer">): Promise<Workl
   };
 }
 
-async function startStitching({ patch, canvas, volumes }: RequestOf<"stitch">): Promise<Workload> {
-  const [width, height, depth] = patch;
+/** Volumes [N, z, y, x] of running voxel numbers in (x, y, z) order, z fastest: images from 1, labels modulo 250. */
+function countedVolumes([width, height, depth]: readonly [number, number, number], volumes: number) {
   const shape = [volumes, depth, height, width];
   const each = width * height * depth;
-  // The running index of a voxel counts in (x, y, z) order, z fastest; f32 holds it exactly below 2^24.
+  // f32 holds the index exactly below 2^24.
   const index = permute(
     Int32Array.from({ length: each }, (_, i) => i),
-    patch,
+    [width, height, depth],
     [2, 1, 0],
   );
   const images = Tensor.zeros("f32", shape);
@@ -235,22 +235,45 @@ async function startStitching({ patch, canvas, volumes }: RequestOf<"stitch">): 
     imageData[i] = voxel + 1;
     labelData[i] = voxel % 250;
   }
+  return { images, labels };
+}
+
+async function startStitching({ patch, canvas, volumes, direction }: RequestOf<"stitch">): Promise<Workload> {
   const geometry = stitchGeometry({ patch, canvas });
+  const given = countedVolumes(patch, volumes);
+  const shape = given.images.shape;
   const graph = new Graph();
-  const program = graph.compile({
-    image: ops.stitch(graph.input("images", "f32", shape), geometry, gapImage),
-    label: ops.stitch(graph.input("labels", "u8", shape), geometry, gapLabel),
+  const stitching = graph.compile({
+    images: ops.stitch(graph.input("images", "f32", shape), geometry, gapImage),
+    labels: ops.stitch(graph.input("labels", "u8", shape), geometry, gapLabel),
   });
-  const run = () => program.run({ images, labels });
-  const made = await run();
-  const first = canvas * canvas;
+  const canvases = await stitching.run(given);
+  if (direction === "stitch") {
+    const first = geometry.canvases * canvas * canvas;
+    return {
+      values: new Map<string, ArrayLike<number>>([
+        ["image", canvases.images.f32.slice(0, first)],
+        ["label", canvases.labels.u8.slice(0, first)],
+      ]),
+      gflop: null,
+      run: async () => void (await stitching.run(given)),
+    };
+  }
+  const back = new Graph();
+  const unstitching = back.compile({
+    images: ops.unstitch(back.input("images", "f32", canvases.images.shape), geometry),
+    labels: ops.unstitch(back.input("labels", "u8", canvases.labels.shape), geometry),
+  });
+  const made = await unstitching.run(canvases);
+  const first = patch[0] * patch[1] * patch[2];
+  const memory = [...patch].reverse();
   return {
-    values: new Map<string, ArrayLike<number>>([
-      ["image", made.image.f32.slice(0, first)],
-      ["label", made.label.u8.slice(0, first)],
+    values: new Map([
+      ["image", permute(made.images.f32.slice(0, first), memory, [2, 1, 0])],
+      ["label", permute(made.labels.u8.slice(0, first), memory, [2, 1, 0])],
     ]),
     gflop: null,
-    run: async () => void (await run()),
+    run: async () => void (await unstitching.run(canvases)),
   };
 }
 

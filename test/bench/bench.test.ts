@@ -24,7 +24,7 @@ const patch = [5, 4, 3] as const;
 const canvas = 16;
 const item: BenchCase = {
   name: "small",
-  request: { work: "stitch", patch: [...patch], canvas, volumes: 2 },
+  request: { work: "stitch", patch: [...patch], canvas, volumes: 2, direction: "stitch" },
   settings: ["default"],
   tolerance: 0,
   peerBytes: 1,
@@ -154,6 +154,38 @@ test("where peers do not fit the memory, the smaller case is timed too and the b
   assert.deepEqual(
     found.map(({ case: name, impl }) => `${name} ${impl}`),
     ["large sfr", "small sfr", "small pytorch"],
+  );
+});
+
+test("a setting that does not fit the memory is left out, and the bench says so", async () => {
+  const json = join(folder, "setting.jsonl");
+  const said: string[] = [];
+  const settings = ["default", "onnxruntime"];
+  const heavy: BenchCase = { ...item, settings, settingBytes: { onnxruntime: 1e18 }, smaller: "tiny" };
+  const python = await standIn("setting-python", stitchedByHand());
+  await runCases("stitch", [heavy], { json, python, runs: 1, say: (line) => said.push(line) });
+  assert.ok(said.some((line) => /small: peer onnxruntime needs about .* timed on tiny instead/.test(line)));
+  const found = (await linesOf(json)).map((line) => benchLineSchema.parse(line));
+  assert.deepEqual(
+    found.map(({ impl }) => impl),
+    ["sfr", "pytorch"],
+  );
+});
+
+test("un-stitching gives the volume that was stitched", async () => {
+  const request = {
+    work: "stitch",
+    patch: [...patch],
+    canvas,
+    volumes: 2,
+    direction: "unstitch",
+  } satisfies BenchRequest;
+  const { values } = await startWorkload(request);
+  const running = Array.from({ length: patch[0] * patch[1] * patch[2] }, (_, i) => i);
+  assert.deepEqual(Array.from(values.get("label") ?? []), running);
+  assert.deepEqual(
+    Array.from(values.get("image") ?? []),
+    running.map((index) => index + 1),
   );
 });
 
