@@ -133,9 +133,12 @@ export interface Explanation {
     kernel: string | null;
     /** Implementations that refused the node, with reasons. */
     refused: string;
+    /** Types such as `f32[2, 8, 3]`; null where an optional input is absent. */
+    inputs: (string | null)[];
     outputs: string[];
+    /** Operations of the direct algorithm; 0 for what is bound by memory. */
     flops: number;
-    /** Bytes read and written, each tensor once. */
+    /** Bytes read and written, each tensor once, state that the node updates twice; 0 for views. */
     bytes: number;
     /** Time the node took in the last run; 0 before the first. */
     seconds: number;
@@ -147,6 +150,7 @@ export interface Explanation {
   /** All memory of the program while it runs. */
   peakBytes: number;
   flops: number;
+  /** Sum of the nodes' bytes: what a run moves at least when nothing stays in a cache between two nodes. */
   bytesMoved: number;
 }
 
@@ -202,7 +206,7 @@ export class Program<Names extends string = string> implements Disposable, Async
     return this.outputs;
   }
 
-  /** Nodes with the chosen kernels, refused ones with the reason, bytes at the peak, FLOPs. */
+  /** Nodes with the chosen kernels, refused ones with the reason, FLOPs, bytes, seconds of the last run; bytes at the peak. */
   explain(): Explanation {
     return JSON.parse(callNative(() => this.program.explain())) as Explanation;
   }
