@@ -21,6 +21,11 @@ void Engine::set_threads(int threads) {
   if (threads != pool_->threads()) pool_ = std::make_unique<ThreadPool>(threads);
 }
 
+size_t Engine::arena_bytes() {
+  const std::lock_guard<std::mutex> lock(mutex_);
+  return arena_bytes_;
+}
+
 std::byte* Engine::Lease::arena(size_t bytes) {
   if (bytes > engine_.arena_bytes_) {
     engine_.arena_.reset();

@@ -22,6 +22,9 @@ class Engine {
   size_t memory_limit() const { return memory_limit_; }
   void set_memory_limit(size_t bytes) { memory_limit_ = bytes; }
 
+  /// Bytes of the arena as it is; waits for a running step.
+  size_t arena_bytes();
+
   /// Exclusive use of pool and arena for one step.
   class Lease {
    public:

@@ -53,7 +53,7 @@ export async function finetune(
       steps: settings.steps,
       checkpointEvery: options.checkpointEvery,
       checkpointPath: options.checkpointPath,
-      memoryBytes: step.memoryBytes,
+      memoryBytes: step.addedBytes + step.checkpointBytes,
       state: () => step.state(),
       restore: (state) => step.restore(state),
       async step(t, aborted) {

@@ -52,6 +52,11 @@ export class SamLabeller implements Disposable {
     return this.network.config.classes;
   }
 
+  /** Memory that labelling takes in addition to what the process holds now, bytes. */
+  get addedBytes(): number {
+    return this.stitched.addedBytes;
+  }
+
   /** Labels of crops f32 [N, D, H, W] of the training's patch size -> u8 [N, D, H, W]; one crop at a time. */
   async labelCrops(crops: Tensor, signal?: AbortSignal): Promise<Tensor> {
     const labels = Tensor.zeros("u8", crops.shape);

@@ -4,6 +4,7 @@ import {
   type CompileOptions,
   callNative,
   type Dtype,
+  engineInfo,
   type NativeProgram,
   native,
   typedError,
@@ -211,10 +212,10 @@ export class Program<Names extends string = string> implements Disposable, Async
     return JSON.parse(callNative(() => this.program.explain())) as Explanation;
   }
 
-  /** Memory that the first run takes in addition to the state, bytes. */
+  /** Memory that the first run takes in addition to what the process holds now, bytes. */
   get addedBytes(): number {
-    const { peakBytes, persistentBytes } = this.explain();
-    return peakBytes - persistentBytes;
+    const { arenaBytes, workBytes } = this.explain();
+    return Math.max(0, arenaBytes + workBytes - engineInfo().arenaBytes);
   }
 
   /** Frees the program and its outputs; a run in flight is cancelled. */

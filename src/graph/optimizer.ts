@@ -34,13 +34,10 @@ export class OptimizerState implements Disposable {
     return tensor;
   }
 
-  /** All tensors for a checkpoint, in memory order. */
+  /** All tensors for a checkpoint, in memory order: their own memory, not copies. */
   toState(): Map<string, HostTensor> {
     return new Map(
-      [...this.moments].map(([name, t]) => [
-        name,
-        { dtype: "f32", shape: [...t.shape], data: Float32Array.from(t.f32) },
-      ]),
+      [...this.moments].map(([name, t]) => [name, { dtype: "f32", shape: [...t.shape], data: t.f32 }]),
     );
   }
 

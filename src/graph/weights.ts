@@ -194,10 +194,11 @@ export class WeightSet {
     return this.withRole("parameter").reduce((total, { tensor }) => total + tensor.count, 0);
   }
 
-  /** The state dict: torch names, shapes and element order. */
-  toState(): Map<string, HostTensor> {
+  /** The state dict: torch names, shapes and element order; only tensors whose name `isWanted`. */
+  toState(isWanted: (name: string) => boolean = () => true): Map<string, HostTensor> {
     const state = new Map<string, HostTensor>();
     for (const [name, { tensor, spec }] of this.entries) {
+      if (!isWanted(name)) continue;
       const memory = tensor.f32;
       const data = new Float32Array(memory.length);
       toTorch(spec, memory, data);

@@ -20,7 +20,12 @@ export type Dtype = "f32" | "f64" | "i32" | "u8" | "u16";
 export type Device = "cpu";
 
 /** Typed array that shows a tensor's memory. */
-export type TensorData = Float32Array | Float64Array | Int32Array | Uint8Array | Uint16Array;
+export type TensorData =
+  | Float32Array<ArrayBuffer>
+  | Float64Array<ArrayBuffer>
+  | Int32Array<ArrayBuffer>
+  | Uint8Array<ArrayBuffer>
+  | Uint16Array<ArrayBuffer>;
 
 /** An attribute of a node as it crosses the border. */
 export type Attribute = number | boolean | string | readonly number[];
@@ -87,6 +92,10 @@ export interface EngineInfo {
   bestSimd: string;
   /** Compiler that built the addon. */
   compiler: string;
+  /** Memory limit of configureEngine; 0: none. */
+  memoryBytes: number;
+  /** Memory that the engine holds for the values between nodes; all programs take turns in it. */
+  arenaBytes: number;
   /** Attribute names of every op. */
   ops: Record<string, string[]>;
 }

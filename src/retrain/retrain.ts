@@ -59,12 +59,15 @@ export async function retrain(
     seed: options.seed,
   });
   using batches = new BatchMaker(options, step);
+  // Steps and the labelling of crops take turns in the same memory.
+  const { pseudoLabels } = options;
+  const labelling = pseudoLabels.kind === "per-crop" ? pseudoLabels.labeller.addedBytes : 0;
   await trainLoop(
     {
       steps: options.settings.steps,
       checkpointEvery: options.checkpointEvery,
       checkpointPath: options.checkpointPath,
-      memoryBytes: step.memoryBytes,
+      memoryBytes: Math.max(step.addedBytes, labelling) + step.checkpointBytes,
       state: () => step.state(),
       restore: (state) => step.restore(state),
       async step(t, aborted) {

@@ -123,12 +123,21 @@ export class RetrainStep implements Disposable {
     return this.program.explain();
   }
 
-  /** Memory that the first step takes in addition to the weights, bytes. */
-  get memoryBytes(): number {
+  /** Memory that the steps take in addition to what the process holds now, bytes. */
+  get addedBytes(): number {
     return this.program.addedBytes;
   }
 
-  /** Everything a step changes, for a checkpoint. */
+  /** Memory of a checkpoint's copy of the weights, and of the one before that may not be collected yet, bytes. */
+  get checkpointBytes(): number {
+    const values = [...this.networks.values()].reduce(
+      (total, { parameterCount }) => total + parameterCount,
+      0,
+    );
+    return 2 * 4 * values;
+  }
+
+  /** Everything a step changes, for a checkpoint; to be used before the next step, which changes some of it. */
   state(): Map<string, HostTensor> {
     const state = new Map<string, HostTensor>();
     for (const weights of this.networks.values())

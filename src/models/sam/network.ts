@@ -64,11 +64,11 @@ export class SamNetwork implements Disposable {
 
   /** Tensors by official names, LoRA's as w_a_000 ... Without the frozen encoder when `trainedOnly`. */
   toState(trainedOnly: boolean): Map<string, HostTensor> {
-    const state = new Map(this.lora?.weights.toState() ?? []);
-    for (const [name, tensor] of this.weights.toState())
-      if (!(trainedOnly && this.lora !== undefined && name.startsWith("image_encoder.")))
-        state.set(name, tensor);
-    return state;
+    const isFrozen = (name: string) => this.lora !== undefined && name.startsWith("image_encoder.");
+    return new Map([
+      ...(this.lora?.weights.toState() ?? []),
+      ...this.weights.toState((name) => !(trainedOnly && isFrozen(name))),
+    ]);
   }
 
   /** Takes back what toState() gave; tensors that the file leaves out stay. Throws DataError when LoRA's are missing. */
