@@ -3,6 +3,7 @@ import { z } from "zod";
 import { UsageError } from "../src/errors.js";
 import type { SamSize } from "../src/models/sam/config.js";
 import { stitchGeometry } from "../src/stitch/geometry.js";
+import type { ProfileKind } from "./profile.js";
 
 const extents = z.tuple([z.int(), z.int(), z.int()]);
 const vnet = { patch: extents, batch: z.int(), filters: z.int(), classes: z.int() };
@@ -17,6 +18,7 @@ const sam = {
 /** The work of one case; the fields beside `work` are what the peer of that name takes as its case. */
 export const requestSchema = z.discriminatedUnion("work", [
   z.strictObject({ work: z.literal("gemm"), size: z.int() }),
+  z.strictObject({ work: z.literal("bandwidth"), elements: z.int() }),
   z.strictObject({
     work: z.literal("vnet-train"),
     ...vnet,
@@ -59,6 +61,8 @@ export interface BenchCase {
   readonly settingBytes?: Readonly<Record<string, number>>;
   /** Name of the case to time instead where a peer does not fit the memory. */
   readonly smaller?: string;
+  /** Whether the run is split into its parts, each of which gets a line of its own. */
+  readonly profile?: ProfileKind;
   /** Timed runs; default 5. Fewer only where a run of a peer takes more than 20 s, more where one is over in no time. */
   readonly runs?: number;
 }
@@ -68,6 +72,8 @@ export const benchNames = [
   "vnet-infer",
   "sam-train",
   "sam-infer",
+  "vnet-layers",
+  "sam-ops",
   "stitch",
   "bezier",
   "metrics",
@@ -191,6 +197,15 @@ const lists: Readonly<Record<BenchName, readonly BenchCase[]>> = {
       settingBytes: { onnxruntime: 23 * gigabyte },
     }),
   ],
+  // Parts of a step have no peer of their own: what they add up to is held against peers by vnet-train and sam-train.
+  "vnet-layers": [
+    {
+      ...vnetCase("112x112x80", { work: "vnet-train", ...large, method: "supervised" }, 0),
+      settings: [],
+      profile: "layers",
+    },
+  ],
+  "sam-ops": [{ ...samCase("sam-train", "vit_b", 1024, 0, { settings: [] }), profile: "ops" }],
   // Two patches are a training step's and stay in the caches; sixteen do not.
   stitch: [
     stitchCase(2, "stitch", 100),
@@ -225,6 +240,15 @@ export const sgemmCase: BenchCase = {
   settings: ["default"],
   tolerance: 0,
   peerBytes: gigabyte,
+};
+
+/** The pass over memory that `share_of_bandwidth` relates to: two tensors of 256 MB. */
+export const bandwidthCase: BenchCase = {
+  name: "256MB",
+  request: { work: "bandwidth", elements: 64e6 },
+  settings: [],
+  tolerance: 0,
+  peerBytes: 0,
 };
 
 /**

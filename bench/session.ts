@@ -7,7 +7,7 @@ import { fileURLToPath } from "node:url";
 import { UsageError } from "../src/errors.js";
 import { engineInfo } from "../src/native/native.js";
 import { commit, version } from "../src/version.js";
-import { type BenchCase, peerRequest, sgemmCase } from "./cases.js";
+import { type BenchCase, bandwidthCase, peerRequest, sgemmCase } from "./cases.js";
 import { type PeerLine, peerLineSchema, runForLine, type WorkerLine, workerLineSchema } from "./process.js";
 
 // Seen from dist/bench, where this file runs, in the checkout and in the installed package alike.
@@ -44,6 +44,7 @@ export class Session {
   readonly python: string | undefined;
   private versions: Record<string, string> | undefined;
   private sgemm: number | undefined;
+  private bandwidth: number | undefined;
 
   /** @throws UsageError when the interpreter that was named does not exist */
   constructor(readonly options: SessionOptions) {
@@ -68,6 +69,7 @@ export class Session {
     args.push("--runs", String(runs ?? Math.max(item.runs ?? 0, defaultRuns)));
     args.push("--slow-runs", String(runs ?? slowRuns));
     if (check !== undefined) args.push("--check", check);
+    if (item.profile !== undefined) args.push("--profile", item.profile);
     return runForLine(process.execPath, args, workerLineSchema, signal);
   }
 
@@ -110,6 +112,15 @@ export class Session {
     }
     this.sgemm = Math.max(...speeds);
     return this.sgemm;
+  }
+
+  /** GB/s of one pass over tensors that no cache holds, by our own threads; measured once. */
+  async memoryBandwidth(): Promise<number> {
+    if (this.bandwidth !== undefined) return this.bandwidth;
+    const { bytes, min_s } = await this.ours(bandwidthCase);
+    this.bandwidth = (bytes ?? 0) / min_s / 1e9;
+    this.options.say(`memory: ${this.bandwidth.toFixed(1)} GB/s`);
+    return this.bandwidth;
   }
 }
 

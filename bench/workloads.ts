@@ -5,7 +5,7 @@
 import { finetuneSettings, retrainSettings, segmenterSettings } from "../src/config/schema.js";
 import { gapImage, gapLabel } from "../src/finetune/canvas-batch.js";
 import { FinetuneStep } from "../src/finetune/step.js";
-import { Graph } from "../src/graph/graph.js";
+import { type Explanation, Graph } from "../src/graph/graph.js";
 import * as ops from "../src/graph/ops.js";
 import { WeightSet } from "../src/graph/weights.js";
 import type { HostTensor } from "../src/io/host-tensor.js";
@@ -27,8 +27,8 @@ import { startMetrics } from "./metrics-workload.js";
 export interface Workload {
   /** What the warm-up computed: the tensors of the peer's check file. */
   readonly values: CheckedValues;
-  /** Work of one run by the direct algorithm, 1e9 operations; null when it is not arithmetic. */
-  readonly gflop: number | null;
+  /** Nodes, FLOPs and bytes of a run and the times of the last one; null when it is more than one program. */
+  readonly explain: (() => Explanation) | null;
   /** Run 1, 2, ... */
   run(index: number): Promise<void>;
 }
@@ -38,6 +38,8 @@ export function startWorkload(request: BenchRequest): Promise<Workload> {
   switch (request.work) {
     case "gemm":
       return startGemm(request);
+    case "bandwidth":
+      return startBandwidth(request);
     case "vnet-train":
       return startVnetTraining(request);
     case "vnet-infer":
@@ -63,7 +65,25 @@ async function startGemm({ size }: RequestOf<"gemm">): Promise<Workload> {
   const program = graph.compile({ product });
   const run = async () => void (await program.run({ a }));
   await run();
-  return { values: new Map(), gflop: program.explain().flops / 1e9, run };
+  return { values: new Map(), explain: () => program.explain(), run };
+}
+
+/**
+ * A moving average over tensors too large for the caches: reads two, writes one of them in place. A result elsewhere
+ * would be read before it is written, which nobody counts.
+ */
+async function startBandwidth({ elements }: RequestOf<"bandwidth">): Promise<Workload> {
+  const [teacher, student] = [Tensor.zeros("f32", [elements]), Tensor.zeros("f32", [elements])];
+  const graph = new Graph();
+  const pair = {
+    teacher: graph.persistent(teacher, "teacher"),
+    student: graph.persistent(student, "student"),
+  };
+  ops.ema(graph.input("alpha", "f32", []), [pair]);
+  const program = graph.compile({});
+  const run = async () => void (await program.run({ alpha: 0.5 }));
+  await run();
+  return { values: new Map(), explain: () => program.explain(), run };
 }
 
 /** Crops and labels of a V-Net case in PyTorch's axis order, turned to ours. */
@@ -135,7 +155,7 @@ async function startVnetTraining(request: RequestOf<"vnet-train">): Promise<Work
       ["losses", [loss ?? Number.NaN]],
       ["logits", forward.logits],
     ]),
-    gflop: step.explain().flops / 1e9,
+    explain: () => step.explain(),
     run: async (index) => void (await step.run(index)),
   };
 }
@@ -154,7 +174,7 @@ async function startVnetInference(request: RequestOf<"vnet-infer">): Promise<Wor
   const { logits, program, run } = await vnetForward(request, vnetInputs(request).images, false);
   return {
     values: new Map([["logits", logits]]),
-    gflop: program.explain().flops / 1e9,
+    explain: () => program.explain(),
     run: async () => void (await run()),
   };
 }
@@ -203,7 +223,7 @@ async function startSamTraining(request: RequestOf<"sam-train">): Promise<Worklo
       ["losses", [loss ?? Number.NaN]],
       ["logits", logits],
     ]),
-    gflop: step.explain().flops / 1e9,
+    explain: () => step.explain(),
     run: async (index) => void (await step.run(index, settings.learningRate)),
   };
 }
@@ -212,7 +232,7 @@ async function startSamInference(request: RequestOf<"sam-infer">): Promise<Workl
   const { logits, program, run } = await samForward(request);
   return {
     values: new Map([["logits", logits]]),
-    gflop: program.explain().flops / 1e9,
+    explain: () => program.explain(),
     run: async () => void (await run()),
   };
 }
@@ -255,7 +275,7 @@ async function startStitching({ patch, canvas, volumes, direction }: RequestOf<"
         ["image", canvases.images.f32.slice(0, first)],
         ["label", canvases.labels.u8.slice(0, first)],
       ]),
-      gflop: null,
+      explain: () => stitching.explain(),
       run: async () => void (await stitching.run(given)),
     };
   }
@@ -272,7 +292,7 @@ async function startStitching({ patch, canvas, volumes, direction }: RequestOf<"
       ["image", permute(made.images.f32.slice(0, first), memory, [2, 1, 0])],
       ["label", permute(made.labels.u8.slice(0, first), memory, [2, 1, 0])],
     ]),
-    gflop: null,
+    explain: () => unstitching.explain(),
     run: async () => void (await unstitching.run(canvases)),
   };
 }
@@ -303,7 +323,7 @@ async function startBezier({ patch }: RequestOf<"bezier">): Promise<Workload> {
   const run = () => program.run({ volume, points, apply });
   return {
     values: new Map([["mapped", sampled((await run()).mapped.f32, shape, [0, 1, 2])]]),
-    gflop: null,
+    explain: () => program.explain(),
     run: async () => void (await run()),
   };
 }

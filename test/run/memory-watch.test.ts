@@ -9,7 +9,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { test } from "node:test";
 import { fileURLToPath } from "node:url";
-import { finetuneSettings, retrainSettings, segmenterSettings } from "../../src/config/schema.js";
+import { finetuneSettings, retrainSettings, samSettings, segmenterSettings } from "../../src/config/schema.js";
 import { generatePhantom } from "../../src/data/phantom.js";
 import type { PreparedCase } from "../../src/data/prepare.js";
 import { finetune } from "../../src/finetune/finetune.js";
@@ -51,9 +51,9 @@ async function train(network: string, observer: TrainObserver, folder: string): 
   };
   const shared = { classes, patch, seed: 1, ...files };
   if (network === "sam") {
-    const sam = { size: "tiny", checkpoint: null, train: "all", rank: 4, canvas: 512 } as const;
+    const sam = samSettings.parse({ size: "tiny", train: "all", canvas: 512 });
     const settings = finetuneSettings.parse({ steps, batch: 4, warmup: 1 });
-    await finetune({ cases: [phantomCase()], sam, settings, ...shared }, observer);
+    await finetune({ cases: [phantomCase()], sam, settings, checkpointHash: null, ...shared }, observer);
     return;
   }
   await retrain(
