@@ -56,7 +56,8 @@ size_t Program::arena_limit() const {
   const size_t limit = Engine::instance().memory_limit();
   if (limit == 0) return 0;
   const MemoryPlan plan = plan_lifetimes(graph_, outputs_, true);
-  const size_t fixed = plan.persistent_bytes + plan.output_bytes + plan_work_bytes(graph_, planned_threads_);
+  const size_t fixed =
+      Engine::instance().bytes_beside_arena() + plan.output_bytes + plan_work_bytes(graph_, planned_threads_);
   return std::max(limit, fixed + 1) - fixed;
 }
 

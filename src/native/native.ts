@@ -52,7 +52,7 @@ export interface NativeTensor {
 export interface EngineOptions {
   threads?: number;
   simd?: string;
-  /** Bytes that a program compiled from now on should fit, state included; 0: no limit. */
+  /** Bytes that the process should fit while it runs a program compiled from now on; 0: no limit. */
   memoryBytes?: number;
 }
 
