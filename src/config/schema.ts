@@ -24,7 +24,7 @@ const dataSettings = z.strictObject({
     .describe("Resample to half resolution: 2x2x2 mean of the image, majority of the labels"),
 });
 
-const samSettings = z.strictObject({
+export const samSettings = z.strictObject({
   size: z.enum(["tiny", "vit_b", "vit_l", "vit_h"]).default("vit_b").describe("Size of SAM"),
   checkpoint: z
     .string()
