@@ -2,7 +2,7 @@ import { openDataset } from "../data/cases.js";
 import { readH5Image, readH5Label } from "../data/h5.js";
 import { pathKind } from "../data/layouts/layout.js";
 import { streamNifti } from "../data/nifti-stream.js";
-import { orientationOf, type Vec3 } from "../data/volume.js";
+import type { Vec3 } from "../data/volume.js";
 import { DataError } from "../errors.js";
 import { openWeights } from "../io/weights-file.js";
 import { formatDuration } from "../run/progress.js";
@@ -81,7 +81,6 @@ async function inspectNifti(path: string): Promise<Inspection> {
     "spacing (x, y, z), mm": spacing.map(rounded),
     type: dtype.name,
     "scaling (slope, intercept)": [slope, intercept],
-    "axes (x, y, z)": orientationOf(grid) ?? null,
     affine: grid.affine.map((row) => row.map(rounded)),
     ...statistics.facts(),
   });

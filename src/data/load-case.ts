@@ -8,8 +8,6 @@ import {
   formatShape,
   type ImageVolume,
   type LabelVolume,
-  orientationOf,
-  requireOrientation,
   sameShape,
   type Volume,
   voxelAt,
@@ -42,8 +40,8 @@ export async function loadLabelIds(entry: Case): Promise<LabelVolume> {
 /**
  * Reads a case with its label, ids mapped to classes.
  *
- * @throws DataError when a file cannot be read, shapes or orientations differ, or an id is not in the table (file,
- *   id and voxel are named)
+ * @throws DataError when a file cannot be read, the shapes differ, or an id is not in the table (file, id
+ *   and voxel are named)
  */
 export async function loadCase(entry: Case, table: LabelTable): Promise<LoadedCase> {
   const image = await loadImage(entry);
@@ -55,8 +53,6 @@ export async function loadCase(entry: Case, table: LabelTable): Promise<LoadedCa
         `received ${formatShape(ids.shape)}; give the label of this image`,
     );
   }
-  const axes = image.grid === undefined ? undefined : orientationOf(image.grid);
-  if (axes !== undefined) requireOrientation(path, ids.grid, { code: axes, of: entry.image });
   const mapped = classesOfIds(ids.data, table);
   if ("unknownAt" in mapped) {
     throw new DataError(

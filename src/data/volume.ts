@@ -1,5 +1,3 @@
-import { DataError } from "../errors.js";
-
 /** Three numbers in (x, y, z) order. */
 export type Vec3 = readonly [number, number, number];
 
@@ -36,60 +34,6 @@ export type ImageVolume = Volume<Float32Array>;
 
 /** Label ids, or class indices 0..K-1. */
 export type LabelVolume = Volume<Uint8Array | Uint16Array>;
-
-/**
- * Where the axes of a volume point, as three letters for x, y, z: `RAS` when x goes to the patient's right, y to the
- * front (anterior), z to the head (superior); L, P, I the other ways. An oblique axis counts as the direction that is
- * nearest to it.
- *
- * @returns undefined when the header has neither an s-form nor a q-form and so does not say
- */
-export function orientationOf({ header, littleEndian, affine }: VolumeGrid): string | undefined {
-  const view = new DataView(header.buffer, header.byteOffset);
-  const [qform, sform] = [view.getInt16(252, littleEndian), view.getInt16(254, littleEndian)];
-  return qform > 0 || sform > 0 ? axisLetters(affine) : undefined;
-}
-
-function axisLetters(affine: Affine): string {
-  const letters = ["RL", "AP", "SI"];
-  const codes = ["", "", ""];
-  const entries = [0, 1, 2].flatMap((row) =>
-    [0, 1, 2].map((column) => ({ row, column, value: affine[row]?.[column] ?? 0 })),
-  );
-  const length = (column: number) => Math.hypot(...[0, 1, 2].map((row) => affine[row]?.[column] ?? 0)) || 1;
-  // The clearest axis chooses first, and no direction is given twice.
-  entries.sort((a, b) => Math.abs(b.value) / length(b.column) - Math.abs(a.value) / length(a.column));
-  const taken = new Set<number>();
-  for (const { row, column, value } of entries) {
-    if (taken.has(row) || codes[column] !== "") continue;
-    taken.add(row);
-    codes[column] = letters[row]?.[value < 0 ? 1 : 0] ?? "";
-  }
-  return codes.join("");
-}
-
-/** The axes of a volume or of a set of them. */
-export interface Orientation {
-  /** As orientationOf gives it. */
-  readonly code: string;
-  /** Whose axes they are, for messages. */
-  readonly of: string;
-}
-
-/**
- * Refuses a volume whose axes point elsewhere than those it belongs to; one that does not say passes.
- *
- * @param where the file or case, for the message
- * @throws DataError
- */
-export function requireOrientation(where: string, grid: VolumeGrid | undefined, like: Orientation): void {
-  const received = grid === undefined ? undefined : orientationOf(grid);
-  if (received === undefined || received === like.code) return;
-  throw new DataError(
-    `${where}: expected axes ${like.code} (x, y, z) as ${like.of} has, received ${received}; ` +
-      "nothing is reoriented here, bring all volumes to one orientation",
-  );
-}
 
 /** Number of voxels of a volume of this shape. */
 export function voxelCount(shape: Vec3): number {

@@ -6,7 +6,6 @@ import { type Case, openDataset } from "../data/cases.js";
 import { discoverLabelTable } from "../data/load-case.js";
 import { type PreparedCase, prepareCase } from "../data/prepare.js";
 import { type Split, splitCases } from "../data/splits.js";
-import { type Orientation, orientationOf, requireOrientation, type VolumeGrid } from "../data/volume.js";
 import { CancelledError, DataError } from "../errors.js";
 import { halvedGrid, type OutputGrid } from "./output-grid.js";
 
@@ -14,7 +13,6 @@ import { halvedGrid, type OutputGrid } from "./output-grid.js";
 export class CaseStore {
   private labelledCases: Promise<PreparedCase[]> | undefined;
   private unlabelledCases: Promise<PreparedCase[]> | undefined;
-  private axes: Orientation | undefined;
 
   private constructor(
     readonly split: Split,
@@ -93,33 +91,14 @@ export class CaseStore {
     });
   }
 
-  /** Axes (x, y, z) of the training volumes that are in memory, such as `RAS`; undefined where none says. */
-  get orientation(): string | undefined {
-    return this.axes?.code;
-  }
-
   /** The training cases that are in memory. */
   async loaded(): Promise<PreparedCase[]> {
     return [...((await this.labelledCases) ?? []), ...((await this.unlabelledCases) ?? [])];
   }
 
-  /** The first training volume that says where its axes point binds the others. @throws DataError */
-  private checkAxes(id: string, grid: VolumeGrid | undefined): void {
-    const name = `case '${id}'`;
-    if (this.axes !== undefined) requireOrientation(name, grid, this.axes);
-    else if (grid !== undefined) {
-      const code = orientationOf(grid);
-      if (code !== undefined) this.axes = { code, of: name };
-    }
-  }
-
   private async prepareAll(cases: readonly Case[], needLabel: boolean): Promise<PreparedCase[]> {
     const prepared: PreparedCase[] = [];
-    for (const entry of cases) {
-      const one = await this.prepare(entry, needLabel);
-      prepared.push(one);
-      this.checkAxes(entry.id, one.source.grid);
-    }
+    for (const entry of cases) prepared.push(await this.prepare(entry, needLabel));
     return prepared;
   }
 }

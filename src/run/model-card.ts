@@ -1,5 +1,4 @@
 import { z } from "zod";
-import { requireOrientation, type VolumeGrid } from "../data/volume.js";
 import { DataError } from "../errors.js";
 import { readSafetensors, readSafetensorsHeader, writeSafetensors } from "../io/safetensors.js";
 import { jsonOf } from "../io/tensor-file.js";
@@ -8,7 +7,6 @@ const cardSchema = z.object({
   labelIds: z.array(z.int().min(0).max(65535)).min(2),
   labelNames: z.record(z.string(), z.string()),
   halve: z.boolean(),
-  orientation: z.string().optional(),
 });
 
 /** What a weights file says of the data that it was trained on; the metadata entry `data` of the safetensors file. */
@@ -19,18 +17,6 @@ export interface ModelCard {
   readonly labelNames: Readonly<Record<string, string>>;
   /** Whether volumes are resampled to half resolution first. */
   readonly halve: boolean;
-  /** Where the axes (x, y, z) of the volumes point, such as `RAS`; undefined where the volumes did not say. */
-  readonly orientation?: string | undefined;
-}
-
-/** Refuses a volume whose axes point elsewhere than those of the training. @throws DataError */
-export function requireTrainedOrientation(
-  where: string,
-  grid: VolumeGrid | undefined,
-  { orientation }: ModelCard,
-): void {
-  if (orientation !== undefined)
-    requireOrientation(where, grid, { code: orientation, of: "the training set" });
 }
 
 /** Adds the card to a weights file (the file is written anew, in one step). @throws DataError */

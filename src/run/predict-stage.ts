@@ -6,14 +6,12 @@ import { Segmenter } from "../predict/segmenter.js";
 import { disposeCase } from "./case-store.js";
 import { isCaseError, messageOf, namingFile } from "./error-text.js";
 import type { StageKeys } from "./keys.js";
-import { type ModelCard, readModelCard, requireTrainedOrientation } from "./model-card.js";
 import type { Arm } from "./plan.js";
 import { caseFile, type RunContext, runPaths, runStage } from "./stage.js";
 import { armWeightsPath, loadSam, writeClasses } from "./training-stages.js";
 
 /** Something that labels whole volumes: the segmenter of an arm, or SAM. */
 interface Predictor extends Disposable {
-  readonly card: ModelCard;
   /** f32 [D, H, W] -> u8 [D, H, W]. */
   labels(image: Tensor): Promise<Tensor>;
 }
@@ -50,15 +48,13 @@ export async function predictStage(context: RunContext, keys: StageKeys, arm: Ar
 
 async function loadPredictor(context: RunContext, arm: Arm): Promise<Predictor> {
   const { config, signal } = context;
-  const weightsPath = armWeightsPath(context, arm);
-  const card = await readModelCard(weightsPath);
   if (arm.method === "sam") {
     const sam = await loadSam(context);
-    return { card, labels: (image) => sam.labelVolume(image, signal), [Symbol.dispose]: () => sam.dispose() };
+    return { labels: (image) => sam.labelVolume(image, signal), [Symbol.dispose]: () => sam.dispose() };
   }
+  const weightsPath = armWeightsPath(context, arm);
   const segmenter = await namingFile(weightsPath, Segmenter.load(weightsPath));
   return {
-    card,
     labels: (image) =>
       segmenter.predict(image, config.predict.stride, signal === undefined ? {} : { signal }),
     [Symbol.dispose]: () => segmenter.dispose(),
@@ -95,7 +91,6 @@ async function writePrediction(
 ): Promise<void> {
   const prepared = await cases.prepare(entry, false);
   try {
-    requireTrainedOrientation(`case '${entry.id}'`, prepared.source.grid, predictor.card);
     using labels = await predictor.labels(prepared.image);
     await writeClasses(path, labels.u8, prepared, cases.labelIds);
   } finally {

@@ -5,7 +5,7 @@ import { DataError } from "../errors.js";
 import { Segmenter } from "../predict/segmenter.js";
 import { disposeCase } from "./case-store.js";
 import { namingFile } from "./error-text.js";
-import { type ModelCard, readModelCard, requireTrainedOrientation } from "./model-card.js";
+import { type ModelCard, readModelCard } from "./model-card.js";
 import { writeClasses } from "./training-stages.js";
 
 /** A segmenter of a run that labels files. */
@@ -41,7 +41,6 @@ export class VolumePredictor implements Disposable {
       halve: this.card.halve,
     });
     try {
-      requireTrainedOrientation(entry.image, prepared.source.grid, this.card);
       using labels = await this.segmenter.predict(
         prepared.image,
         this.stride,

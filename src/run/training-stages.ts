@@ -177,12 +177,7 @@ function pseudoLabelPath({ folder }: RunContext, id: string): string {
 }
 
 function cardOf({ config, cases }: RunContext): ModelCard {
-  return {
-    labelIds: cases.labelIds,
-    labelNames: cases.labelNames,
-    halve: config.data.halve,
-    orientation: cases.orientation,
-  };
+  return { labelIds: cases.labelIds, labelNames: cases.labelNames, halve: config.data.halve };
 }
 
 /** Writes classes 0..K-1, u8 [D,H,W], as NIfTI with the original ids on the grid that the case was prepared on. */

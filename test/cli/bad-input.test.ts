@@ -182,44 +182,6 @@ describe("sfr, bad input", () => {
     );
   });
 
-  /** Lets the x axis of a file point to the other side, as a tool that mirrors the header alone does. */
-  const mirror = (path: string): Promise<void> =>
-    patchFile(path, (bytes) => {
-      bytes.writeFloatLE(-bytes.readFloatLE(280), 280);
-      return undefined;
-    });
-
-  it("axes of a training volume that are not those of the others: code 3", async () => {
-    await mirror(join(data, "images", "phantom_001.nii.gz"));
-    await mirror(join(data, "labels", "phantom_001.nii.gz"));
-    await refuses(
-      await run(),
-      3,
-      /case 'phantom_001': expected axes [LR]AS .* 'phantom_000' has, received [LR]AS/,
-    );
-  });
-
-  it("axes of a label that are not those of its image: code 3", async () => {
-    await mirror(label());
-    await refuses(await run(), 3, /labels\/phantom_000\.nii\.gz: expected axes [LR]AS .*received [LR]AS/);
-  });
-
-  it("axes of a test case that are not those of the training: that case fails, code 4", async () => {
-    await mirror(join(data, "imagesTs", "phantom_002.nii.gz"));
-    const { code, stdout, stderr } = await run();
-    assert.equal(code, 4, stderr);
-    assert.match(
-      stdout,
-      /failed: phantom_002: .*expected axes [LR]AS .* the training set has, received [LR]AS/,
-    );
-    const weights = join(out(), "arms", "v-net-labelled-only", "segmenter.safetensors");
-    const labels = join(root, "labels-of-mirrored");
-    const outcome = await sfr("predict", join(data, "imagesTs"), "--weights", weights, "--out", labels);
-    assert.equal(outcome.code, 4, outcome.stderr);
-    assert.match(outcome.stderr, /imagesTs\/phantom_002\.nii\.gz: expected axes [LR]AS .*received [LR]AS/);
-    assert.deepEqual(await readdir(labels), ["phantom_003.nii.gz"]);
-  });
-
   it("no unlabelled case where an arm needs one: code 2, before any volume is read", async () => {
     const semi = join(root, "semi.yaml");
     const text = (await readFile(config, "utf8")).replace("unlabelled: 0", "unlabelled: all");
