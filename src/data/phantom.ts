@@ -1,12 +1,12 @@
 import { mkdir } from "node:fs/promises";
 import { join } from "node:path";
 import { CancelledError, UsageError } from "../errors.js";
-import { writeNiftiImage, writeNiftiLabels } from "./nifti.js";
-import { makeGrid } from "./nifti-header.js";
+import { gridFromAffine } from "./orientation.js";
 import { smoothInPlace } from "./phantom-blur.js";
 import { type Ball, ellipsoid, type Inside, insideAny, tube } from "./phantom-shapes.js";
 import { RandomStream } from "./random.js";
 import type { Affine, ImageVolume, Vec3, Volume } from "./volume.js";
+import { writeImage, writeLabels } from "./volume-file.js";
 
 /**
  * How hard the phantoms are. Lengths are voxels of a 64 x 64 x 48 volume and grow with the extents;
@@ -81,7 +81,7 @@ export function generatePhantom(
   const label = new Uint8Array(shape[0] * shape[1] * shape[2]);
   const data = paint(anatomy, contrast, shape, label);
   degrade(data, shape, index, seed);
-  const grid = makeGrid({ shape, spacing: SPACING, affine: obliqueAffine(index, seed) });
+  const grid = gridFromAffine(obliqueAffine(index, seed), shape);
   const common = { shape, spacing: SPACING, grid };
   return {
     id: `phantom_${String(index).padStart(3, "0")}`,
@@ -124,8 +124,8 @@ export async function writePhantomDataset(
     if (signal?.aborted) throw new CancelledError("phantom: stopped on request; the data set is not whole");
     const { id, image, label } = generatePhantom(index, seed);
     const part = index < labelled ? "" : index < labelled + unlabelled ? "Un" : "Ts";
-    await writeNiftiImage(join(root, `images${part}`, `${id}.nii.gz`), image);
-    if (part !== "Un") await writeNiftiLabels(join(root, `labels${part}`, `${id}.nii.gz`), label, image);
+    await writeImage(join(root, `images${part}`, `${id}.nii.gz`), image);
+    if (part !== "Un") await writeLabels(join(root, `labels${part}`, `${id}.nii.gz`), label, image);
   }
 }
 
@@ -291,8 +291,7 @@ function drawBias(random: RandomStream, shape: Vec3): Inside<number> {
 function obliqueAffine(index: number, seed: number): Affine {
   const random = new RandomStream(seed, index, "phantom/affine");
   const turn = ((2 * random.uniform() - 1) * Math.PI) / 9;
-  // One side for a whole data set: its axes point the same way, as those of one scanner do.
-  const flip = new RandomStream(seed, 0, "phantom/side").integer(2) === 0 ? -1 : 1;
+  const flip = random.integer(2) === 0 ? -1 : 1;
   const [cos, sin] = [Math.cos(turn), Math.sin(turn)];
   const [dx, dy, dz] = SPACING;
   const rows: Affine = [

@@ -3,11 +3,12 @@ import { createReadStream } from "node:fs";
 import { pipeline } from "node:stream/promises";
 import type { Config } from "../config/schema.js";
 import { type Case, openDataset } from "../data/cases.js";
+import type { Grid } from "../data/grid-match.js";
 import { discoverLabelTable } from "../data/load-case.js";
 import { type PreparedCase, prepareCase } from "../data/prepare.js";
 import { type Split, splitCases } from "../data/splits.js";
 import { CancelledError, DataError } from "../errors.js";
-import { halvedGrid, type OutputGrid } from "./output-grid.js";
+import { halvedGrid } from "./output-grid.js";
 
 /** The data of a run: which cases, which classes, what their files hold. Training cases are read once. */
 export class CaseStore {
@@ -110,7 +111,7 @@ export function disposeCase(prepared: PreparedCase): void {
 }
 
 /** The grid that a case's results live on: that of the file, or of its half resolution. */
-export function gridOf(prepared: PreparedCase): OutputGrid {
+export function gridOf(prepared: PreparedCase): Grid {
   return prepared.halved ? halvedGrid(prepared.source) : prepared.source;
 }
 

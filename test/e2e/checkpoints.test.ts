@@ -4,7 +4,7 @@ import { mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, before, describe, it } from "node:test";
-import { readNiftiLabels } from "../../src/data/nifti.js";
+import { readLabels } from "../../src/data/volume-file.js";
 import { toFloat32 } from "../../src/io/host-tensor.js";
 import { readSafetensors, writeSafetensors } from "../../src/io/safetensors.js";
 import { readWeights } from "../../src/io/weights-file.js";
@@ -111,7 +111,7 @@ describe("sfr, weights in and out", () => {
     const image = join(set.data, "imagesTs", "phantom_005.nii.gz");
     const out = join(root, "vnet-labels");
     await succeed("predict", image, "--weights", weights, "--out", out, "--stride", "16,16,16");
-    const { data } = await readNiftiLabels(join(out, "phantom_005.nii.gz"));
+    const { data } = await readLabels(join(out, "phantom_005.nii.gz"));
     assert.ok(data.every((label) => label < 3));
     const back = join(root, "vnet.pth");
     const { stderr } = await succeed("convert", weights, back);

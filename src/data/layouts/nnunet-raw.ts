@@ -2,7 +2,8 @@ import { readFile } from "node:fs/promises";
 import { join } from "node:path";
 import { z } from "zod";
 import { DataError } from "../../errors.js";
-import { type Case, type Layout, niftiFiles, niftiFilesIfAny, pathKind } from "./layout.js";
+import { extensions } from "../formats/index.js";
+import { type Case, type Layout, volumeFiles, volumeFilesIfAny, pathKind } from "./layout.js";
 
 /** The keys of dataset.json that matter here; version 1 has `modality` and labels the other way round. */
 const datasetJson = z.object({
@@ -33,9 +34,9 @@ export const nnunetRaw: Layout = {
       );
     }
     const ending = json.file_ending ?? ".nii.gz";
-    if (ending !== ".nii.gz" && ending !== ".nii") {
+    if (!extensions.includes(ending.toLowerCase())) {
       throw new DataError(
-        `${path}: expected .nii.gz or .nii for file_ending, received '${ending}'; convert the images`,
+        `${path}: expected one of ${extensions.join(", ")} for file_ending, received '${ending}'; convert the images`,
       );
     }
     return {
@@ -83,8 +84,8 @@ function labelNames(labels: Readonly<Record<string, unknown>>, path: string): Re
 }
 
 async function pairs(imageFolder: string, labelFolder: string): Promise<Case[]> {
-  const images = await niftiFiles(imageFolder);
-  const labels = await niftiFilesIfAny(labelFolder);
+  const images = await volumeFiles(imageFolder);
+  const labels = await volumeFilesIfAny(labelFolder);
   const cases: Case[] = [];
   for (const [stem, image] of images) {
     const [, id, channel] = /^(.+)_(\d{4})$/.exec(stem) ?? [];
@@ -93,7 +94,7 @@ async function pairs(imageFolder: string, labelFolder: string): Promise<Case[]> 
       throw new DataError(`${image}: expected a name <id>_0000, received '${stem}'; ${cure}`);
     }
     const label = labels.get(id);
-    cases.push({ id, image, kind: "nifti", ...(label !== undefined && { label }) });
+    cases.push({ id, image, ...(label !== undefined && { label }) });
     labels.delete(id);
   }
   for (const [id, path] of labels) {

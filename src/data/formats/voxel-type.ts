@@ -1,11 +1,19 @@
 /** Reads `count` voxels from the start of `view` into `out`, as doubles. */
 type Decode = (view: DataView, count: number, little: boolean, out: Float64Array) => void;
 
-/** One element type of NIfTI-1. */
-export interface NiftiDtype {
-  readonly name: string;
-  /** The header's datatype field. */
-  readonly code: number;
+/** One element type of stored voxels. */
+export interface VoxelType {
+  readonly name:
+    | "uint8"
+    | "int8"
+    | "uint16"
+    | "int16"
+    | "uint32"
+    | "int32"
+    | "uint64"
+    | "int64"
+    | "float32"
+    | "float64";
   /** Bytes per voxel. */
   readonly bytes: number;
   readonly decode: Decode;
@@ -52,40 +60,16 @@ const decodeUint64: Decode = (view, count, little, out) => {
   }
 };
 
-/** Types that we also write. */
-export const UINT8: NiftiDtype = { name: "uint8", code: 2, bytes: 1, decode: decodeUint8 };
-export const UINT16: NiftiDtype = { name: "uint16", code: 512, bytes: 2, decode: decodeUint16 };
-export const FLOAT32: NiftiDtype = { name: "float32", code: 16, bytes: 4, decode: decodeFloat32 };
-
-const DTYPES: readonly NiftiDtype[] = [
-  UINT8,
-  UINT16,
-  FLOAT32,
-  { name: "int8", code: 256, bytes: 1, decode: decodeInt8 },
-  { name: "int16", code: 4, bytes: 2, decode: decodeInt16 },
-  { name: "int32", code: 8, bytes: 4, decode: decodeInt32 },
-  { name: "uint32", code: 768, bytes: 4, decode: decodeUint32 },
-  { name: "int64", code: 1024, bytes: 8, decode: decodeInt64 },
-  { name: "uint64", code: 1280, bytes: 8, decode: decodeUint64 },
-  { name: "float64", code: 64, bytes: 8, decode: decodeFloat64 },
-];
-
-const OTHER_NAMES: Readonly<Record<number, string>> = {
-  1: "1-bit voxels",
-  32: "complex64 voxels",
-  128: "RGB voxels",
-  1536: "float128 voxels",
-  1792: "complex128 voxels",
-  2048: "complex256 voxels",
-  2304: "RGBA voxels",
+/** The types of plain numbers that volumes can be stored as. */
+export const voxelTypes: Readonly<Record<VoxelType["name"], VoxelType>> = {
+  uint8: { name: "uint8", bytes: 1, decode: decodeUint8 },
+  int8: { name: "int8", bytes: 1, decode: decodeInt8 },
+  uint16: { name: "uint16", bytes: 2, decode: decodeUint16 },
+  int16: { name: "int16", bytes: 2, decode: decodeInt16 },
+  uint32: { name: "uint32", bytes: 4, decode: decodeUint32 },
+  int32: { name: "int32", bytes: 4, decode: decodeInt32 },
+  uint64: { name: "uint64", bytes: 8, decode: decodeUint64 },
+  int64: { name: "int64", bytes: 8, decode: decodeInt64 },
+  float32: { name: "float32", bytes: 4, decode: decodeFloat32 },
+  float64: { name: "float64", bytes: 8, decode: decodeFloat64 },
 };
-
-/** The type with this datatype code; undefined for those that are no plain numbers. */
-export function niftiDtypeByCode(code: number): NiftiDtype | undefined {
-  return DTYPES.find((dtype) => dtype.code === code);
-}
-
-/** How messages call the type with this datatype code. */
-export function niftiTypeName(code: number): string {
-  return niftiDtypeByCode(code)?.name ?? OTHER_NAMES[code] ?? `datatype code ${code}`;
-}
