@@ -1,11 +1,17 @@
 import { DataError } from "../../errors.js";
 import type { VolumeFormat } from "./format.js";
 import { h5 } from "./h5.js";
+import { metaimage } from "./metaimage.js";
 import { nifti } from "./nifti/nifti.js";
+import { npz } from "./npz.js";
+import { nrrd } from "./nrrd.js";
 
 /** Every format that volumes are read from; a new one is a file here and a line in this list. */
 const formats: readonly VolumeFormat[] = [
   nifti, //
+  nrrd,
+  metaimage,
+  npz,
   h5,
 ];
 
