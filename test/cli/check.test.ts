@@ -36,19 +36,18 @@ describe("sfr init and sfr check", () => {
   };
 
   it("says nothing of a good data set, and reads unchanged files once", async () => {
-    assert.deepEqual(await check(), { code: 0, lines: ["4 cases (images-labels): 0 faults, 0 notes"] });
-    // A file whose bytes are gone but whose size and time are the same is not read again.
     const image = path("images", "phantom_000.nii.gz");
-    const cached = JSON.parse(await readFile(join(root, "cache.json"), "utf8")) as {
-      findings: Record<string, { modified: number }>;
-    };
-    assert.equal(Object.keys(cached.findings).length, 7);
+    await utimes(image, 1000, 1000);
+    assert.deepEqual(await check(), {
+      code: 0,
+      lines: ["4 cases (images-labels): 0 faults, 0 notes"],
+    });
+    // A file whose bytes are gone but whose size and time are the same is not read again.
     const bytes = await readFile(image);
     await writeFile(image, Buffer.alloc(bytes.length));
-    const time = (cached.findings[`image ${image}`]?.modified ?? 0) / 1000;
-    await utimes(image, time, time);
+    await utimes(image, 1000, 1000);
     assert.equal((await check()).code, 0);
-    await utimes(image, time, time + 1);
+    await utimes(image, 1000, 1001);
     const { code, lines } = await check();
     assert.equal(code, 3);
     assert.match(lines[0] ?? "", /^fault: .*phantom_000\.nii\.gz: expected a NIfTI header/);

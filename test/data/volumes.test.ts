@@ -85,6 +85,16 @@ test("results keep the header lines of their image, and lie where it lies", asyn
   }
 });
 
+test("voxels beside their header may begin like a gzip file", async (t) => {
+  const folder = await temporaryFolder(t);
+  await writeFile(join(folder, "v.raw"), Buffer.of(0x1f, 0x8b, 8, 0));
+  await writeFile(join(folder, "a.nhdr"), nrrd(...base, "data file: v.raw"));
+  await writeFile(join(folder, "a.mhd"), mha(...meta).replace("LOCAL", "v.raw"));
+  for (const name of ["a.nhdr", "a.mhd"]) {
+    assert.deepEqual([...(await readImage(join(folder, name))).data], [0x8b1f - 0x10000, 8], name);
+  }
+});
+
 const nrrd = (...lines: string[]): string => `NRRD0005\n${lines.join("\n")}\n\n`;
 const mha = (...lines: string[]): string => `${lines.join("\n")}\n`;
 const base = ["type: short", "dimension: 3", "sizes: 2 1 1", "encoding: raw", "endian: little"];

@@ -32,17 +32,32 @@ export class ByteStream implements AsyncDisposable {
   }
 
   /**
-   * Opens a file. Gzip is told by the first bytes, not by the name; several members in a row are one file.
+   * Opens a file that begins with a header. Gzip is told by the first bytes, not by the name; several members in a row
+   * are one file.
+   *
+   * @throws DataError when there is no readable file
+   */
+  static async open(path: string): Promise<ByteStream> {
+    const { isGzip, bytes } = await lookAt(path);
+    const file = createReadStream(path, { highWaterMark: PIECE });
+    if (!isGzip) return new ByteStream(path, file, bytes);
+    return new ByteStream(path, through(file, createGunzip({ chunkSize: PIECE })), bytes * MAX_DEFLATE_RATIO);
+  }
+
+  /**
+   * Opens a file of voxels without a header as it stands; its first bytes may be anything.
    *
    * @param from first byte to read; a negative number counts from the end
    * @throws DataError when there is no readable file
    */
-  static async open(path: string, from = 0): Promise<ByteStream> {
-    const { isGzip, bytes } = await lookAt(path);
+  static async openData(path: string, from: number): Promise<ByteStream> {
+    const { bytes } = await lookAt(path);
     const start = from < 0 ? Math.max(0, bytes + from) : from;
-    const file = createReadStream(path, { highWaterMark: PIECE, start });
-    if (!isGzip || start > 0) return new ByteStream(path, file, Math.max(0, bytes - start));
-    return new ByteStream(path, through(file, createGunzip({ chunkSize: PIECE })), bytes * MAX_DEFLATE_RATIO);
+    return new ByteStream(
+      path,
+      createReadStream(path, { highWaterMark: PIECE, start }),
+      Math.max(0, bytes - start),
+    );
   }
 
   /** The next `count` bytes, fewer only at the end of the file. */

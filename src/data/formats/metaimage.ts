@@ -62,7 +62,7 @@ export const metaimage: VolumeFormat = {
         await stream[Symbol.asyncDispose]();
         const voxelBytes = header.shape.reduce((product, extent) => product * extent, header.type.bytes);
         const skip = readHeaderSize(path, keys);
-        stream = await ByteStream.open(besideHeader(path, dataFile), skip === -1 ? -voxelBytes : skip);
+        stream = await ByteStream.openData(besideHeader(path, dataFile), skip === -1 ? -voxelBytes : skip);
       }
       if (isPacked) stream = stream.unpacked();
       const opened = stream;

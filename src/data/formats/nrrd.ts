@@ -60,12 +60,11 @@ export const nrrd: VolumeFormat = {
       const byteSkip = readSkip(path, fields, "byte skip");
       if (dataFile !== undefined) {
         await stream[Symbol.asyncDispose]();
-        stream = await ByteStream.open(besideHeader(path, dataFile), byteSkip === -1 ? -voxelBytes : 0);
+        stream = await ByteStream.openData(besideHeader(path, dataFile), byteSkip === -1 ? -voxelBytes : 0);
       }
       for (let lines = readSkip(path, fields, "line skip"); lines > 0; lines--)
         await stream.line(MAX_TEXT_HEADER);
-      // A detached gzip file is unpacked on opening.
-      if (isGzip && dataFile === undefined) stream = stream.unpacked();
+      if (isGzip) stream = stream.unpacked();
       if (byteSkip > 0) await stream.skip(byteSkip);
       const opened = stream;
       return {
