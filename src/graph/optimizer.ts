@@ -53,6 +53,11 @@ export class OptimizerState implements Disposable {
     }
   }
 
+  /** Back to zero, as at the start. */
+  reset(): void {
+    for (const tensor of this.moments.values()) tensor.f32.fill(0);
+  }
+
   dispose(): void {
     for (const tensor of this.moments.values()) tensor.dispose();
   }

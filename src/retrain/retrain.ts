@@ -133,7 +133,7 @@ class BatchMaker implements Disposable {
       await cropper.into(images, i, image, draw);
       await cropper.into(labels, i, label, draw);
     }
-    if (!methods[options.method].usesUnlabelled) return;
+    if (!step.usesUnlabelled(t)) return;
     for (const [i, index] of this.unlabelled.at(t).entries()) {
       const { image, id } = caseAt(options.unlabelled, index);
       const draw = this.draw(t, labelledBatch + i, image);

@@ -78,7 +78,7 @@ function describe(calm: boolean, weightDecay: number): RetrainStep {
 async function firstGradients(calm: boolean): Promise<ReadonlyMap<string, Float32Array>> {
   using step = describe(calm, 0);
   await step.run(0);
-  const momentum = part(step.state(), "optimizer/momentum/");
+  const momentum = part(step.state(), "optimizer/momentum/student/");
   return gradientsByName(step.student, step.student.withRole("parameter"), (name) =>
     toFloat32(momentum.get(name) ?? assert.fail(name)),
   );
