@@ -108,7 +108,20 @@ export const predictSettings = z.strictObject({
 const armSettings = z.strictObject({
   name: z.string().optional().describe("Name in tables; by default made from method and pseudo-labels"),
   method: z
-    .enum(["labelled-only", "self-training", "mean-teacher", "sam"])
+    .enum([
+      "labelled-only",
+      "self-training",
+      "mean-teacher",
+      "entropy-minimisation",
+      "ua-mt",
+      "cps",
+      "ict",
+      "urpc",
+      "bcp",
+      "acmt-ent",
+      "acmt-mu",
+      "sam",
+    ])
     .describe("Re-training method; sam: no re-training, the fine-tuned SAM alone"),
   pseudoLabels: z
     .enum(["sam", "none"])

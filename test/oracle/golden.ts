@@ -73,8 +73,13 @@ export class Golden {
    * times what PyTorch's runs disagree by. Two runs drift apart with the steps, not anew in each of them: the largest
    * disagreement so far counts.
    */
-  checkLosses(received: readonly (readonly number[])[], measure: Measure, factor: number): void {
-    const rows = this.losses();
+  checkLosses(
+    received: readonly (readonly number[])[],
+    measure: Measure,
+    factor: number,
+    key = "losses",
+  ): void {
+    const rows = this.losses(key);
     assert.equal(received.length, rows.length);
     const largest: number[] = [];
     for (const [t, row] of rows.entries())
@@ -85,7 +90,7 @@ export class Golden {
         const own = received[t]?.[column] ?? Number.NaN;
         assert.ok(
           Math.abs(own - expected) <= bound,
-          `step ${t}, loss ${column}: expected ${expected} +- ${bound}, received ${own}`,
+          `${key} of step ${t}, column ${column}: expected ${expected} +- ${bound}, received ${own}`,
         );
       }
   }

@@ -14,6 +14,7 @@ import torch.nn.functional as F
 import goldens
 import inputs
 import losses
+import methods
 import philox
 import sam
 import vnet
@@ -336,6 +337,7 @@ def cases() -> dict[str, tuple[goldens.Case, list[str]]]:
         "vnet-calm": (vnet_plain(calm=True), convs),
         "mean-teacher": (mean_teacher(calm=False), convs),
         "mean-teacher-calm": (mean_teacher(calm=True), convs),
+        **{f"method-{name}": (methods.five_steps(name), []) for name in methods.LOSSES},
         "losses": (loss_values, []),
         "optimisers": (optimiser_steps, []),
         "schedules": (schedules, []),
@@ -345,7 +347,7 @@ def cases() -> dict[str, tuple[goldens.Case, list[str]]]:
 
 def about(case: Callable[..., Tensors]) -> str:
     """The case's docstring: its own, or that of the function that made it."""
-    maker = globals().get(case.__qualname__.split(".")[0], case)
+    maker = getattr(sys.modules[case.__module__], case.__qualname__.split(".")[0], case)
     return " ".join((maker.__doc__ or "").split())
 
 
