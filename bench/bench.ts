@@ -53,8 +53,11 @@ export async function runCases(
   try {
     for (const item of queue) {
       const measured = await measureCase(session, `${name} ${item.name}`, item, scratch);
-      const sgemm = measured.ours.gflop === null ? null : await session.sgemmSpeed(scratch, item.simd);
-      const found = resultLines(session, name, item, measured, sgemm);
+      const limits: MachineLimits = {
+        sgemm: measured.ours.gflop === null ? null : await session.sgemmSpeed(scratch, item.simd),
+        bandwidth: measured.ours.bytes === null ? null : await session.memoryBandwidth(),
+      };
+      const found = resultLines(session, name, item, measured, limits);
       await appendLines(path, found);
       lines.push(...found);
       const smaller = known.find((other) => other.name === item.smaller);
@@ -82,12 +85,14 @@ async function measureCase(
   scratch: string,
 ): Promise<Measured> {
   const { say } = session.options;
-  const tooLarge = session.python !== undefined && !fits(item, where, say);
+  const tooLarge = session.python !== undefined && !fits("peers need", item.peerBytes, item, where, say);
   const settings = session.python === undefined || tooLarge ? [] : item.settings;
   const peers: PeerLine[] = [];
   let reference: string | undefined;
   let ours: WorkerLine | undefined;
   for (const setting of settings) {
+    const bytes = item.settingBytes?.[setting] ?? 0;
+    if (!fits(`peer ${setting} needs`, bytes, item, where, say)) continue;
     const check = join(scratch, `${item.name}-${setting}.safetensors`);
     const line = await timePeer(session, item, setting, check, where);
     if (line === undefined) continue;
@@ -105,33 +110,73 @@ async function measureCase(
   return { ours, peers, tooLarge };
 }
 
-/** The result lines of a case; `sgemm` in GFLOP/s, null where the case has no arithmetic to relate to it. */
+/** What the machine can do at best; null where the case has nothing to relate to it. */
+interface MachineLimits {
+  /** GFLOP/s. */
+  readonly sgemm: number | null;
+  /** GB/s. */
+  readonly bandwidth: number | null;
+}
+
+/** The result lines of a case: ours, the peers', the parts of ours. */
 function resultLines(
   session: Session,
   bench: string,
   item: BenchCase,
   { ours, peers }: Measured,
-  sgemm: number | null,
+  limits: MachineLimits,
 ): BenchLine[] {
-  const { gflop } = ours;
   const { version, compiler, ...machine } = session.machine;
-  const line = (impl: string, own: PeerLine | WorkerLine, more: Partial<BenchLine>): BenchLine => {
-    const gflops = gflop === null ? null : gflop / own.median_s;
+  const line = (
+    impl: string,
+    own: Omit<PeerLine, "impl">,
+    work: Work,
+    more: Partial<BenchLine>,
+  ): BenchLine => {
     const { median_s, min_s, max_s, runs, peak_rss_bytes } = own;
     return benchLineSchema.parse({
       ...{ bench, case: item.name, impl, dtype: "f32", device: "cpu", median_s, min_s, max_s, runs },
-      ...{ peak_rss_bytes, peak_device_bytes: null, gflop, gflops },
-      share_of_sgemm: gflops === null || sgemm === null ? null : gflops / sgemm,
+      ...{ peak_rss_bytes, peak_device_bytes: null, ...rates(work, median_s, limits) },
       max_error_vs_peer: null,
       ...machine,
       simd: ours.simd,
       ...more,
     });
   };
+  const own = { version, compiler };
+  const peerWork = { gflop: ours.gflop, bytes: null };
   return [
-    line("sfr", ours, { version, compiler, max_error_vs_peer: ours.max_error_vs_peer }),
-    ...peers.map((own) => line(own.impl, own, { version: session.libraryVersion(own.impl), compiler: null })),
+    line("sfr", ours, ours, { ...own, max_error_vs_peer: ours.max_error_vs_peer }),
+    ...peers.map((peer) =>
+      line(peer.impl, peer, peerWork, { version: session.libraryVersion(peer.impl), compiler: null }),
+    ),
+    ...ours.parts.map(({ name, nodes, kernel, ...part }) => {
+      const share_of_run = part.median_s / ours.median_s;
+      const more = { ...own, case: `${item.name} ${name}`, nodes, kernel, share_of_run };
+      return line("sfr", { ...ours, ...part }, part, more);
+    }),
   ];
+}
+
+/** Work of one run. */
+interface Work {
+  readonly gflop: number | null;
+  readonly bytes: number | null;
+}
+
+function rates(
+  { gflop, bytes }: Work,
+  seconds: number,
+  { sgemm, bandwidth }: MachineLimits,
+): Partial<BenchLine> {
+  const per = (amount: number | null, divisor: number | null) =>
+    amount === null || divisor === null ? null : amount / divisor;
+  const gflops = per(gflop, seconds);
+  const gb_per_s = per(bytes, seconds * 1e9);
+  return {
+    ...{ gflop, gflops, share_of_sgemm: per(gflops, sgemm) },
+    ...{ bytes, gb_per_s, share_of_bandwidth: per(gb_per_s, bandwidth) },
+  };
 }
 
 /** @returns undefined when the peer fails, which is said and does not end the bench */
@@ -178,14 +223,19 @@ async function agrees(
   return !isGross;
 }
 
-function fits(item: BenchCase, where: string, say: (line: string) => void): boolean {
+/** Whether `bytes` are free for what `who` says; says so when not. */
+function fits(
+  who: string,
+  bytes: number,
+  { smaller }: BenchCase,
+  where: string,
+  say: (line: string) => void,
+): boolean {
   const available = process.availableMemory();
-  if (available >= item.peerBytes) return true;
-  const gigabytes = (bytes: number) => `${(bytes / 1e9).toFixed(1)} GB`;
-  const instead = item.smaller === undefined ? "" : `; they are timed on ${item.smaller} instead`;
-  say(
-    `${where}: peers need about ${gigabytes(item.peerBytes)}, ${gigabytes(available)} are free, so none runs here${instead}`,
-  );
+  if (available >= bytes) return true;
+  const gigabytes = (amount: number) => `${(amount / 1e9).toFixed(1)} GB`;
+  const instead = smaller === undefined ? "" : `; timed on ${smaller} instead`;
+  say(`${where}: ${who} about ${gigabytes(bytes)}, ${gigabytes(available)} are free: not run here${instead}`);
   return false;
 }
 

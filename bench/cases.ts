@@ -3,6 +3,7 @@ import { z } from "zod";
 import { UsageError } from "../src/errors.js";
 import type { SamSize } from "../src/models/sam/config.js";
 import { stitchGeometry } from "../src/stitch/geometry.js";
+import type { ProfileKind } from "./profile.js";
 
 const extents = z.tuple([z.int(), z.int(), z.int()]);
 const segmenter = { model: z.enum(["vnet", "unet3d"]), patch: extents, filters: z.int(), classes: z.int() };
@@ -17,6 +18,7 @@ const sam = {
 /** The work of one case; the fields beside `work` are what the peer of that name takes as its case. */
 export const requestSchema = z.discriminatedUnion("work", [
   z.strictObject({ work: z.literal("gemm"), size: z.int() }),
+  z.strictObject({ work: z.literal("bandwidth"), elements: z.int() }),
   z.strictObject({
     work: z.literal("segmenter-train"),
     ...segmenter,
@@ -27,7 +29,14 @@ export const requestSchema = z.discriminatedUnion("work", [
   z.strictObject({ work: z.literal("segmenter-volume"), ...segmenter, volume: extents, stride: extents }),
   z.strictObject({ work: z.literal("sam-train"), ...sam }),
   z.strictObject({ work: z.literal("sam-infer"), ...sam }),
-  z.strictObject({ work: z.literal("stitch"), patch: extents, canvas: z.int(), volumes: z.int() }),
+  z.strictObject({
+    work: z.literal("stitch"),
+    patch: extents,
+    canvas: z.int(),
+    volumes: z.int(),
+    /** stitch: volumes to canvases; unstitch: back. */
+    direction: z.enum(["stitch", "unstitch"]),
+  }),
   z.strictObject({ work: z.literal("bezier"), patch: extents }),
   z.strictObject({
     work: z.literal("metrics"),
@@ -52,8 +61,12 @@ export interface BenchCase {
   readonly simd?: "v3";
   /** Memory that a peer needs, bytes, as measured with PyTorch 2.13. */
   readonly peerBytes: number;
+  /** Settings that need more than the others, bytes, as measured with ONNX Runtime 1.32. */
+  readonly settingBytes?: Readonly<Record<string, number>>;
   /** Name of the case to time instead where a peer does not fit the memory. */
   readonly smaller?: string;
+  /** Whether the run is split into its parts, each of which gets a line of its own. */
+  readonly profile?: ProfileKind;
   /** Timed runs; default 5. Fewer only where a run of a peer takes more than 20 s, more where one is over in no time. */
   readonly runs?: number;
 }
@@ -70,6 +83,8 @@ export const benchNames = [
   "unet3d-infer",
   "sam-train",
   "sam-infer",
+  "vnet-layers",
+  "sam-ops",
   "stitch",
   "bezier",
   "metrics",
@@ -90,6 +105,8 @@ const segmenterSettings = [
   "channels-last,compiled,no-heads",
 ];
 const samSettings = ["default", "compiled", "sdpa", "sdpa,compiled"];
+/** ONNX Runtime runs networks, it does not train them. */
+const samInferSettings = [...samSettings, "onnxruntime"];
 const small: Extents = [64, 64, 32];
 const large: Extents = [112, 112, 80];
 
@@ -155,9 +172,15 @@ function samCase(
   model: SamSize,
   canvas: number,
   gigabytes: number,
-  options: { smaller?: string; runs?: number; batch?: number; settings?: readonly string[] } = {},
+  options: {
+    smaller?: string;
+    runs?: number;
+    batch?: number;
+    settings?: readonly string[];
+    settingBytes?: Readonly<Record<string, number>>;
+  } = {},
 ): BenchCase {
-  const { batch = 1, settings = samSettings, ...rest } = options;
+  const { batch = 1, settings = work === "sam-train" ? samSettings : samInferSettings, ...rest } = options;
   return {
     name: `${model}-${canvas}${batch === 1 ? "" : `-batch${batch}`}`,
     request: { work, model, canvas, classes: 2, batch, rank: 4 },
@@ -165,6 +188,18 @@ function samCase(
     tolerance: networkTolerance,
     peerBytes: gigabytes * gigabyte,
     ...rest,
+  };
+}
+
+/** Patches of the paper's size to and from their canvases. */
+function stitchCase(volumes: number, direction: "stitch" | "unstitch", runs: number): BenchCase {
+  return {
+    name: `${volumes}x112x112x80${direction === "stitch" ? "" : "-unstitch"}`,
+    request: { work: "stitch", patch: [112, 112, 80], canvas: 1024, volumes, direction },
+    settings: ["default", "strided-copy", "copy"],
+    tolerance: 0, // values are copied
+    peerBytes: 2 * gigabyte,
+    runs,
   };
 }
 
@@ -204,17 +239,26 @@ const lists: Readonly<Record<BenchName, readonly BenchCase[]>> = {
   "sam-infer": [
     samCase("sam-infer", "tiny", 512, 1.5),
     samCase("sam-infer", "vit_b", 512, 2),
-    samCase("sam-infer", "vit_b", 1024, 6, { smaller: "vit_b-512" }),
+    samCase("sam-infer", "vit_b", 1024, 6, {
+      smaller: "vit_b-512",
+      settingBytes: { onnxruntime: 23 * gigabyte },
+    }),
   ],
-  stitch: [
+  // Parts of a step have no peer of their own: what they add up to is held against peers by vnet-train and sam-train.
+  "vnet-layers": [
     {
-      name: "2x112x112x80",
-      request: { work: "stitch", patch: [112, 112, 80], canvas: 1024, volumes: 2 },
-      settings: ["default", "strided-copy"],
-      tolerance: 0, // values are copied
-      peerBytes: gigabyte,
-      runs: 100,
+      ...trainCase("vnet", large, 0),
+      settings: [],
+      profile: "layers",
     },
+  ],
+  "sam-ops": [{ ...samCase("sam-train", "vit_b", 1024, 0, { settings: [] }), profile: "ops" }],
+  // Two patches are a training step's and stay in the caches; sixteen do not.
+  stitch: [
+    stitchCase(2, "stitch", 100),
+    stitchCase(2, "unstitch", 100),
+    stitchCase(16, "stitch", 20),
+    stitchCase(16, "unstitch", 20),
   ],
   bezier: [
     {
@@ -243,6 +287,15 @@ export const sgemmCase: BenchCase = {
   settings: ["default"],
   tolerance: 0,
   peerBytes: gigabyte,
+};
+
+/** The pass over memory that `share_of_bandwidth` relates to: two tensors of 256 MB. */
+export const bandwidthCase: BenchCase = {
+  name: "256MB",
+  request: { work: "bandwidth", elements: 64e6 },
+  settings: [],
+  tolerance: 0,
+  peerBytes: 0,
 };
 
 /**

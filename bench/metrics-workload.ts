@@ -21,7 +21,7 @@ export async function startMetrics({ shape, spacing }: RequestOf<"metrics">): Pr
   const { dice, jaccard, hd95, asd } = scores ?? {};
   return {
     values: new Map([["metrics", [dice, jaccard, hd95, asd].map((value) => value ?? Number.NaN)]]),
-    gflop: null,
+    explain: null,
     run: async () => void (await run()),
   };
 }

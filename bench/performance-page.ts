@@ -1,6 +1,7 @@
 import { readFileSync } from "node:fs";
 import { type BenchLine, benchLineSchema } from "./result.js";
-import { benchTable } from "./table.js";
+import { rooflinePicture } from "./roofline.js";
+import { benchTable, newestLines } from "./table.js";
 
 /** A table stands between `<!-- bench NAME -->` and `<!-- end -->`. */
 const block = /<!-- bench ([a-z0-9-]+) -->\n[\s\S]*?<!-- end -->/g;
@@ -14,19 +15,26 @@ const block = /<!-- bench ([a-z0-9-]+) -->\n[\s\S]*?<!-- end -->/g;
  */
 export function withTables(page: string, results: URL): string {
   return page.replace(block, (_, name: string) => {
-    const lines = newestLines(readFileSync(new URL(`${name}.jsonl`, results), "utf8"));
+    const lines = newestLines(readLines(name, results));
     return `<!-- bench ${name} -->\n${benchTable(lines)}\n\n${machines(lines)}\n<!-- end -->`;
   });
 }
 
-/** The last line of each case and implementation, cases and implementations in the order of their first line. */
-function newestLines(text: string): BenchLine[] {
-  const newest = new Map<string, BenchLine>();
-  for (const json of text.trim().split("\n")) {
-    const line = benchLineSchema.parse(JSON.parse(json));
-    newest.set(`${line.case} ${line.impl}`, line);
-  }
-  return [...newest.values()];
+/**
+ * The roofline of docs/performance.md: the layers of a V-Net step as last measured.
+ *
+ * @param results folder with vnet-layers.jsonl
+ */
+export function layersPicture(results: URL): string {
+  return rooflinePicture(newestLines(readLines("vnet-layers", results)));
+}
+
+function readLines(bench: string, results: URL): BenchLine[] {
+  const text = readFileSync(new URL(`${bench}.jsonl`, results), "utf8");
+  return text
+    .trim()
+    .split("\n")
+    .map((json) => benchLineSchema.parse(JSON.parse(json)));
 }
 
 function machines(lines: readonly BenchLine[]): string {

@@ -2,6 +2,7 @@
 import { spawn } from "node:child_process";
 import { z } from "zod";
 import { SfrError } from "../src/errors.js";
+import { partSchema } from "./profile.js";
 
 const measured = {
   median_s: z.number().positive(),
@@ -21,6 +22,9 @@ export type PeerLine = z.infer<typeof peerLineSchema>;
 export const workerLineSchema = z.object({
   ...measured,
   gflop: z.number().nullable(),
+  bytes: z.number().nullable(),
+  /** Where the time went, when a profile was asked for. */
+  parts: z.array(partSchema),
   max_error_vs_peer: z.number().nullable(),
   simd: z.string(),
   compiler: z.string(),

@@ -40,6 +40,18 @@ export const benchLineSchema = z.strictObject({
   compiler: z.string().nullable(),
   /** Of the checkout; ends in -dirty when files were changed. */
   commit: z.string().nullable(),
+
+  // Fields that lines from before the profiles do not have.
+  /** What one run reads and writes at least: each tensor of each node once. */
+  bytes: whole.nullable().default(null),
+  /** bytes / median_s / 1e9. */
+  gb_per_s: share.nullable().default(null),
+  /** gb_per_s / those of a moving average over two tensors of 256 MB in the same session. */
+  share_of_bandwidth: share.nullable().default(null),
+  /** Of a part of a run: how many nodes it sums up, what runs them, and its share of the run's time. */
+  nodes: z.int().min(1).nullable().default(null),
+  kernel: z.string().nullable().default(null),
+  share_of_run: share.nullable().default(null),
 });
 
 export type BenchLine = z.infer<typeof benchLineSchema>;

@@ -48,7 +48,7 @@ function forwardProgram(
   const dispose = () => {
     for (const owned of [program, weights, x, rng]) owned.dispose();
   };
-  return { x: x.f32, run, dispose, gflop: program.explain().flops / 1e9 };
+  return { x: x.f32, run, dispose, explain: () => program.explain() };
 }
 
 /** A training step of the re-training stage, after a look at the logits of the forward pass alone. */
@@ -87,7 +87,7 @@ export async function startTraining(request: RequestOf<"segmenter-train">): Prom
       ["losses", [loss ?? Number.NaN]],
       ["logits", logits],
     ]),
-    gflop: step.explain().flops / 1e9,
+    explain: () => step.explain(),
     run: async (index) => void (await step.run(index)),
   };
 }
@@ -104,12 +104,12 @@ function philoxState(state: Map<string, HostTensor>): Map<string, HostTensor> {
 
 /** The logits of a batch. */
 export async function startInference(request: RequestOf<"segmenter-infer">): Promise<Workload> {
-  const { x, run, gflop } = forwardProgram(request, request.batch, false);
+  const { x, run, explain } = forwardProgram(request, request.batch, false);
   x.set(batchOf(request).images);
   const shape = [request.batch, request.classes, ...request.patch];
   return {
     values: new Map([["logits", sampled((await run()).f32, shape, volumeOrder)]]),
-    gflop,
+    explain,
     run: async () => void (await run()),
   };
 }
@@ -121,7 +121,8 @@ export async function startVolume(request: RequestOf<"segmenter-volume">): Promi
   const shape = [1, 1, ...volume];
   const voxels = image("volume", checkerLabel([1, ...volume], classes, 8), shape);
   const whole = Tensor.from("f32", [depth, height, width], permute(voxels, shape, volumeOrder));
-  const { x, run, gflop } = forwardProgram(request, 1, false);
+  const { x, run, explain } = forwardProgram(request, 1, false);
+  const windows = windowCorners(volume, patch, stride).length;
   const predict = () =>
     slidingWindow(
       whole,
@@ -137,7 +138,10 @@ export async function startVolume(request: RequestOf<"segmenter-volume">): Promi
     columns[i % columns.length] = (columns[i % columns.length] ?? 0) + label;
   return {
     values: new Map([["columns", sampled(columns, [width, height], [1, 0])]]),
-    gflop: gflop * windowCorners(volume, patch, stride).length,
+    explain: () => {
+      const one = explain();
+      return { ...one, flops: one.flops * windows, bytesMoved: one.bytesMoved * windows };
+    },
     run: async () => (await predict()).dispose(),
   };
 }

@@ -7,7 +7,7 @@ import { fileURLToPath } from "node:url";
 import { UsageError } from "../src/errors.js";
 import { engineInfo } from "../src/native/native.js";
 import { commit, version } from "../src/version.js";
-import { type BenchCase, peerRequest, sgemmCase } from "./cases.js";
+import { type BenchCase, bandwidthCase, peerRequest, sgemmCase } from "./cases.js";
 import { type PeerLine, peerLineSchema, runForLine, type WorkerLine, workerLineSchema } from "./process.js";
 
 // Seen from dist/bench, where this file runs, in the checkout and in the installed package alike.
@@ -50,6 +50,7 @@ export class Session {
   private versions: Record<string, string> | undefined;
   /** By SIMD level: GFLOP/s. */
   private readonly sgemm = new Map<BenchCase["simd"], number>();
+  private bandwidth: number | undefined;
 
   /** @throws UsageError when the interpreter that was named does not exist */
   constructor(readonly options: SessionOptions) {
@@ -75,6 +76,7 @@ export class Session {
     args.push("--slow-runs", String(runs ?? slowRuns));
     if (item.simd !== undefined) args.push("--simd", item.simd);
     if (check !== undefined) args.push("--check", check);
+    if (item.profile !== undefined) args.push("--profile", item.profile);
     return runForLine(process.execPath, args, workerLineSchema, { signal });
   }
 
@@ -121,6 +123,15 @@ export class Session {
     const fastest = Math.max(...speeds);
     this.sgemm.set(simd, fastest);
     return fastest;
+  }
+
+  /** GB/s of one pass over tensors that no cache holds, by our own threads; measured once. */
+  async memoryBandwidth(): Promise<number> {
+    if (this.bandwidth !== undefined) return this.bandwidth;
+    const { bytes, min_s } = await this.ours(bandwidthCase);
+    this.bandwidth = (bytes ?? 0) / min_s / 1e9;
+    this.options.say(`memory: ${this.bandwidth.toFixed(1)} GB/s`);
+    return this.bandwidth;
   }
 }
 

@@ -2,7 +2,8 @@
  * Our implementation of one case, in a process of its own: builds it, runs it once, compares with a peer's check file
  * when there is one, then times it and prints one JSON line (workerLineSchema).
  *
- * node --expose-gc sfr-worker.js --request JSON --runs N --slow-runs N --threads T [--simd LEVEL] [--check FILE --tolerance X]
+ * node --expose-gc sfr-worker.js --request JSON --runs N --slow-runs N --threads T [--check FILE --tolerance X]
+ *   [--simd LEVEL] [--profile layers|ops]
  */
 import { parseArgs } from "node:util";
 import { z } from "zod";
@@ -11,6 +12,7 @@ import { readSafetensors } from "../src/io/safetensors.js";
 import { configureEngine, engineInfo } from "../src/native/native.js";
 import { requestSchema } from "./cases.js";
 import { checkAgainstPeer } from "./check.js";
+import { median, Profile, profileKindSchema } from "./profile.js";
 import { startWorkload } from "./workloads.js";
 
 /** From this on a run counts as slow, seconds. */
@@ -26,19 +28,15 @@ const optionsSchema = z.object({
   simd: z.string().optional(),
   check: z.string().optional(),
   tolerance: z.coerce.number().min(0),
+  profile: profileKindSchema.optional(),
 });
 
 async function main(): Promise<void> {
   const text = { type: "string" } as const;
   const { values } = parseArgs({
     options: {
-      request: text,
-      runs: text,
-      "slow-runs": text,
-      threads: text,
-      simd: text,
-      check: text,
-      tolerance: text,
+      ...{ request: text, runs: text, "slow-runs": text, threads: text, simd: text },
+      ...{ check: text, tolerance: text, profile: text },
     },
   });
   const parsed = optionsSchema.safeParse(values);
@@ -57,21 +55,26 @@ async function main(): Promise<void> {
         );
   globalThis.gc?.();
   const seconds: number[] = [];
+  const profile = parsed.data.profile === undefined ? undefined : new Profile(parsed.data.profile);
   const wanted = () => ((seconds[0] ?? 0) > slowRun ? parsed.data["slow-runs"] : runs);
   for (let i = 1; i <= wanted(); i++) {
     const start = performance.now();
     await workload.run(i);
     seconds.push((performance.now() - start) / 1000);
+    if (workload.explain !== null) profile?.add(workload.explain());
   }
-  seconds.sort((a, b) => a - b);
+  const { flops, bytesMoved } = workload.explain?.() ?? {};
   const { simd, compiler } = engineInfo();
   const line = {
-    median_s: ((seconds[(seconds.length - 1) >> 1] ?? 0) + (seconds[seconds.length >> 1] ?? 0)) / 2,
-    min_s: seconds[0],
-    max_s: seconds.at(-1),
+    median_s: median(seconds),
+    min_s: Math.min(...seconds),
+    max_s: Math.max(...seconds),
     runs: seconds.length,
     peak_rss_bytes: process.resourceUsage().maxRSS * 1024, // Node reports KiB
-    gflop: workload.gflop,
+    // Copies and distances have no operations to count.
+    gflop: flops ? flops / 1e9 : null,
+    bytes: bytesMoved ?? null,
+    parts: profile?.parts() ?? [],
     result: [...workload.values.values()].map((entries) => entries[0] ?? null),
     max_error_vs_peer: maxError,
     simd,

@@ -5,7 +5,7 @@
 import { finetuneSettings } from "../src/config/schema.js";
 import { gapImage, gapLabel } from "../src/finetune/canvas-batch.js";
 import { FinetuneStep } from "../src/finetune/step.js";
-import { Graph } from "../src/graph/graph.js";
+import { type Explanation, Graph } from "../src/graph/graph.js";
 import * as ops from "../src/graph/ops.js";
 import { samConfig } from "../src/models/sam/config.js";
 import { SamNetwork } from "../src/models/sam/network.js";
@@ -23,8 +23,8 @@ import { startInference, startTraining, startVolume } from "./segmenter-workload
 export interface Workload {
   /** What the warm-up computed: the tensors of the peer's check file. */
   readonly values: CheckedValues;
-  /** Work of one run by the direct algorithm, 1e9 operations; null when it is not arithmetic. */
-  readonly gflop: number | null;
+  /** Nodes, FLOPs and bytes of a run and the times of the last one; null when it is more than one program. */
+  readonly explain: (() => Explanation) | null;
   /** Run 1, 2, ... */
   run(index: number): Promise<void>;
 }
@@ -34,6 +34,8 @@ export function startWorkload(request: BenchRequest): Promise<Workload> {
   switch (request.work) {
     case "gemm":
       return startGemm(request);
+    case "bandwidth":
+      return startBandwidth(request);
     case "segmenter-train":
       return startTraining(request);
     case "segmenter-infer":
@@ -61,14 +63,36 @@ async function startGemm({ size }: RequestOf<"gemm">): Promise<Workload> {
   const program = graph.compile({ product });
   const run = async () => void (await program.run({ a }));
   await run();
-  return { values: new Map(), gflop: program.explain().flops / 1e9, run };
+  return { values: new Map(), explain: () => program.explain(), run };
+}
+
+/**
+ * A moving average over tensors too large for the caches: reads two, writes one of them in place. A result elsewhere
+ * would be read before it is written, which nobody counts.
+ */
+async function startBandwidth({ elements }: RequestOf<"bandwidth">): Promise<Workload> {
+  const [teacher, student] = [Tensor.zeros("f32", [elements]), Tensor.zeros("f32", [elements])];
+  const graph = new Graph();
+  const pair = {
+    teacher: graph.persistent(teacher, "teacher"),
+    student: graph.persistent(student, "student"),
+  };
+  ops.ema(graph.input("alpha", "f32", []), [pair]);
+  const program = graph.compile({});
+  const run = async () => void (await program.run({ alpha: 0.5 }));
+  await run();
+  return { values: new Map(), explain: () => program.explain(), run };
 }
 
 type SamRequest = RequestOf<"sam-train"> | RequestOf<"sam-infer">;
 
 /** One forward pass of SAM with LoRA on a canvas, and its sampled logits. */
 async function samForward({ model, canvas, classes, batch, rank }: SamRequest) {
-  const network = new SamNetwork(samConfig(model, canvas, classes), { kind: "lora", rank }, 1);
+  const network = new SamNetwork(
+    samConfig(model, canvas, classes),
+    { kind: "lora", rank, targets: ["q", "v"] },
+    1,
+  );
   const labels = checkerLabel([batch, canvas, canvas], classes, 16);
   const canvases = Tensor.from(
     "f32",
@@ -104,7 +128,7 @@ async function startSamTraining(request: RequestOf<"sam-train">): Promise<Worklo
       ["losses", [loss ?? Number.NaN]],
       ["logits", logits],
     ]),
-    gflop: step.explain().flops / 1e9,
+    explain: () => step.explain(),
     run: async (index) => void (await step.run(index, settings.learningRate)),
   };
 }
@@ -113,19 +137,19 @@ async function startSamInference(request: RequestOf<"sam-infer">): Promise<Workl
   const { logits, program, run } = await samForward(request);
   return {
     values: new Map([["logits", logits]]),
-    gflop: program.explain().flops / 1e9,
+    explain: () => program.explain(),
     run: async () => void (await run()),
   };
 }
 
-async function startStitching({ patch, canvas, volumes }: RequestOf<"stitch">): Promise<Workload> {
-  const [width, height, depth] = patch;
+/** Volumes [N, z, y, x] of running voxel numbers in (x, y, z) order, z fastest: images from 1, labels modulo 250. */
+function countedVolumes([width, height, depth]: readonly [number, number, number], volumes: number) {
   const shape = [volumes, depth, height, width];
   const each = width * height * depth;
-  // The running index of a voxel counts in (x, y, z) order, z fastest; f32 holds it exactly below 2^24.
+  // f32 holds the index exactly below 2^24.
   const index = permute(
     Int32Array.from({ length: each }, (_, i) => i),
-    patch,
+    [width, height, depth],
     [2, 1, 0],
   );
   const images = Tensor.zeros("f32", shape);
@@ -136,22 +160,45 @@ async function startStitching({ patch, canvas, volumes }: RequestOf<"stitch">): 
     imageData[i] = voxel + 1;
     labelData[i] = voxel % 250;
   }
+  return { images, labels };
+}
+
+async function startStitching({ patch, canvas, volumes, direction }: RequestOf<"stitch">): Promise<Workload> {
   const geometry = stitchGeometry({ patch, canvas });
+  const given = countedVolumes(patch, volumes);
+  const shape = given.images.shape;
   const graph = new Graph();
-  const program = graph.compile({
-    image: ops.stitch(graph.input("images", "f32", shape), geometry, gapImage),
-    label: ops.stitch(graph.input("labels", "u8", shape), geometry, gapLabel),
+  const stitching = graph.compile({
+    images: ops.stitch(graph.input("images", "f32", shape), geometry, gapImage),
+    labels: ops.stitch(graph.input("labels", "u8", shape), geometry, gapLabel),
   });
-  const run = () => program.run({ images, labels });
-  const made = await run();
-  const first = canvas * canvas;
+  const canvases = await stitching.run(given);
+  if (direction === "stitch") {
+    const first = geometry.canvases * canvas * canvas;
+    return {
+      values: new Map<string, ArrayLike<number>>([
+        ["image", canvases.images.f32.slice(0, first)],
+        ["label", canvases.labels.u8.slice(0, first)],
+      ]),
+      explain: () => stitching.explain(),
+      run: async () => void (await stitching.run(given)),
+    };
+  }
+  const back = new Graph();
+  const unstitching = back.compile({
+    images: ops.unstitch(back.input("images", "f32", canvases.images.shape), geometry),
+    labels: ops.unstitch(back.input("labels", "u8", canvases.labels.shape), geometry),
+  });
+  const made = await unstitching.run(canvases);
+  const first = patch[0] * patch[1] * patch[2];
+  const memory = [...patch].reverse();
   return {
-    values: new Map<string, ArrayLike<number>>([
-      ["image", made.image.f32.slice(0, first)],
-      ["label", made.label.u8.slice(0, first)],
+    values: new Map([
+      ["image", permute(made.images.f32.slice(0, first), memory, [2, 1, 0])],
+      ["label", permute(made.labels.u8.slice(0, first), memory, [2, 1, 0])],
     ]),
-    gflop: null,
-    run: async () => void (await run()),
+    explain: () => unstitching.explain(),
+    run: async () => void (await unstitching.run(canvases)),
   };
 }
 
@@ -181,7 +228,7 @@ async function startBezier({ patch }: RequestOf<"bezier">): Promise<Workload> {
   const run = () => program.run({ volume, points, apply });
   return {
     values: new Map([["mapped", sampled((await run()).mapped.f32, shape, [0, 1, 2])]]),
-    gflop: null,
+    explain: () => program.explain(),
     run: async () => void (await run()),
   };
 }

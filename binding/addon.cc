@@ -27,6 +27,8 @@ Napi::Value engine_info(const Napi::CallbackInfo& info) {
     result["simd"] = Napi::String::New(env, simd_level_name(simd_level()));
     result["bestSimd"] = Napi::String::New(env, simd_level_name(best_simd_level()));
     result["compiler"] = Napi::String::New(env, SFR_COMPILER);
+    result["memoryBytes"] = Napi::Number::New(env, static_cast<double>(Engine::instance().memory_limit()));
+    result["arenaBytes"] = Napi::Number::New(env, static_cast<double>(Engine::instance().arena_bytes()));
     result["ops"] = ops;
     return result;
   });

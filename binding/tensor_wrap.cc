@@ -9,8 +9,8 @@ Napi::Function TensorWrap::define(Napi::Env env) {
   return DefineClass(
       env, "Tensor",
       {InstanceAccessor<&TensorWrap::dtype>("dtype"), InstanceAccessor<&TensorWrap::shape>("shape"),
-       InstanceAccessor<&TensorWrap::disposed>("disposed"), InstanceMethod<&TensorWrap::data>("data"),
-       InstanceMethod<&TensorWrap::fill_from_file>("fillFromFile"),
+       InstanceAccessor<&TensorWrap::device>("device"), InstanceAccessor<&TensorWrap::disposed>("disposed"),
+       InstanceMethod<&TensorWrap::data>("data"), InstanceMethod<&TensorWrap::fill_from_file>("fillFromFile"),
        InstanceMethod<&TensorWrap::dispose>("dispose")});
 }
 
@@ -52,6 +52,11 @@ Napi::Value TensorWrap::dtype(const Napi::CallbackInfo& info) {
 
 Napi::Value TensorWrap::shape(const Napi::CallbackInfo& info) {
   return from_shape(info.Env(), type_.shape);
+}
+
+/// Where the memory is. This backend's tensors lie in host memory.
+Napi::Value TensorWrap::device(const Napi::CallbackInfo& info) {
+  return Napi::String::New(info.Env(), "cpu");
 }
 
 Napi::Value TensorWrap::disposed(const Napi::CallbackInfo& info) {

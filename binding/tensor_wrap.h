@@ -5,8 +5,9 @@
 
 namespace sfr::binding {
 
-/// `new Tensor(dtype, shape)`: a zero-filled typed tensor handle. Properties dtype, shape, disposed; methods
-/// data() (typed array on the tensor's own memory, until dispose), fillFromFile(path, offset), dispose().
+/// `new Tensor(dtype, shape)`: a zero-filled typed tensor handle. Properties dtype, shape, device, disposed;
+/// methods data() (typed array on the tensor's own memory, until dispose), fillFromFile(path, offset),
+/// dispose().
 class TensorWrap : public Napi::ObjectWrap<TensorWrap> {
  public:
   static Napi::Function define(Napi::Env env);
@@ -19,6 +20,7 @@ class TensorWrap : public Napi::ObjectWrap<TensorWrap> {
  private:
   Napi::Value dtype(const Napi::CallbackInfo& info);
   Napi::Value shape(const Napi::CallbackInfo& info);
+  Napi::Value device(const Napi::CallbackInfo& info);
   Napi::Value disposed(const Napi::CallbackInfo& info);
   Napi::Value data(const Napi::CallbackInfo& info);
   Napi::Value fill_from_file(const Napi::CallbackInfo& info);

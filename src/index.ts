@@ -2,10 +2,10 @@
 export type { Config, Voxels } from "./config/schema.js";
 export { configSchema } from "./config/schema.js";
 export { openDataset } from "./data/cases.js";
-export { readNifti, readNiftiLabels, writeNiftiLabels } from "./data/nifti.js";
 export { type PreparedCase, prepareCase, prepareImage } from "./data/prepare.js";
 export { splitCases } from "./data/splits.js";
 export type { ImageVolume, LabelVolume, Volume } from "./data/volume.js";
+export { readImage, readLabels, writeLabels } from "./data/volume-file.js";
 export {
   CancelledError,
   DataError,

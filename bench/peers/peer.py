@@ -35,7 +35,7 @@ class Request:
 def parse(description: str, allowed: tuple[str, ...], library: str = "pytorch") -> Request:
     """Reads the command line. A setting is `default`, or names from `allowed` joined by commas, with or without
     `pytorch-` in front: `channels-last`, `pytorch-sdpa`, `sdpa,compiled`. Sets the thread count.
-    `library` is the first word of the implementation's name."""
+    `library` is the first word of the implementation's name; the setting `onnxruntime` takes its place."""
     parser = argparse.ArgumentParser(description=description)
     parser.add_argument("--case", type=json.loads, required=True, help="the case as JSON")
     parser.add_argument("--setting", default="default", help=f"default, or a comma list of {', '.join(allowed)}")
@@ -49,7 +49,8 @@ def parse(description: str, allowed: tuple[str, ...], library: str = "pytorch") 
         parser.error(f"expected one of default, {', '.join(allowed)} for --setting, received {unknown[0]}")
     torch.set_num_threads(a.threads)
     torch.manual_seed(1)
-    impl = "-".join([library, *(n for n in allowed if n in names)])
+    words = [n for n in allowed if n in names]
+    impl = "-".join(words if "onnxruntime" in words else [library, *words])
     return Request(a.case, impl, frozenset(names), a.runs, a.check)
 
 

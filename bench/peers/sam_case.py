@@ -4,7 +4,7 @@ Settings: default is the published network operation by operation (score matrix 
 written out), `sdpa` uses scaled_dot_product_attention with the relative positions as its mask.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 
@@ -21,7 +21,7 @@ class SamCase:
     config: sam.SamConfig
     batch: int
     weights: dict[str, torch.Tensor]
-    lora: dict[str, torch.Tensor]
+    lora: dict[str, torch.Tensor] | None
     sdpa: bool
 
     def image_and_label(self) -> tuple[torch.Tensor, torch.Tensor]:
@@ -29,6 +29,17 @@ class SamCase:
         size = self.config.canvas
         label = inputs.checker_label((self.batch, size, size), self.config.classes, 16)
         return inputs.image("canvas", label), inputs.ignore_some(label)
+
+    def merged(self) -> "SamCase":
+        """The same network without LoRA: B A is added to the weights."""
+        weights, width = dict(self.weights), self.config.width
+        for i in range(self.config.depth):
+            name = f"image_encoder.blocks.{i}.attn.qkv.weight"
+            qkv = weights[name].clone()
+            qkv[:width] += self.lora[f"w_b_{2 * i:03d}"] @ self.lora[f"w_a_{2 * i:03d}"]
+            qkv[-width:] += self.lora[f"w_b_{2 * i + 1:03d}"] @ self.lora[f"w_a_{2 * i + 1:03d}"]
+            weights[name] = qkv
+        return replace(self, weights=weights, lora=None)
 
     def forward(self, canvas: torch.Tensor) -> torch.Tensor:
         """Logits [N, K, S, S]."""

@@ -1,16 +1,21 @@
-"""Stitching of volumes with their labels to canvases in PyTorch.
+"""Stitching of volumes with their labels to canvases in PyTorch, or back.
 
-Case: {"patch": [H, W, D], "canvas": S, "volumes": N, "geometry": {"rows", "cols", "pad_row", "pad_col", "pad_depth",
-"margin_row", "margin_col"}} as in the fixture stitch/geometry.json. Image voxel = running index from 1 in (H, W, D)
-order (f32, exact below 2^24; the volume's number is not in it), label = running index from 0 modulo 250 (u8).
+Case: {"patch": [H, W, D], "canvas": S, "volumes": N, "direction": "stitch" | "unstitch", "geometry": {"rows", "cols",
+"pad_row", "pad_col", "pad_depth", "margin_row", "margin_col"}} as in the fixture stitch/geometry.json. Image voxel =
+running index from 1 in (H, W, D) order (f32, exact below 2^24; the volume's number is not in it), label = running index
+from 0 modulo 250 (u8).
 
-- default: what the paper's code does, in spirit: pad, permute, reshape, copy; volumes are [N, H, W, D] with D fastest
-- strided-copy: canvases are allocated and filled once, a run copies the tiles through a strided view; the volumes lie
-  in memory as ours do, [N, D, W, H] with H fastest, so a tile row is contiguous on both sides
+- default: what the paper's code does, in spirit: pad (back: crop), permute, reshape, copy; volumes are [N, H, W, D]
+  with D fastest
+- strided-copy: results are allocated, and canvases filled, once; a run copies the tiles through a strided view; the
+  volumes lie in memory as ours do, [N, D, W, H] with H fastest, so a tile row is contiguous on both sides
+- copy: no stitching; as many bytes as the result has are copied from one contiguous tensor to another: the machine's
+  copy bandwidth
 
-Check file: `image`, `label` [S, S] of the first volume; result: their sums.
+Check file: `image`, `label` of the first volume, [S, S] or back [H, W, D]; result: their sums.
 """
 
+from collections.abc import Callable
 from functools import partial
 
 import numpy as np
@@ -34,11 +39,25 @@ def pad_and_permute(volume: torch.Tensor, g: dict, size: int, fill: int) -> torc
     return F.pad(x, (left, size - cols * w - left, top, size - rows * h - top), value=fill).contiguous()
 
 
-class StridedCopy:
-    """Tiles of [N, D, W, H] volumes into a canvas that stays allocated; the gaps keep their value."""
+def crop_and_permute(canvas: torch.Tensor, g: dict, patch: list[int]) -> torch.Tensor:
+    """Canvases [N, S, S] -> volumes [N, H, W, D]."""
+    columns_in, rows_in, depth = patch
+    n, size, _ = canvas.shape
+    rows, cols, top, left = g["rows"], g["cols"], g["margin_row"], g["margin_col"]
+    h, w = rows_in + 2 * g["pad_row"], columns_in + 2 * g["pad_col"]
+    # A cropped margin comes back as padding, which the next crop takes away.
+    x = F.pad(canvas, (-left, cols * w + left - size, -top, rows * h + top - size))
+    x = x.reshape(n, rows, h, cols, w).permute(0, 1, 3, 2, 4).reshape(n, rows * cols, h, w)
+    y, x_first, z = g["pad_row"], g["pad_col"], g["pad_depth"]
+    x = x[:, z : z + depth, y : y + rows_in, x_first : x_first + columns_in]
+    return x.permute(0, 3, 2, 1).contiguous()
 
-    def __init__(self, volume: torch.Tensor, g: dict, size: int, fill: int) -> None:
-        self.volume, self.g = volume, g
+
+class StridedCopy:
+    """Tiles of [N, D, W, H] volumes into a canvas that stays allocated; the gaps keep their value. `back`: reverse."""
+
+    def __init__(self, volume: torch.Tensor, g: dict, size: int, fill: int, back: bool = False) -> None:
+        self.volume, self.g, self.back = volume, g, False
         n, depth, rows_in, cols_in = volume.shape
         h, w = rows_in + 2 * g["pad_row"], cols_in + 2 * g["pad_col"]
         rows, cols = g["rows"], g["cols"]
@@ -52,6 +71,9 @@ class StridedCopy:
         crop_top, crop_left = max(-top, 0), max(-left, 0)
         self.canvas = buffer[:, crop_top : crop_top + size, crop_left : crop_left + size]
         self.pieces = list(self._pieces(inner, depth, cols))
+        if back:
+            self()  # makes the canvas
+            self.volume, self.back = torch.zeros_like(volume), True
 
     def _pieces(self, inner: torch.Tensor, depth: int, cols: int):
         """(destination, first slice, slices): one piece per part of the grid that is a rectangle of tiles."""
@@ -68,29 +90,40 @@ class StridedCopy:
             slot, done = slot + count, done + count
 
     def __call__(self) -> torch.Tensor:
-        for destination, first, count in self.pieces:
-            destination.copy_(self.volume[:, first : first + count].view(destination.shape))
-        return self.canvas
+        """The canvases, or back the volumes as [N, H, W, D]."""
+        for tiles, first, count in self.pieces:
+            slices = self.volume[:, first : first + count].view(tiles.shape)
+            if self.back:
+                slices.copy_(tiles)
+            else:
+                tiles.copy_(slices)
+        return self.volume.permute(0, 3, 2, 1) if self.back else self.canvas
+
+
+def workload(options: frozenset[str], case: dict, volume: torch.Tensor, fill: int) -> Callable[[], torch.Tensor]:
+    """What a run does with volumes [N, H, W, D]."""
+    g, size, back = case["geometry"], case["canvas"], case["direction"] == "unstitch"
+    if "strided-copy" in options:
+        return StridedCopy(volume.permute(0, 3, 2, 1).contiguous(), g, size, fill, back)
+    canvas = pad_and_permute(volume, g, size, fill)
+    if "copy" in options:
+        source = volume if back else canvas
+        return partial(torch.empty_like(source).copy_, source)
+    if back:
+        return partial(crop_and_permute, canvas, g, case["patch"])
+    return partial(pad_and_permute, volume, g, size, fill)
 
 
 def main() -> None:
-    request = peer.parse(__doc__, ("strided-copy",))
-    c, g = request.case, request.case["geometry"]
+    request = peer.parse(__doc__, ("strided-copy", "copy"))
+    c = request.case
     h, w, d = c["patch"]
     index = torch.arange(h * w * d).reshape(1, h, w, d).expand(c["volumes"], -1, -1, -1)
     image, label = (index + 1).float().contiguous(), (index % 250).to(torch.uint8).contiguous()
-    if "strided-copy" in request.options:
-        copies = [
-            StridedCopy(volume.permute(0, 3, 2, 1).contiguous(), g, c["canvas"], fill)
-            for volume, fill in ((image, 0), (label, 255))
-        ]
-    else:
-        copies = [
-            partial(pad_and_permute, volume, g, c["canvas"], fill) for volume, fill in ((image, 0), (label, 255))
-        ]
+    runs = [workload(request.options, c, volume, fill) for volume, fill in ((image, 0), (label, 255))]
 
     def run() -> list[torch.Tensor]:
-        return [copy() for copy in copies]
+        return [copy() for copy in runs]
 
     first = [x[0].numpy() for x in run()]
     peer.write_check(request, {"image": first[0], "label": first[1]})

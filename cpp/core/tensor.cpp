@@ -26,8 +26,34 @@ AlignedBytes allocate_bytes(size_t bytes) {
   return AlignedBytes(p);
 }
 
-Tensor::Tensor(TensorType type) : type_(type), data_(allocate_bytes(type.bytes())) {
-  std::fill_n(data_.get(), type_.bytes(), std::byte{0});
+namespace {
+
+constexpr std::byte kGuardPattern{0xA5};
+// A page on either side, so that a guarded tensor is aligned as others are.
+constexpr size_t kTensorGuardBytes = 4096;
+
+}  // namespace
+
+void set_guard(std::byte* p, size_t bytes) {
+  std::fill_n(p, bytes, kGuardPattern);
+}
+
+bool guard_intact(const std::byte* p, size_t bytes) {
+  return std::all_of(p, p + bytes, [](std::byte b) { return b == kGuardPattern; });
+}
+
+Tensor::Tensor(TensorType type, bool guarded)
+    : type_(type),
+      front_bytes_(guarded ? kTensorGuardBytes : 0),
+      memory_(allocate_bytes(type.bytes() + 2 * front_bytes_)) {
+  set_guard(memory_.get(), front_bytes_);
+  std::fill_n(data(), type_.bytes(), std::byte{0});
+  set_guard(data() + type_.bytes(), front_bytes_);
+}
+
+const char* Tensor::guard_fault() const {
+  if (!guard_intact(memory_.get(), front_bytes_)) return "before";
+  return guard_intact(data() + type_.bytes(), front_bytes_) ? nullptr : "behind";
 }
 
 void Tensor::fill_from_file(const std::string& path, uint64_t offset) {
@@ -35,7 +61,7 @@ void Tensor::fill_from_file(const std::string& path, uint64_t offset) {
   if (!file) throw Error(ErrorCode::data, "tensor: expected a readable file, received " + path);
   const size_t bytes = type_.bytes();
   if (fseeko(file.get(), static_cast<off_t>(offset), SEEK_SET) != 0 ||
-      std::fread(data_.get(), 1, bytes, file.get()) != bytes)
+      std::fread(data(), 1, bytes, file.get()) != bytes)
     throw Error(ErrorCode::data, "tensor: expected " + std::to_string(bytes) + " bytes at offset " +
                                      std::to_string(offset) + " of " + path + ", the file ends before");
 }

@@ -40,14 +40,23 @@ using AlignedBytes = std::unique_ptr<std::byte, FreeDeleter>;
 /// Throws Error(device) naming the bytes when there is not enough memory.
 AlignedBytes allocate_bytes(size_t bytes);
 
+/// Fills `bytes` with the pattern that stands beside guarded memory.
+void set_guard(std::byte* p, size_t bytes);
+/// Whether the pattern is still there.
+bool guard_intact(const std::byte* p, size_t bytes);
+
 class Tensor {
  public:
-  /// A zero-filled tensor.
-  explicit Tensor(TensorType type);
+  /// A zero-filled tensor. `guarded`: a pattern stands before and behind its elements (for tests).
+  explicit Tensor(TensorType type, bool guarded = false);
 
   const TensorType& type() const { return type_; }
-  std::byte* data() const { return data_.get(); }
-  TensorView view() const { return {data_.get(), type_}; }
+  std::byte* data() const { return memory_.get() + front_bytes_; }
+  TensorView view() const { return {data(), type_}; }
+
+  /// Where something was written beside the elements of a guarded tensor: "before" or "behind"; null when
+  /// nowhere.
+  const char* guard_fault() const;
 
   /// Fills the tensor from `path` at `offset` bytes; the file's bytes are little-endian elements.
   /// Throws Error(data) when the file is shorter than the tensor needs or cannot be read.
@@ -55,7 +64,8 @@ class Tensor {
 
  private:
   TensorType type_;
-  AlignedBytes data_;
+  size_t front_bytes_;
+  AlignedBytes memory_;
 };
 
 using TensorPtr = std::shared_ptr<Tensor>;

@@ -1,5 +1,10 @@
 #include "graph/engine.h"
 
+#include <unistd.h>
+
+#include <algorithm>
+#include <fstream>
+
 namespace sfr {
 
 Engine& Engine::instance() {
@@ -19,6 +24,19 @@ void Engine::set_threads(int threads) {
     throw Error(ErrorCode::usage, "engine: expected threads >= 1, received " + std::to_string(threads));
   const std::lock_guard<std::mutex> lock(mutex_);
   if (threads != pool_->threads()) pool_ = std::make_unique<ThreadPool>(threads);
+}
+
+size_t Engine::arena_bytes() {
+  const std::lock_guard<std::mutex> lock(mutex_);
+  return arena_bytes_;
+}
+
+size_t Engine::bytes_beside_arena() {
+  std::ifstream statm("/proc/self/statm");
+  size_t pages = 0, resident = 0;
+  statm >> pages >> resident;  // both stay 0 where there is no such file
+  const size_t bytes = resident * static_cast<size_t>(sysconf(_SC_PAGESIZE));
+  return bytes - std::min(bytes, arena_bytes());
 }
 
 std::byte* Engine::Lease::arena(size_t bytes) {

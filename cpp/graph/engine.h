@@ -18,14 +18,23 @@ class Engine {
   /// Replaces the pool; waits for a running step. `threads` >= 1.
   void set_threads(int threads);
 
-  /// Bytes that a program compiled from now on should fit, state included (0: no limit); see repeat_nodes.
+  /// Bytes that the process should fit while it runs a program compiled from now on (0: no limit); see
+  /// repeat_nodes.
   size_t memory_limit() const { return memory_limit_; }
   void set_memory_limit(size_t bytes) { memory_limit_ = bytes; }
+
+  /// Bytes of the arena as it is; waits for a running step.
+  size_t arena_bytes();
+  /// Resident memory of the process without the arena: weights, volumes, the program itself.
+  size_t bytes_beside_arena();
 
   /// Exclusive use of pool and arena for one step.
   class Lease {
    public:
     explicit Lease(Engine& engine) : lock_(engine.mutex_), engine_(engine) {}
+    ~Lease() { engine_.pool_->rest(); }
+    Lease(const Lease&) = delete;
+    Lease& operator=(const Lease&) = delete;
     ThreadPool& pool() { return *engine_.pool_; }
     /// At least `bytes` of scratch memory, kept for the next step; content is undefined.
     std::byte* arena(size_t bytes);

@@ -21,6 +21,24 @@ std::string number(double value) {
   return text;
 }
 
+std::string type_list(const std::vector<const TensorType*>& types) {
+  std::string list;
+  for (const TensorType* t : types) list += (list.empty() ? "" : ",") + (t ? quoted(t->text()) : "null");
+  return "[" + list + "]";
+}
+
+/// Bytes that a node has to read and write, each tensor once; state that it updates in place counts twice.
+double bytes_moved(const Node& node, const NodeTypes& types) {
+  if (node.op->is_view) return 0;
+  double bytes = 0;
+  for (size_t i = 0; i < types.inputs.size(); ++i)
+    if (types.has(i))
+      bytes += static_cast<double>(types.input(i).bytes()) *
+               (node.op->writes != nullptr && node.op->writes(types, i) ? 2 : 1);
+  for (const TensorType& t : types.outputs) bytes += static_cast<double>(t.bytes());
+  return bytes;
+}
+
 }  // namespace
 
 std::string Program::explain() const {
@@ -30,22 +48,17 @@ std::string Program::explain() const {
     const Node& node = graph_.nodes()[n];
     const NodeTypes types = graph_.node_types(node);
     const double flops = node.op->flops ? node.op->flops(types) : 0;
-    double bytes = 0;
-    std::string outputs;
-    for (const TensorType* t : types.inputs) bytes += t ? static_cast<double>(t->bytes()) : 0;
-    for (const TensorType& t : types.outputs) {
-      bytes += static_cast<double>(t.bytes());
-      outputs += (outputs.empty() ? "" : ",") + quoted(t.text());
-    }
-    if (node.op->is_view) bytes = 0;
+    const double bytes = bytes_moved(node, types);
+    std::vector<const TensorType*> outputs;
+    for (const TensorType& t : types.outputs) outputs.push_back(&t);
     total_flops += flops;
     total_bytes += bytes;
     nodes += std::string(n ? "," : "") + "{\"op\":" + quoted(node.op->name) +
              ",\"name\":" + quoted(node.name) +
              ",\"kernel\":" + (bound_[n].kernel ? quoted(bound_[n].kernel->name) : "null") +
-             ",\"refused\":" + quoted(bound_[n].refused) + ",\"outputs\":[" + outputs +
-             "],\"flops\":" + number(flops) + ",\"bytes\":" + number(bytes) +
-             ",\"seconds\":" + number(seconds_[n]) + "}";
+             ",\"refused\":" + quoted(bound_[n].refused) + ",\"inputs\":" + type_list(types.inputs) +
+             ",\"outputs\":" + type_list(outputs) + ",\"flops\":" + number(flops) +
+             ",\"bytes\":" + number(bytes) + ",\"seconds\":" + number(seconds_[n]) + "}";
   }
   return "{\"nodes\":[" + nodes + "],\"arenaBytes\":" + std::to_string(plan_.arena_bytes) +
          ",\"workBytes\":" + std::to_string(plan_.work_bytes) +

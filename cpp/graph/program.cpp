@@ -11,8 +11,9 @@
 namespace sfr {
 
 namespace {
-constexpr unsigned char kGuardPattern = 0xA5;
 constexpr unsigned char kPoisonPattern = 0xFF;  // NaN as f32 and f64: an element that no kernel writes shows
+// Before a guarded arena; a page, so that the arena is aligned as it is without guards.
+constexpr size_t kFrontGuardBytes = 4096;
 }  // namespace
 
 Program::Program(Graph graph, const std::vector<ValueId>& outputs, CompileOptions options)
@@ -45,7 +46,8 @@ Program::Program(Graph graph, const std::vector<ValueId>& outputs, CompileOption
   for (const ValueId v : outputs_) {
     const Value& value = graph_.value(v);
     TensorPtr& tensor = output_of_value_[v];
-    if (!tensor) tensor = value.persistent ? value.persistent : std::make_shared<Tensor>(value.type);
+    if (!tensor)
+      tensor = value.persistent ? value.persistent : std::make_shared<Tensor>(value.type, options_.guards);
     output_tensors_.push_back(tensor);
   }
 }
@@ -54,7 +56,8 @@ size_t Program::arena_limit() const {
   const size_t limit = Engine::instance().memory_limit();
   if (limit == 0) return 0;
   const MemoryPlan plan = plan_lifetimes(graph_, outputs_, true);
-  const size_t fixed = plan.persistent_bytes + plan.output_bytes + plan_work_bytes(graph_, planned_threads_);
+  const size_t fixed =
+      Engine::instance().bytes_beside_arena() + plan.output_bytes + plan_work_bytes(graph_, planned_threads_);
   return std::max(limit, fixed + 1) - fixed;
 }
 
@@ -122,7 +125,8 @@ void Program::run(const std::map<ValueId, TensorPtr>& inputs, const std::atomic<
   check_inputs(inputs);
   Engine::Lease lease(Engine::instance());
   plan_for(lease.pool().threads());
-  std::byte* arena = lease.arena(plan_.arena_bytes + plan_.work_bytes + kGuardBytes);
+  const size_t front = options_.guards ? kFrontGuardBytes : 0;
+  std::byte* arena = lease.arena(front + plan_.arena_bytes + plan_.work_bytes + kGuardBytes) + front;
   for (size_t n = 0; n < graph_.nodes().size(); ++n) {
     if (n <= first_write_ && cancel.load(std::memory_order_relaxed))
       throw Error(ErrorCode::cancelled, "run: stopped on request before the step's end");
@@ -131,7 +135,7 @@ void Program::run(const std::map<ValueId, TensorPtr>& inputs, const std::atomic<
     const auto start = std::chrono::steady_clock::now();
     run_node(n, arena, inputs, lease.pool());
     seconds_[n] = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
-    if (options_.guards) check_guards(node, arena);
+    if (options_.guards) check_guards(node, arena, inputs);
   }
   for (const ValueId v : outputs_)
     if (graph_.value(v).kind == ValueKind::input)
@@ -167,30 +171,59 @@ void Program::run_node(size_t index, std::byte* arena, const std::map<ValueId, T
   bound_[index].kernel->run(context);
 }
 
+// A value's neighbours in the arena end kGuardBytes before it and begin as far behind it (memory_plan.cpp),
+// so the patterns of live values never lie in another one's elements. The same holds of the work memory.
 void Program::set_guards(const Node& node, std::byte* arena) const {
   for (const ValueId v : node.outputs) {
     const Placement& p = plan_.values[static_cast<size_t>(v)];
     if (p.where == Placement::Where::output)
       std::memset(output_of_value_.at(v)->data(), kPoisonPattern, p.bytes);
     if (p.where != Placement::Where::arena) continue;
+    set_guard(arena + p.offset - kGuardBytes, kGuardBytes);
     std::memset(arena + p.offset, kPoisonPattern, p.bytes);
-    std::memset(arena + p.offset + p.bytes, kGuardPattern, kGuardBytes);
+    set_guard(arena + p.offset + p.bytes, kGuardBytes);
   }
-  std::memset(arena + plan_.arena_bytes, kPoisonPattern, plan_.work_bytes);
-  std::memset(arena + plan_.arena_bytes + plan_.work_bytes, kGuardPattern, kGuardBytes);
+  std::byte* work = arena + plan_.arena_bytes;
+  set_guard(work - kGuardBytes, kGuardBytes);
+  std::memset(work, kPoisonPattern, plan_.work_bytes);
+  set_guard(work + plan_.work_bytes, kGuardBytes);
 }
 
-void Program::check_guards(const Node& node, std::byte* arena) const {
-  const auto intact = [](const std::byte* p) {
-    return std::all_of(p, p + kGuardBytes, [](std::byte b) { return b == std::byte{kGuardPattern}; });
-  };
-  for (const ValueId v : node.outputs) {
-    const Placement& p = plan_.values[static_cast<size_t>(v)];
-    if (p.where == Placement::Where::arena && !intact(arena + p.offset + p.bytes))
-      throw Error(ErrorCode::internal, node.op->name + " " + node.name + ": wrote behind its output");
+const char* Program::guard_fault(ValueId v, const std::byte* arena,
+                                 const std::map<ValueId, TensorPtr>& inputs) const {
+  const Placement& p = plan_.values[static_cast<size_t>(v)];
+  switch (p.where) {
+    case Placement::Where::arena: {
+      const std::byte* data = arena + p.offset;
+      if (!guard_intact(data - kGuardBytes, kGuardBytes)) return "before";
+      return guard_intact(data + p.bytes, kGuardBytes) ? nullptr : "behind";
+    }
+    case Placement::Where::view:
+      return guard_fault(p.owner, arena, inputs);
+    case Placement::Where::persistent:
+      return graph_.value(v).persistent->guard_fault();
+    case Placement::Where::output:
+      return output_of_value_.at(v)->guard_fault();
+    case Placement::Where::input:
+      return inputs.at(v)->guard_fault();
+    case Placement::Where::nowhere:
+      break;
   }
-  if (!intact(arena + plan_.arena_bytes + plan_.work_bytes))
-    throw Error(ErrorCode::internal, node.op->name + " " + node.name + ": wrote behind its work memory");
+  return nullptr;
+}
+
+void Program::check_guards(const Node& node, const std::byte* arena,
+                           const std::map<ValueId, TensorPtr>& inputs) const {
+  const auto check = [&](const char* fault, const std::string& what) {
+    if (fault != nullptr)
+      throw Error(ErrorCode::internal, node.op->name + " " + node.name + ": wrote " + fault + " its " + what);
+  };
+  for (const ValueId v : node.outputs) check(guard_fault(v, arena, inputs), "output " + graph_.value(v).name);
+  for (const ValueId v : node.inputs)
+    if (v != kNoValue) check(guard_fault(v, arena, inputs), "input " + graph_.value(v).name);
+  const std::byte* work = arena + plan_.arena_bytes;
+  if (!guard_intact(work - kGuardBytes, kGuardBytes)) check("before", "work memory");
+  if (!guard_intact(work + plan_.work_bytes, kGuardBytes)) check("behind", "work memory");
 }
 
 }  // namespace sfr

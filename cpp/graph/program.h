@@ -16,8 +16,8 @@ namespace sfr {
 
 struct CompileOptions {
   bool fuse = true;     // off: every node runs as it was built, the reference for fused ops
-  bool guards = false;  // fill outputs and work memory with NaN before each node, check a pattern behind
-                        // every buffer after it
+  bool guards = false;  // fill outputs and work memory with NaN before each node, check a pattern before and
+                        // behind every buffer after it
 };
 
 /// What a node will run as.
@@ -58,7 +58,12 @@ class Program {
   void plan_for(int threads);
   void check_inputs(const std::map<ValueId, TensorPtr>& inputs) const;
   void set_guards(const Node& node, std::byte* arena) const;
-  void check_guards(const Node& node, std::byte* arena) const;
+  /// Throws Error(internal) when the node wrote beside what it reads, writes or works in.
+  void check_guards(const Node& node, const std::byte* arena,
+                    const std::map<ValueId, TensorPtr>& inputs) const;
+  /// On which side of a value's memory the pattern is gone: "before" or "behind"; null when on none.
+  const char* guard_fault(ValueId v, const std::byte* arena,
+                          const std::map<ValueId, TensorPtr>& inputs) const;
 
   Graph graph_;
   std::vector<ValueId> outputs_;

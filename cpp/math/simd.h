@@ -176,6 +176,23 @@ SFR_INLINE vf vexp(vf x) {
   return p * as_float((half + 127) << 23) * as_float((n - half + 127) << 23);
 }
 
+/// ln(x), relative error below 3e-7; -inf for 0, NaN below 0 and for NaN, inf for inf.
+/// x = 2^e m with m in [0.70, 1.42), ln m = 2 artanh(s) with s = (m - 1) / (m + 1), |s| < 0.172, series to
+/// s^9.
+SFR_INLINE vf vlog(vf x) {
+  const vi denormal = x < 1.17549435e-38f;
+  const vf scaled = denormal ? x * 8388608.0f : x;
+  const vi e = (as_int(scaled) - 0x3f3504f3) >> 23;
+  const vf f = as_float(as_int(scaled) - (e << 23)) - 1.0f;
+  const vf s = f / (f + 2.0f), z = s * s;
+  const vf series = (((z * (2.0f / 9) + 2.0f / 7) * z + 2.0f / 5) * z + 2.0f / 3) * z;
+  const vf steps = __builtin_convertvector(e, vf) - (denormal ? broadcast(23.0f) : zero());
+  vf y = steps * 0.693359375f + (steps * -2.12194440e-4f + s * series + 2.0f * s);
+  y = x > 3.40282347e38f ? x : y;
+  y = x > 0.0f ? y : broadcast(__builtin_nanf(""));
+  return x == 0.0f ? broadcast(-__builtin_inff()) : y;
+}
+
 /// erf(x) within 3 ulp: x P(x^2) below 1, 1 - exp(Q(|x|)) from 1 to 4, then +-1; NaN for NaN. P and Q are our
 /// own Chebyshev fits (degree 6 of erf(sqrt s)/sqrt s, degree 6 of log erfc), off by 2e-9 at most.
 SFR_INLINE vf verf(vf x) {

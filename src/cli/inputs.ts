@@ -1,12 +1,11 @@
 import { basename } from "node:path";
 import type { Case } from "../data/cases.js";
-import { niftiFiles, pathKind } from "../data/layouts/layout.js";
+import { extensions, splitVolumeName } from "../data/formats/index.js";
+import { pathKind, volumeFiles } from "../data/layouts/layout.js";
 import { DataError, UsageError } from "../errors.js";
 
-const volumeName = /^(.+?)(\.nii(?:\.gz)?|\.h5|\.hdf5)$/i;
-
 /**
- * Volumes named on the command line: files, and the NIfTI files of folders.
+ * Volumes named on the command line: files, and the volumes in folders.
  *
  * @returns one case per volume, its id the name of the file without extension
  * @throws DataError when a path does not exist, a folder has no volumes, or a file has another format; UsageError when
@@ -36,17 +35,17 @@ async function volumesAt(path: string): Promise<Case[]> {
     );
   }
   if (kind === "folder") {
-    const files = [...(await niftiFiles(path))];
-    if (files.length > 0) return files.map(([id, image]) => ({ id, image, kind: "nifti" }));
+    const files = [...(await volumeFiles(path))];
+    if (files.length > 0) return files.map(([id, image]) => ({ id, image }));
     throw new DataError(
-      `${path}: expected .nii or .nii.gz files in the folder, received none; name another folder`,
+      `${path}: expected volumes (${extensions.join(", ")}) in the folder, received none; name another folder`,
     );
   }
-  const [, stem, extension] = volumeName.exec(basename(path)) ?? [];
-  if (stem === undefined || extension === undefined) {
+  const name = splitVolumeName(basename(path));
+  if (name === undefined) {
     throw new DataError(
-      `${path}: expected a volume named .nii, .nii.gz or .h5, received another name; convert it`,
+      `${path}: expected a volume (${extensions.join(", ")}), received another name; convert it`,
     );
   }
-  return [{ id: stem, image: path, kind: /h/i.test(extension) ? "h5" : "nifti" }];
+  return [{ id: name.stem, image: path }];
 }

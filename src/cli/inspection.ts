@@ -1,12 +1,10 @@
 import { openDataset } from "../data/cases.js";
-import { readH5Image, readH5Label } from "../data/h5.js";
+import { formatOf, splitVolumeName } from "../data/formats/index.js";
 import { pathKind } from "../data/layouts/layout.js";
-import { streamNifti } from "../data/nifti-stream.js";
-import type { Vec3 } from "../data/volume.js";
+import { orientationLetters } from "../data/orientation.js";
+import { readLabels, streamVolume } from "../data/volume-file.js";
 import { DataError } from "../errors.js";
-import type { HostTensor } from "../io/host-tensor.js";
-import { readPth } from "../io/pth/pth.js";
-import { readSafetensorsHeader } from "../io/safetensors.js";
+import { openWeights } from "../io/weights-file.js";
 import { formatDuration } from "../run/progress.js";
 import { readRunRecord } from "../run/run-folder.js";
 import type { JsonValue } from "../run/stage-key.js";
@@ -26,13 +24,11 @@ export async function inspectPath(path: string): Promise<Inspection> {
   if (kind === null)
     throw new DataError(`${path}: expected a file or folder, received nothing; correct the path`);
   if (kind === "folder") return readRunRecord(path) === undefined ? inspectDataset(path) : inspectRun(path);
-  if (/\.nii(\.gz)?$/i.test(path)) return inspectNifti(path);
-  if (/\.(h5|hdf5)$/i.test(path)) return inspectH5(path);
-  if (/\.safetensors$/i.test(path)) return inspectSafetensors(path);
-  if (/\.(pth|pt)$/i.test(path)) return inspectTensors(await readPth(path), {});
-  if (/\.(list|txt|tsv)$/i.test(path)) return inspectDataset(path);
+  if (splitVolumeName(path)) return inspectVolume(path);
+  if (/\.(safetensors|pth|pt|bin)$/i.test(path)) return inspectWeights(path);
+  if (/\.(list|txt|tsv|json)$/i.test(path)) return inspectDataset(path);
   throw new DataError(
-    `${path}: expected .nii, .nii.gz, .h5, .safetensors, .pth or a list file, received another name; convert it`,
+    `${path}: expected a volume, .safetensors, .pth or a list file, received another name; convert it`,
   );
 }
 
@@ -74,37 +70,31 @@ class VoxelStatistics {
   }
 }
 
-async function inspectNifti(path: string): Promise<Inspection> {
+async function inspectVolume(path: string): Promise<Inspection> {
   const statistics = new VoxelStatistics();
-  const header = await streamNifti(path, () => (values, count) => statistics.add(values, count));
-  const { shape, spacing, dtype, slope, intercept, grid } = header;
+  const header = await streamVolume(path, "image", () => (values, count) => statistics.add(values, count));
+  const { format, shape, spacing, type, slope, intercept, affine, orientation } = header;
   return table({
-    kind: "NIfTI-1 volume",
+    kind: `${format} volume`,
     "voxels (x, y, z)": shape,
-    "spacing (x, y, z), mm": spacing.map(rounded),
-    type: dtype.name,
+    "spacing (x, y, z), mm": spacing === null ? null : spacing.map(rounded),
+    type: type.name,
     "scaling (slope, intercept)": [slope, intercept],
-    affine: grid.affine.map((row) => row.map(rounded)),
+    "axes run to": affine === null ? null : orientationLetters(orientation),
+    "affine (RAS), mm": affine === null ? null : affine.map((row) => row.map(rounded)),
     ...statistics.facts(),
+    ...(formatOf(path).holdsLabel ? { "label ids": await labelIds(path) } : {}),
   });
 }
 
-async function inspectH5(path: string): Promise<Inspection> {
-  const image = await readH5Image(path);
-  const statistics = new VoxelStatistics();
-  statistics.add(image.data, image.data.length);
-  // A file of an unlabelled case has no label; that is no error here.
-  const label = await readH5Label(path).catch((error: unknown) => {
-    if (error instanceof DataError) return undefined;
+/** Ids of the label beside an image in one file; null when there is none, as with an unlabelled case. */
+async function labelIds(path: string): Promise<number[] | null> {
+  try {
+    return [...new Set((await readLabels(path)).data)].sort((a, b) => a - b);
+  } catch (error) {
+    if (error instanceof DataError) return null;
     throw error;
-  });
-  return table({
-    kind: "h5 case",
-    "voxels (x, y, z)": image.shape satisfies Vec3,
-    "spacing (x, y, z), mm": image.spacing,
-    ...statistics.facts(),
-    "label ids": label === undefined ? null : [...new Set(label.data)].sort((a, b) => a - b),
-  });
+  }
 }
 
 async function inspectDataset(path: string): Promise<Inspection> {
@@ -142,15 +132,9 @@ function inspectRun(path: string): Inspection {
   });
 }
 
-async function inspectSafetensors(path: string): Promise<Inspection> {
-  const { tensors, metadata } = await readSafetensorsHeader(path);
-  return inspectTensors(tensors, metadata);
-}
-
-function inspectTensors(
-  tensors: ReadonlyMap<string, Pick<HostTensor, "dtype" | "shape">>,
-  metadata: Readonly<Record<string, string>>,
-): Inspection {
+async function inspectWeights(path: string): Promise<Inspection> {
+  await using file = await openWeights(path);
+  const { tensors, metadata } = file;
   const parameters = [...tensors.values()].reduce(
     (sum, { shape }) => sum + shape.reduce((product, extent) => product * extent, 1),
     0,

@@ -45,17 +45,23 @@ class SignalStop {
  * @param line arguments without node and script
  */
 export async function main(commands: readonly Command[], line: readonly string[]): Promise<void> {
-  // A reader that has seen enough (`| head`) is no error.
+  let progress = new Progress();
   process.stdout.on("error", (error: NodeJS.ErrnoException) => {
-    if (error.code !== "EPIPE") throw error;
-    process.exit(exitCodes.ok);
+    // A reader that has seen enough (`| head`) is no error.
+    if (error.code === "EPIPE") process.exit(exitCodes.ok);
+    const received = `received ${error.code ?? error.message}; send it to another place`;
+    progress.problem(`standard output: expected to write the result, ${received}`, error);
+    process.exit(exitCodes.data);
   });
+  // Work of hours does not end because nobody can be told of its progress any more.
+  process.stderr.on("error", () => {});
   try {
     const invocation = await parseCommandLine(commands, line);
     if (invocation === undefined) return;
-    process.exitCode = await runInvocation(invocation, await openProgress(invocation.args, line));
+    progress = await openProgress(invocation.args, line);
+    process.exitCode = await runInvocation(invocation, progress);
   } catch (error) {
-    process.exitCode = report(error, new Progress(), line.includes("--debug"), undefined);
+    process.exitCode = report(error, progress, line.includes("--debug"), undefined);
   }
 }
 

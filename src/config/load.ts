@@ -56,6 +56,8 @@ export function parseFlag(setting: Setting, text: unknown): unknown {
       const parts = text.split(/[,x]/);
       return parts.every(isNumber) ? parts.map(Number) : text;
     }
+    case "choices":
+      return text.split(",");
     case "cases":
       if (isNumber(text)) return Number(text);
       return text === "all" && setting.range.includes("all") ? text : text.split(",");

@@ -24,23 +24,33 @@ const dataSettings = z.strictObject({
     .describe("Resample to half resolution: 2x2x2 mean of the image, majority of the labels"),
 });
 
-const samSettings = z.strictObject({
+export const samSettings = z.strictObject({
   size: z.enum(["tiny", "vit_b", "vit_l", "vit_h"]).default("vit_b").describe("Size of SAM"),
   checkpoint: z
     .string()
     .nullable()
     .default(null)
     .describe("Weights of SAM (.safetensors or .pth); null: random start"),
+  lora: z
+    .string()
+    .nullable()
+    .default(null)
+    .describe("LoRA updates of that SAM to start from: a file of this program, the SFR authors or SAMed"),
   train: z
     .enum(["auto", "all", "lora"])
     .default("auto")
     .describe("What trains: LoRA and decoder, or all weights; auto: LoRA with a checkpoint, all without"),
-  rank: z.int().min(1).max(64).default(4).describe("Rank of the LoRA updates of q and v"),
+  rank: z.int().min(1).max(64).default(4).describe("Rank of the LoRA updates"),
+  targets: z
+    .array(z.enum(["q", "k", "v", "proj", "mlp"]))
+    .min(1)
+    .default(["q", "v"])
+    .describe("What LoRA updates in every encoder block; q and v as in the paper's code"),
   canvas: z.int().min(64).multipleOf(16).default(1024).describe("Side of the stitched canvas, pixels"),
 });
 
 export const finetuneSettings = z.strictObject({
-  steps: count("Training steps T").default(6000),
+  steps: z.int().min(0).describe("Training steps T; 0: SAM as it was loaded").default(6000),
   batch: count(
     "Labelled crops per step; each is stitched to one canvas, or to several when its slices need them",
   ).default(2),
@@ -50,7 +60,14 @@ export const finetuneSettings = z.strictObject({
     .default(1e-3)
     .describe("AdamW learning rate at the start; falls as (1 - t/T)^0.9"),
   weightDecay: z.number().min(0).default(0.1).describe("AdamW weight decay, on every trained tensor"),
-  warmup: z.int().min(0).default(0).describe("Steps of linear warm-up"),
+  warmup: z
+    .int()
+    .min(0)
+    .nullable()
+    .default(null)
+    .describe(
+      "Steps of linear warm-up; null: T/24 from a random start (250 of 6000), none from a checkpoint",
+    ),
   intensityMap: fraction("Probability of a Bezier intensity map, per slice").default(0.5),
   rotateCanvas: z.boolean().default(true).describe("Rotate and flip whole canvases"),
 });
@@ -98,7 +115,20 @@ export const predictSettings = z.strictObject({
 const armSettings = z.strictObject({
   name: z.string().optional().describe("Name in tables; by default made from method and pseudo-labels"),
   method: z
-    .enum(["labelled-only", "self-training", "mean-teacher", "sam"])
+    .enum([
+      "labelled-only",
+      "self-training",
+      "mean-teacher",
+      "entropy-minimisation",
+      "ua-mt",
+      "cps",
+      "ict",
+      "urpc",
+      "bcp",
+      "acmt-ent",
+      "acmt-mu",
+      "sam",
+    ])
     .describe("Re-training method; sam: no re-training, the fine-tuned SAM alone"),
   pseudoLabels: z
     .enum(["sam", "none"])

@@ -2,8 +2,19 @@ import { z } from "zod";
 import type { JsonValue } from "../run/stage-key.js";
 import { configSchema } from "./schema.js";
 
-/** What a value of a setting looks like. `voxels`: three integers x,y,z; `cases`: a count, `all` or ids. */
-export type SettingKind = "integer" | "number" | "boolean" | "choice" | "text" | "voxels" | "cases";
+/**
+ * What a value of a setting looks like. `choices`: several words of a choice; `voxels`: three integers x,y,z; `cases`: a
+ * count, `all` or ids.
+ */
+export type SettingKind =
+  | "integer"
+  | "number"
+  | "boolean"
+  | "choice"
+  | "choices"
+  | "text"
+  | "voxels"
+  | "cases";
 
 /** One setting, as flags, messages and the reference page need it; made from the schemas. */
 export interface Setting {
@@ -16,7 +27,7 @@ export interface Setting {
   readonly kind: SettingKind;
   /** Whether null is a value too. */
   readonly nullable: boolean;
-  /** Allowed words of a choice. */
+  /** Allowed words of a choice or of choices. */
   readonly choices: readonly string[];
   /** What is allowed, in words: `integer >= 1`. */
   readonly range: string;
@@ -86,7 +97,7 @@ function describe(group: string, key: string, schema: Schema): Setting {
       flagNames[path] ?? path.replaceAll(".", "-").replace(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`),
     kind,
     nullable: plain !== schema,
-    choices: plain.enum ?? [],
+    choices: wordsOf(plain),
     range: rangeOf(kind, plain),
     default: schema.default,
     help: schema.description ?? plain.description ?? "",
@@ -103,8 +114,14 @@ function withoutNull(schema: Schema): Schema {
   return schema;
 }
 
+/** Allowed words of a choice, or of the elements of a list of them. */
+function wordsOf(schema: Schema): readonly string[] {
+  return schema.enum ?? (typeof schema.items === "object" ? (schema.items.enum ?? []) : []);
+}
+
 function kindOf(schema: Schema): SettingKind {
   if (schema.enum !== undefined) return "choice";
+  if (wordsOf(schema).length > 0) return "choices";
   if (schema.prefixItems !== undefined) return "voxels";
   if (schema.anyOf !== undefined) return "cases";
   const kind = schema.type;
@@ -112,7 +129,8 @@ function kindOf(schema: Schema): SettingKind {
 }
 
 function rangeOf(kind: SettingKind, schema: Schema): string {
-  if (kind === "choice") return (schema.enum ?? []).join(", ");
+  if (kind === "choice") return wordsOf(schema).join(", ");
+  if (kind === "choices") return `list of ${wordsOf(schema).join(", ")}`;
   if (kind === "voxels") return `three integers x, y, z >= ${schema.prefixItems?.[0]?.minimum ?? 1}`;
   if (kind === "cases") {
     const count = schema.anyOf?.find((item) => item.type === "integer");

@@ -21,7 +21,7 @@ const layoutNames: readonly string[] = ["auto", ...layouts.map((layout) => layou
  * Lists the cases of a data set. With "auto" the layout is found by names alone, and never guessed: when
  * none or several fit, the error says what was looked for and what is there.
  *
- * @param root a folder, or the file of a plain list
+ * @param root a folder, or the file of a list
  * @throws DataError when nothing or several layouts fit, or the files do not fit together; UsageError for
  *   an unknown layout name
  */

@@ -1,17 +1,11 @@
 import { DataError } from "../errors.js";
 import type { Case } from "./cases.js";
-import { readH5Image, readH5Label } from "./h5.js";
+import { gridDifference } from "./grid-match.js";
 import { classesOfIds, type LabelTable, makeLabelTable } from "./label-table.js";
-import { readNifti, readNiftiLabels } from "./nifti.js";
+import { voxelInFile } from "./orientation.js";
 import type { LabelledCase, UnlabelledCase } from "./splits.js";
-import {
-  formatShape,
-  type ImageVolume,
-  type LabelVolume,
-  sameShape,
-  type Volume,
-  voxelAt,
-} from "./volume.js";
+import type { ImageVolume, LabelVolume, Volume } from "./volume.js";
+import { readImage, readLabels } from "./volume-file.js";
 
 /** A case in memory with its label. */
 export interface LoadedCase {
@@ -23,7 +17,7 @@ export interface LoadedCase {
 
 /** Reads the image of a case; intensities as stored, no normalisation. @throws DataError */
 export function loadImage(entry: UnlabelledCase): Promise<ImageVolume> {
-  return entry.kind === "h5" ? readH5Image(entry.image) : readNifti(entry.image);
+  return readImage(entry.image);
 }
 
 /** Reads the label ids of a case as they are stored. @throws DataError also when the case has no label */
@@ -34,30 +28,31 @@ export async function loadLabelIds(entry: Case): Promise<LabelVolume> {
       `case '${entry.id}': expected a label file, received none; add it or use the case unlabelled`,
     );
   }
-  return /\.nii(\.gz)?$/i.test(path) ? readNiftiLabels(path) : readH5Label(path);
+  return readLabels(path);
 }
 
 /**
  * Reads a case with its label, ids mapped to classes.
  *
- * @throws DataError when a file cannot be read, the shapes differ, or an id is not in the table (file, id
+ * @throws DataError when a file cannot be read, the grids differ, or an id is not in the table (file, id
  *   and voxel are named)
  */
 export async function loadCase(entry: Case, table: LabelTable): Promise<LoadedCase> {
   const image = await loadImage(entry);
   const ids = await loadLabelIds(entry);
   const path = entry.label ?? entry.id;
-  if (!sameShape(image.shape, ids.shape)) {
+  const difference = gridDifference(image, ids);
+  if (difference) {
     throw new DataError(
-      `${path}: expected ${formatShape(image.shape)} voxels as ${entry.image} has, ` +
-        `received ${formatShape(ids.shape)}; give the label of this image`,
+      `${path}: expected ${difference.expected} as ${entry.image} has, received ${difference.received}; ` +
+        "give the label of this image",
     );
   }
   const mapped = classesOfIds(ids.data, table);
   if ("unknownAt" in mapped) {
     throw new DataError(
       `${path}: expected label ids ${table.ids.join(", ")}, received ${ids.data[mapped.unknownAt]} at voxel ` +
-        `(${voxelAt(mapped.unknownAt, ids.shape).join(", ")}); correct the label or the table of ids`,
+        `(${voxelInFile(mapped.unknownAt, ids).join(", ")}); correct the label or the table of ids`,
     );
   }
   return { id: entry.id, image, label: { ...image, data: mapped.classes } };

@@ -1,12 +1,12 @@
 import { mkdir } from "node:fs/promises";
 import { join } from "node:path";
 import { CancelledError, UsageError } from "../errors.js";
-import { writeNiftiImage, writeNiftiLabels } from "./nifti.js";
-import { makeGrid } from "./nifti-header.js";
+import { gridFromAffine } from "./orientation.js";
 import { smoothInPlace } from "./phantom-blur.js";
 import { type Ball, ellipsoid, type Inside, insideAny, tube } from "./phantom-shapes.js";
 import { RandomStream } from "./random.js";
 import type { Affine, ImageVolume, Vec3, Volume } from "./volume.js";
+import { writeImage, writeLabels } from "./volume-file.js";
 
 /**
  * How hard the phantoms are. Lengths are voxels of a 64 x 64 x 48 volume and grow with the extents;
@@ -81,7 +81,7 @@ export function generatePhantom(
   const label = new Uint8Array(shape[0] * shape[1] * shape[2]);
   const data = paint(anatomy, contrast, shape, label);
   degrade(data, shape, index, seed);
-  const grid = makeGrid({ shape, spacing: SPACING, affine: obliqueAffine(index, seed) });
+  const grid = gridFromAffine(obliqueAffine(index, seed), shape);
   const common = { shape, spacing: SPACING, grid };
   return {
     id: `phantom_${String(index).padStart(3, "0")}`,
@@ -124,8 +124,8 @@ export async function writePhantomDataset(
     if (signal?.aborted) throw new CancelledError("phantom: stopped on request; the data set is not whole");
     const { id, image, label } = generatePhantom(index, seed);
     const part = index < labelled ? "" : index < labelled + unlabelled ? "Un" : "Ts";
-    await writeNiftiImage(join(root, `images${part}`, `${id}.nii.gz`), image);
-    if (part !== "Un") await writeNiftiLabels(join(root, `labels${part}`, `${id}.nii.gz`), label, image);
+    await writeImage(join(root, `images${part}`, `${id}.nii.gz`), image);
+    if (part !== "Un") await writeLabels(join(root, `labels${part}`, `${id}.nii.gz`), label, image);
   }
 }
 

@@ -126,6 +126,14 @@ export class RandomStream {
     return n === 2 ** 32 ? this.word() : multiplyHigh(this.word(), n);
   }
 
+  /** Beta(a, b) by Joehnk's method, which suits a, b <= 1: it draws uniforms until a pair fits. */
+  beta(a: number, b: number): number {
+    for (;;) {
+      const [x, y] = [this.uniform() ** (1 / a), this.uniform() ** (1 / b)];
+      if (x + y > 0 && x + y <= 1) return x / (x + y);
+    }
+  }
+
   /** A random order of 0..n-1 (Fisher-Yates from the end). */
   permutation(n: number): number[] {
     const order = Array.from({ length: n }, (_, i) => i);

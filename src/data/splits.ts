@@ -61,8 +61,8 @@ function requireLabel(root: string, entry: Case): LabelledCase {
   );
 }
 
-function withoutLabel({ id, image, kind }: Case): UnlabelledCase {
-  return { id, image, kind };
+function withoutLabel({ id, image }: Case): UnlabelledCase {
+  return { id, image };
 }
 
 type Wanted = SplitRequest["unlabelled"];

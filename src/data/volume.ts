@@ -4,14 +4,30 @@ export type Vec3 = readonly [number, number, number];
 /** A 4x4 matrix by rows that maps voxel indices (i, j, k, 1) to scanner coordinates (x, y, z, 1). */
 export type Affine = readonly (readonly [number, number, number, number])[];
 
-/** What is needed to write a volume back on the grid that it was read from. */
-export interface VolumeGrid {
-  /** The 348 bytes of the NIfTI-1 header as they stood in the file. */
-  readonly header: Uint8Array;
-  /** Byte order of the header and of the voxels. */
+/** How the axes of a file lie in memory. */
+export interface Orientation {
+  /** For each axis of memory (x, y, z): the axis of the file that runs along it. */
+  readonly axes: Vec3;
+  /** For each axis of memory: true when the file runs against it. */
+  readonly flips: readonly [boolean, boolean, boolean];
+}
+
+/** A header to write results like; each format knows its own. */
+export interface FileHeader {
+  readonly format: "nifti" | "nrrd" | "metaimage";
+  /** As it stood in the file. */
+  readonly bytes: Uint8Array;
+  /** Byte order of the header's numbers and of the voxels. */
   readonly littleEndian: boolean;
-  /** Voxel index to scanner coordinates, in the unit of the header (mm as a rule). */
+}
+
+/** What is needed to write a volume back on the grid of the file that it was read from, bit for bit. */
+export interface VolumeGrid {
+  /** Voxel index in memory to scanner coordinates in mm; x to the right, y to the front, z up (RAS+). */
   readonly affine: Affine;
+  readonly orientation: Orientation;
+  /** Null when the file's format has no header to keep. */
+  readonly header: FileHeader | null;
 }
 
 /** Element types that a volume can have: intensities are float32, label ids are unsigned integers. */
@@ -21,11 +37,14 @@ export type VoxelArray = Float32Array | Uint8Array | Uint16Array;
 export interface Volume<T extends VoxelArray = VoxelArray> {
   /** Extents in voxels, (x, y, z). */
   readonly shape: Vec3;
-  /** Voxels in memory order [z][y][x], x fastest; `shape[0] * shape[1] * shape[2]` of them. */
+  /**
+   * Voxels in memory order [z][y][x], x fastest; `shape[0] * shape[1] * shape[2]` of them. With a grid, x runs to the
+   * right, y to the front and z up, as closely as the axes allow; without one, as the file has them.
+   */
   readonly data: T;
   /** Distance of voxel centres along x, y, z in mm; null when the source does not say. */
   readonly spacing: Vec3 | null;
-  /** Present when the volume came from, or shall go to, a NIfTI file. */
+  /** Present when the place of the voxels in the scanner is known. */
   readonly grid?: VolumeGrid;
 }
 
@@ -38,13 +57,6 @@ export type LabelVolume = Volume<Uint8Array | Uint16Array>;
 /** Number of voxels of a volume of this shape. */
 export function voxelCount(shape: Vec3): number {
   return shape[0] * shape[1] * shape[2];
-}
-
-/** (x, y, z) of the voxel at a position in memory. */
-export function voxelAt(index: number, shape: Vec3): Vec3 {
-  const x = index % shape[0];
-  const y = Math.floor(index / shape[0]) % shape[1];
-  return [x, y, Math.floor(index / (shape[0] * shape[1]))];
 }
 
 /** True when both shapes have the same three extents. */

@@ -4,9 +4,10 @@ import { BatchSampler } from "../data/sampler.js";
 import { UsageError } from "../errors.js";
 import { writeSafetensors } from "../io/safetensors.js";
 import { type TrainObserver, trainLoop } from "../run/train-loop.js";
-import { stitchGeometry } from "../stitch/geometry.js";
+import { type StitchGeometry, stitchGeometry } from "../stitch/geometry.js";
 import { CanvasMaker } from "./canvas-batch.js";
-import { loadCheckpoint, samNetwork, samTraining } from "./sam-file.js";
+import { loadStart, type OnLoad, samNetwork, samTraining } from "./sam-file.js";
+import { finetuneLearningRate } from "./schedule.js";
 import { FinetuneStep } from "./step.js";
 
 export interface FinetuneOptions {
@@ -23,12 +24,10 @@ export interface FinetuneOptions {
   checkpointPath: string;
   /** Final weights: all tensors, or the trained ones when SAM came from a checkpoint. */
   weightsPath: string;
-}
-
-/** Learning rate of step t (0-based): linear warm-up, then lr0 (1 - t/T)^0.9. */
-function finetuneLearningRate(t: number, settings: FinetuneSettings): number {
-  if (t < settings.warmup) return (settings.learningRate * (t + 1)) / settings.warmup;
-  return settings.learningRate * (1 - t / settings.steps) ** 0.9;
+  /** SHA-256 of SAM's checkpoint, for the weights file and to hold a LoRA file against; null without a checkpoint. */
+  checkpointHash: string | null;
+  /** Told what was taken from each file that SAM starts from. */
+  onLoad?: OnLoad;
 }
 
 /**
@@ -46,7 +45,7 @@ export async function finetune(
   const geometry = stitchGeometry({ patch: options.patch, canvas: sam.canvas });
   using network = samNetwork(sam, options.classes, seed);
   using step = new FinetuneStep(network, settings, settings.batch * geometry.canvases);
-  if (sam.checkpoint !== null) await loadCheckpoint(network, sam.checkpoint);
+  await loadStart(network, sam, options);
   using canvases = new CanvasMaker(geometry, options.patch, settings, seed);
   const sampler = new BatchSampler(cases.length, settings.batch, seed, "finetune", false);
   await trainLoop(
@@ -54,26 +53,34 @@ export async function finetune(
       steps: settings.steps,
       checkpointEvery: options.checkpointEvery,
       checkpointPath: options.checkpointPath,
-      memoryBytes: step.memoryBytes,
+      memoryBytes: step.addedBytes + step.checkpointBytes,
       state: () => step.state(),
       restore: (state) => step.restore(state),
       async step(t, aborted) {
         const chosen = sampler.at(t).flatMap((index) => cases[index] ?? []);
         await canvases.fill(t, chosen, step.canvases, step.labels);
-        return step.run(t, finetuneLearningRate(t, settings), aborted);
+        return step.run(t, finetuneLearningRate(t, settings, sam.checkpoint === null), aborted);
       },
     },
     observer,
     signal,
   );
-  const metadata = {
+  await writeSafetensors(options.weightsPath, network.toState(sam.checkpoint !== null), {
+    sfr: JSON.stringify(metadataOf(options, geometry)),
+  });
+}
+
+/** What the weights file says of itself: all that is needed to use it, and which SAM it belongs to. */
+function metadataOf({ sam, classes, patch, checkpointHash }: FinetuneOptions, plan: StitchGeometry): object {
+  const training = samTraining(sam);
+  return {
     size: sam.size,
     canvas: sam.canvas,
-    classes: options.classes,
-    training: samTraining(sam),
-    patch: options.patch,
+    classes,
+    training,
+    patch,
+    plan,
+    preprocessing: { volume: "z-score", channels: "gray, repeated", pixelMean: 0, pixelStd: 1 },
+    base: checkpointHash === null ? null : { sha256: checkpointHash },
   };
-  await writeSafetensors(options.weightsPath, network.toState(sam.checkpoint !== null), {
-    sfr: JSON.stringify(metadata),
-  });
 }

@@ -1,34 +1,71 @@
+import { z } from "zod";
 import type { SamSettings } from "../config/schema.js";
 import { DataError } from "../errors.js";
-import type { HostTensor } from "../io/host-tensor.js";
-import { readPth } from "../io/pth/pth.js";
-import { readSafetensors } from "../io/safetensors.js";
+import { jsonOf, type TensorFile } from "../io/tensor-file.js";
+import { openWeights } from "../io/weights-file.js";
 import { samConfig } from "../models/sam/config.js";
+import type { LoadingReport } from "../models/sam/loading.js";
 import { SamNetwork, type SamTraining } from "../models/sam/network.js";
 import { namingFile } from "../run/error-text.js";
+
+/** Told what was taken from a file that SAM starts from: its checkpoint, or LoRA updates. */
+export type OnLoad = (name: "sam" | "lora", path: string, report: LoadingReport) => Promise<void>;
 
 /** What trains under these settings; `auto` is LoRA with a checkpoint and everything without. */
 export function samTraining(settings: SamSettings): SamTraining {
   const lora = settings.train === "lora" || (settings.train === "auto" && settings.checkpoint !== null);
-  return lora ? { kind: "lora", rank: settings.rank } : { kind: "all" };
+  return lora ? { kind: "lora", rank: settings.rank, targets: settings.targets } : { kind: "all" };
 }
 
-/** A network of these settings, its weights not yet made. */
+/** A network of these settings, its weights not yet made; with a checkpoint they have values only after loadCheckpoint. */
 export function samNetwork(settings: SamSettings, classes: number, seed: number): SamNetwork {
-  return new SamNetwork(samConfig(settings.size, settings.canvas, classes), samTraining(settings), seed);
-}
-
-/** Reads weights from `.safetensors` or `.pth`. Throws DataError for other names and broken files. */
-export async function readWeights(path: string): Promise<ReadonlyMap<string, HostTensor>> {
-  if (path.endsWith(".safetensors")) return (await readSafetensors(path)).tensors;
-  if (path.endsWith(".pth") || path.endsWith(".pt")) return readPth(path);
-  throw new DataError(`${path}: expected weights named .safetensors or .pth, received another name`);
+  const config = samConfig(settings.size, settings.canvas, classes);
+  const firstValues = settings.checkpoint === null ? "initialised" : "from-file";
+  return new SamNetwork(config, samTraining(settings), seed, firstValues);
 }
 
 /** Takes SAM's weights from a checkpoint file. Throws DataError naming the file when they do not fit. */
-export async function loadCheckpoint(network: SamNetwork, path: string): Promise<void> {
-  await namingFile(
+export async function loadCheckpoint(network: SamNetwork, path: string): Promise<LoadingReport> {
+  return namingFile(
     path,
-    readWeights(path).then((state) => network.loadCheckpoint(state)),
+    withWeights(path, (file) => network.loadCheckpoint(file)),
   );
+}
+
+/**
+ * Takes what the settings say that SAM starts from: a checkpoint, and LoRA updates on top.
+ * Throws DataError naming the file when one does not fit, or when the updates were trained on another checkpoint.
+ */
+export async function loadStart(
+  network: SamNetwork,
+  { checkpoint, lora }: SamSettings,
+  { checkpointHash, onLoad }: { checkpointHash: string | null; onLoad?: OnLoad },
+): Promise<void> {
+  if (checkpoint !== null) {
+    const report = await loadCheckpoint(network, checkpoint);
+    await onLoad?.("sam", checkpoint, report);
+  }
+  if (lora === null) return;
+  const load = withWeights(lora, async (file) => {
+    refuseOtherBase(file, checkpointHash);
+    return network.loadLora(file);
+  });
+  await onLoad?.("lora", lora, await namingFile(lora, load));
+}
+
+async function withWeights<T>(path: string, use: (file: TensorFile) => Promise<T>): Promise<T> {
+  await using file = await openWeights(path);
+  return await use(file);
+}
+
+const baseSchema = z.object({ base: z.object({ sha256: z.string() }) });
+
+/** A file of this program knows which SAM its updates belong to; others do not. */
+function refuseOtherBase({ metadata }: TensorFile, checkpointHash: string | null): void {
+  const base = baseSchema.safeParse(jsonOf(metadata.sfr)).data?.base.sha256;
+  if (base !== undefined && base !== checkpointHash)
+    throw new DataError(
+      `sam: expected LoRA updates of the SAM in sam.checkpoint (SHA-256 ${checkpointHash}), received those of ` +
+        `${base}; give that SAM as sam.checkpoint`,
+    );
 }

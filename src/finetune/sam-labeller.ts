@@ -1,13 +1,14 @@
 import type { SamSettings, Voxels } from "../config/schema.js";
 import { Graph, type Program } from "../graph/graph.js";
 import * as ops from "../graph/ops.js";
+import { readWeights } from "../io/weights-file.js";
 import type { SamNetwork } from "../models/sam/network.js";
 import { fullResolution } from "../models/sam/sam.js";
 import { Tensor } from "../native/tensor.js";
 import { slidingWindow } from "../predict/sliding-window.js";
 import { type StitchGeometry, stitchGeometry } from "../stitch/geometry.js";
 import { gapImage } from "./canvas-batch.js";
-import { loadCheckpoint, readWeights, samNetwork } from "./sam-file.js";
+import { loadCheckpoint, samNetwork } from "./sam-file.js";
 
 /** A fine-tuned SAM that labels crops and volumes through stitched canvases of its training's plan. */
 export class SamLabeller implements Disposable {
@@ -49,6 +50,11 @@ export class SamLabeller implements Disposable {
   /** K, background included. */
   get classes(): number {
     return this.network.config.classes;
+  }
+
+  /** Memory that labelling takes in addition to what the process holds now, bytes. */
+  get addedBytes(): number {
+    return this.stitched.addedBytes;
   }
 
   /** Labels of crops f32 [N, D, H, W] of the training's patch size -> u8 [N, D, H, W]; one crop at a time. */

@@ -53,12 +53,18 @@ export class FinetuneStep implements Disposable {
     return this.program.explain();
   }
 
-  /** Memory that the first step takes in addition to the weights, bytes. */
-  get memoryBytes(): number {
+  /** Memory that the steps take in addition to what the process holds now, bytes. */
+  get addedBytes(): number {
     return this.program.addedBytes;
   }
 
-  /** Everything a step changes, for a checkpoint. */
+  /** Memory of a checkpoint's copy of the weights, and of the one before that may not be collected yet, bytes. */
+  get checkpointBytes(): number {
+    const trained = this.network.parameters().reduce((total, { tensor }) => total + tensor.count, 0);
+    return 2 * 4 * trained;
+  }
+
+  /** Everything a step changes, for a checkpoint; to be used before the next step, which changes some of it. */
   state(): Map<string, HostTensor> {
     const state = this.network.toState(true);
     for (const [name, tensor] of this.optimizer.toState()) state.set(optimizerPrefix + name, tensor);

@@ -4,6 +4,7 @@ import {
   type CompileOptions,
   callNative,
   type Dtype,
+  engineInfo,
   type NativeProgram,
   native,
   typedError,
@@ -133,9 +134,12 @@ export interface Explanation {
     kernel: string | null;
     /** Implementations that refused the node, with reasons. */
     refused: string;
+    /** Types such as `f32[2, 8, 3]`; null where an optional input is absent. */
+    inputs: (string | null)[];
     outputs: string[];
+    /** Operations of the direct algorithm; 0 for what is bound by memory. */
     flops: number;
-    /** Bytes read and written, each tensor once. */
+    /** Bytes read and written, each tensor once, state that the node updates twice; 0 for views. */
     bytes: number;
     /** Time the node took in the last run; 0 before the first. */
     seconds: number;
@@ -147,6 +151,7 @@ export interface Explanation {
   /** All memory of the program while it runs. */
   peakBytes: number;
   flops: number;
+  /** Sum of the nodes' bytes: what a run moves at least when nothing stays in a cache between two nodes. */
   bytesMoved: number;
 }
 
@@ -202,15 +207,15 @@ export class Program<Names extends string = string> implements Disposable, Async
     return this.outputs;
   }
 
-  /** Nodes with the chosen kernels, refused ones with the reason, bytes at the peak, FLOPs. */
+  /** Nodes with the chosen kernels, refused ones with the reason, FLOPs, bytes, seconds of the last run; bytes at the peak. */
   explain(): Explanation {
     return JSON.parse(callNative(() => this.program.explain())) as Explanation;
   }
 
-  /** Memory that the first run takes in addition to the state, bytes. */
+  /** Memory that the first run takes in addition to what the process holds now, bytes. */
   get addedBytes(): number {
-    const { peakBytes, persistentBytes } = this.explain();
-    return peakBytes - persistentBytes;
+    const { arenaBytes, workBytes } = this.explain();
+    return Math.max(0, arenaBytes + workBytes - engineInfo().arenaBytes);
   }
 
   /** Frees the program and its outputs; a run in flight is cancelled. */

@@ -26,11 +26,16 @@ export const add = (a: Value, b: Value): Value => only(a.graph.node("add", [a, b
 export const subtract = (a: Value, b: Value): Value => only(a.graph.node("subtract", [a, b]));
 /** a * b; shapes as in add. */
 export const multiply = (a: Value, b: Value): Value => only(a.graph.node("multiply", [a, b]));
+/** a / b, IEEE; shapes as in add. */
+export const divide = (a: Value, b: Value): Value => only(a.graph.node("divide", [a, b]));
 /** factor * x + offset. */
 export const affine = (x: Value, factor: number, offset = 0): Value =>
   only(x.graph.node("affine", [x], { factor, offset }));
 /** Sum of all elements -> []. */
 export const sum = (x: Value): Value => only(x.graph.node("sum", [x]));
+/** Sum over the leading axes -> shape, a suffix of x's. */
+export const sumTo = (x: Value, shape: readonly number[]): Value =>
+  only(x.graph.node("sum_to", [x], { shape }));
 /** x [..suffix] repeated over leading axes -> shape. */
 export const broadcastTo = (x: Value, shape: readonly number[]): Value =>
   only(x.graph.node("broadcast_to", [x], { shape }));
@@ -39,6 +44,16 @@ export const stopGradient = (x: Value): Value => only(x.graph.node("stop_gradien
 /** A constant f32 tensor. */
 export const fill = (graph: Graph, shape: readonly number[], value: number): Value =>
   only(graph.node("fill", [], { shape, value }));
+/** e^x. */
+export const exp = (x: Value): Value => only(x.graph.node("exp", [x]));
+/** Natural logarithm; -inf for 0, NaN below. */
+export const log = (x: Value): Value => only(x.graph.node("log", [x]));
+/** 1 where x >= threshold [], else 0; no gradient. */
+export const atLeast = (x: Value, threshold: Value): Value => only(x.graph.node("at_least", [x, threshold]));
+/** Sum over the last axis of a * b: [..,C] and [..,C] -> [..]. */
+export const dotRows = (a: Value, b: Value): Value => only(a.graph.node("dot_rows", [a, b]));
+/** x [..,C] times factor [..]. */
+export const scaleRows = (x: Value, factor: Value): Value => only(x.graph.node("scale_rows", [x, factor]));
 export const relu = (x: Value): Value => only(x.graph.node("relu", [x]));
 /** x * Phi(x), the erf form. */
 export const gelu = (x: Value): Value => only(x.graph.node("gelu", [x]));
@@ -114,11 +129,12 @@ export function batchNorm(
   state: BatchNormState,
   options: { training: boolean; updateStatistics: boolean; epsilon?: number },
 ): Value {
-  const [y, mean, variance] = x.graph.node(
-    "batch_norm",
-    [x, state.weight, state.bias, state.runningMean, state.runningVariance],
-    { training: options.training, epsilon: options.epsilon ?? 1e-5 },
-  );
+  // Where they are not read, further passes of a network do not wait for the statistics of the first to be moved.
+  const running = options.training ? [undefined, undefined] : [state.runningMean, state.runningVariance];
+  const [y, mean, variance] = x.graph.node("batch_norm", [x, state.weight, state.bias, ...running], {
+    training: options.training,
+    epsilon: options.epsilon ?? 1e-5,
+  });
   if (y === undefined || mean === undefined || variance === undefined)
     throw new UsageError("batch_norm: expected three outputs");
   if (options.training && options.updateStatistics) {
@@ -202,6 +218,13 @@ export const gaussianNoise = (
 ): Value =>
   only(rng.graph.node("gaussian_noise", [rng], { shape, scale, limit, stream: rng.graph.path(name) }, name));
 
+/**
+ * Ones [D,H,W] with zeros in a box of extents `box` at a random place, drawn from the stream `name`: the box begins
+ * uniformly at 0 .. extent - box - 1 of each axis.
+ */
+export const boxMask = (rng: Value, shape: readonly number[], box: readonly number[], name: string): Value =>
+  only(rng.graph.node("box_mask", [rng], { shape, box, stream: rng.graph.path(name) }, name));
+
 // ---- losses
 
 /**
@@ -223,6 +246,16 @@ export const meanSquaredError = (a: Value, b: Value): Value =>
   only(a.graph.node("mean_squared_error", [a, b]));
 /** Largest of the last axis: [..,K] -> u8 [..]. */
 export const argmax = (x: Value): Value => only(x.graph.node("argmax", [x]));
+
+/** Labels u8 [..] -> f32 [..,K]; zeros where ignored (255). */
+export const oneHot = (labels: Value, classes: number): Value =>
+  only(labels.graph.node("one_hot", [labels], { classes }));
+/** Labels a where mask [suffix of a] is not 0, else b; without b ignored there (255). */
+export const selectLabels = (a: Value, mask: Value, b?: Value): Value =>
+  only(a.graph.node("select_labels", [a, b, mask]));
+/** Of each class but 0 the largest 26-connected component of each sample: u8 [N,D,H,W] -> [N,D,H,W]. */
+export const largestComponent = (labels: Value): Value =>
+  only(labels.graph.node("largest_component", [labels]));
 
 // ---- state updates; they run at the end of the step and have no value
 

@@ -34,13 +34,10 @@ export class OptimizerState implements Disposable {
     return tensor;
   }
 
-  /** All tensors for a checkpoint, in memory order. */
+  /** All tensors for a checkpoint, in memory order: their own memory, not copies. */
   toState(): Map<string, HostTensor> {
     return new Map(
-      [...this.moments].map(([name, t]) => [
-        name,
-        { dtype: "f32", shape: [...t.shape], data: Float32Array.from(t.f32) },
-      ]),
+      [...this.moments].map(([name, t]) => [name, { dtype: "f32", shape: [...t.shape], data: t.f32 }]),
     );
   }
 
@@ -54,6 +51,11 @@ export class OptimizerState implements Disposable {
         );
       tensor.f32.set(toFloat32(given));
     }
+  }
+
+  /** Back to zero, as at the start. */
+  reset(): void {
+    for (const tensor of this.moments.values()) tensor.f32.fill(0);
   }
 
   dispose(): void {

@@ -1,7 +1,6 @@
 import { RandomStream } from "../data/random.js";
 import { DataError, ShapeError } from "../errors.js";
-import type { HostTensor } from "../io/host-tensor.js";
-import { toFloat32 } from "../io/host-tensor.js";
+import { elementCount, type HostTensor, toFloat32 } from "../io/host-tensor.js";
 import { Tensor } from "../native/tensor.js";
 
 /** How a tensor starts. `uniform` draws from [-bound, bound). */
@@ -61,23 +60,26 @@ export interface LoadReport {
   ignored: string[];
 }
 
-function count(shape: readonly number[]): number {
-  return shape.reduce((product, extent) => product * extent, 1);
-}
-
-/** Visits (memory index, torch index) of every element. */
-function forEachElement(spec: WeightSpec, visit: (memory: number, torch: number) => void): void {
+/**
+ * Visits runs of elements along the memory's last axis: memory indices [memory, memory + length), torch indices from
+ * `torch` in steps of `step`.
+ */
+function forEachRun(
+  spec: WeightSpec,
+  visit: (memory: number, torch: number, step: number, length: number) => void,
+): void {
   const strides: number[] = new Array<number>(spec.torchShape.length).fill(1);
   for (let axis = spec.torchShape.length - 2; axis >= 0; axis--)
     strides[axis] = (strides[axis + 1] ?? 1) * (spec.torchShape[axis + 1] ?? 1);
   const extents = spec.order.map((axis) => spec.torchShape[axis] ?? 1);
   const steps = spec.order.map((axis) => strides[axis] ?? 1);
+  const [length, step] = [extents.at(-1) ?? 1, steps.at(-1) ?? 1];
   const index = new Array<number>(extents.length).fill(0);
-  const total = count(spec.torchShape);
+  const total = elementCount(spec.torchShape);
   let torch = 0;
-  for (let memory = 0; memory < total; memory++) {
-    visit(memory, torch);
-    for (let axis = extents.length - 1; axis >= 0; axis--) {
+  for (let memory = 0; memory < total; memory += length) {
+    visit(memory, torch, step, length);
+    for (let axis = extents.length - 2; axis >= 0; axis--) {
       const next = (index[axis] ?? 0) + 1;
       torch += steps[axis] ?? 0;
       if (next < (extents[axis] ?? 1)) {
@@ -90,17 +92,40 @@ function forEachElement(spec: WeightSpec, visit: (memory: number, torch: number)
   }
 }
 
+/** Copies values in torch's order into a tensor's memory. */
+function toMemory(spec: WeightSpec, memory: Float32Array, values: Float32Array): void {
+  forEachRun(spec, (to, from, step, length) => {
+    for (let i = 0; i < length; i++) memory[to + i] = values[from + i * step] ?? 0;
+  });
+}
+
+/** Copies a tensor's memory into values in torch's order. */
+function toTorch(spec: WeightSpec, memory: Float32Array, values: Float32Array): void {
+  forEachRun(spec, (from, to, step, length) => {
+    for (let i = 0; i < length; i++) values[to + i * step] = memory[from + i] ?? 0;
+  });
+}
+
+/** When the tensors of a WeightSet get their first values: when they are made, or from a file that is loaded later. */
+export type FirstValues = "initialised" | "from-file";
+
 /**
  * The tensors of one network by their state-dict names. A model asks for its weights while its graph is built;
- * they are made and initialised on first request (stream `<name>/<tensor>` of the seed, in torch order).
+ * they are made and initialised on first request (stream `<name>/<tensor>` of the seed, in torch order). With
+ * "from-file" they stay zero until `set` or `load`; `initialiseRest` must follow, for those that the file left out.
+ * The values of a tensor are then the same as if it had been initialised at once, without the time that this takes
+ * for the others.
  */
 export class WeightSet {
   private readonly entries = new Map<string, Entry>();
+  /** Tensors without values. */
+  private readonly unset = new Set<string>();
 
   /** `name` tells networks of equal architecture apart: student, teacher, sam. */
   constructor(
     readonly name: string,
     private readonly seed: number,
+    private readonly firstValues: FirstValues = "initialised",
   ) {}
 
   /** The tensor `name`; made on first request. Throws ShapeError when requested with another shape. */
@@ -115,19 +140,37 @@ export class WeightSet {
     }
     const tensor = Tensor.zeros("f32", spec.shape);
     this.entries.set(name, { tensor, spec });
-    this.initialise(name, tensor, spec);
+    if (this.firstValues === "initialised") this.initialise(name, { tensor, spec });
+    else this.unset.add(name);
     return tensor;
   }
 
   /** The tensor `name`. Throws ShapeError when the network has none of that name. */
   get(name: string): Tensor {
+    return this.entry(name).tensor;
+  }
+
+  private entry(name: string): Entry {
     const entry = this.entries.get(name);
     if (entry === undefined)
       throw new ShapeError(`weights ${this.name}: expected a known tensor, received ${name}`);
-    return entry.tensor;
+    return entry;
   }
 
-  private initialise(name: string, tensor: Tensor, spec: WeightSpec): void {
+  /** What each tensor is in a PyTorch state dict, by name, in the order of first request. */
+  get specs(): ReadonlyMap<string, WeightSpec> {
+    return new Map([...this.entries].map(([name, { spec }]) => [name, spec]));
+  }
+
+  /** Initialises the tensors that no file has given values. @returns their names */
+  initialiseRest(): string[] {
+    const names = [...this.unset];
+    for (const name of names) this.initialise(name, this.entry(name));
+    this.unset.clear();
+    return names;
+  }
+
+  private initialise(name: string, { tensor, spec }: Entry): void {
     const { initial } = spec;
     const data = tensor.f32;
     if (initial.kind === "constant") {
@@ -141,9 +184,7 @@ export class WeightSet {
         initial.kind === "uniform"
           ? (2 * stream.uniform() - 1) * initial.bound
           : stream.normal() * initial.scale;
-    forEachElement(spec, (memory, torch) => {
-      data[memory] = values[torch] ?? 0;
-    });
+    toMemory(spec, data, values);
   }
 
   /** Names and tensors with the given role, in the order of first request. */
@@ -158,18 +199,28 @@ export class WeightSet {
     return this.withRole("parameter").reduce((total, { tensor }) => total + tensor.count, 0);
   }
 
-  /** The state dict: torch names, shapes and element order. */
-  toState(): Map<string, HostTensor> {
+  /** The state dict: torch names, shapes and element order; only tensors whose name `isWanted`. */
+  toState(isWanted: (name: string) => boolean = () => true): Map<string, HostTensor> {
     const state = new Map<string, HostTensor>();
     for (const [name, { tensor, spec }] of this.entries) {
+      if (!isWanted(name)) continue;
       const memory = tensor.f32;
       const data = new Float32Array(memory.length);
-      forEachElement(spec, (from, to) => {
-        data[to] = memory[from] ?? 0;
-      });
+      toTorch(spec, memory, data);
       state.set(name, { dtype: "f32", shape: [...spec.torchShape], data });
     }
     return state;
+  }
+
+  /** Copies values in torch's shape and order into a tensor. Throws DataError when the shape differs. */
+  set(name: string, given: HostTensor): void {
+    const { tensor, spec } = this.entry(name);
+    if (given.shape.join() !== spec.torchShape.join())
+      throw new DataError(
+        `weights ${this.name}: expected shape [${spec.torchShape.join(", ")}] for ${name}, received [${given.shape.join(", ")}]`,
+      );
+    toMemory(spec, tensor.f32, toFloat32(given));
+    this.unset.delete(name);
   }
 
   /**
@@ -178,22 +229,13 @@ export class WeightSet {
    */
   load(state: ReadonlyMap<string, HostTensor>): LoadReport {
     const report: LoadReport = { taken: [], missing: [], ignored: [] };
-    for (const [name, { tensor, spec }] of this.entries) {
+    for (const name of this.entries.keys()) {
       const given = state.get(name);
-      if (given === undefined) {
-        report.missing.push(name);
-        continue;
+      if (given === undefined) report.missing.push(name);
+      else {
+        this.set(name, given);
+        report.taken.push(name);
       }
-      if (given.shape.join() !== spec.torchShape.join())
-        throw new DataError(
-          `weights ${this.name}: expected shape [${spec.torchShape.join(", ")}] for ${name}, received [${given.shape.join(", ")}]`,
-        );
-      const values = toFloat32(given);
-      const memory = tensor.f32;
-      forEachElement(spec, (to, from) => {
-        memory[to] = values[from] ?? 0;
-      });
-      report.taken.push(name);
     }
     for (const name of state.keys()) if (!this.entries.has(name)) report.ignored.push(name);
     return report;

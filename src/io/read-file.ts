@@ -1,17 +1,19 @@
 import { type FileHandle, open } from "node:fs/promises";
 import { DataError } from "../errors.js";
 
+/** An open regular file and its size in bytes. */
+export interface OpenFile {
+  readonly handle: FileHandle;
+  readonly size: number;
+}
+
 /**
- * Opens a file, runs `body` with the handle and its size in bytes, and closes it again.
+ * Opens a file for reading; the caller closes the handle.
  *
  * @param where the reader's name, first word of the error
  * @throws DataError when the path cannot be opened or is no regular file
  */
-export async function withFile<T>(
-  where: string,
-  path: string,
-  body: (handle: FileHandle, size: number) => Promise<T>,
-): Promise<T> {
+export async function openFile(where: string, path: string): Promise<OpenFile> {
   let handle: FileHandle;
   try {
     handle = await open(path, "r");
@@ -21,14 +23,25 @@ export async function withFile<T>(
       cause: error,
     });
   }
+  const stat = await handle.stat();
+  if (stat.isFile()) return { handle, size: stat.size };
+  await handle.close();
+  throw new DataError(`${where}: expected a file for ${path}, received something else; name the file itself`);
+}
+
+/**
+ * Opens a file, runs `body` with the handle and its size in bytes, and closes it again.
+ *
+ * @throws DataError as openFile
+ */
+export async function withFile<T>(
+  where: string,
+  path: string,
+  body: (handle: FileHandle, size: number) => Promise<T>,
+): Promise<T> {
+  const { handle, size } = await openFile(where, path);
   try {
-    const stat = await handle.stat();
-    if (!stat.isFile()) {
-      throw new DataError(
-        `${where}: expected a file for ${path}, received something else; name the file itself`,
-      );
-    }
-    return await body(handle, stat.size);
+    return await body(handle, size);
   } finally {
     await handle.close();
   }

@@ -19,6 +19,8 @@ export interface SegmenterNetwork {
   longestSide: number;
   /** x [N, D, H, W, channels], extents multiples of segmenterStride -> logits [N, D, H, W, K]. */
   build(ctx: NetworkContext, x: Value, size: SegmenterSize): Value;
+  /** The same with its deep-supervision heads in use: logits [N, D, H, W, K] of each scale, the finest first. */
+  buildScales(ctx: NetworkContext, x: Value, size: SegmenterSize): Value[];
 }
 
 /** Each extent of an input patch must be a multiple of this: four levels halve it. */

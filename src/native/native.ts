@@ -16,8 +16,16 @@ import {
 /** Element types of tensors; equal to cpp/core/dtype.h. */
 export type Dtype = "f32" | "f64" | "i32" | "u8" | "u16";
 
+/** Where a tensor's memory is and its kernels run. */
+export type Device = "cpu";
+
 /** Typed array that shows a tensor's memory. */
-export type TensorData = Float32Array | Float64Array | Int32Array | Uint8Array | Uint16Array;
+export type TensorData =
+  | Float32Array<ArrayBuffer>
+  | Float64Array<ArrayBuffer>
+  | Int32Array<ArrayBuffer>
+  | Uint8Array<ArrayBuffer>
+  | Uint16Array<ArrayBuffer>;
 
 /** An attribute of a node as it crosses the border. */
 export type Attribute = number | boolean | string | readonly number[];
@@ -33,6 +41,7 @@ export interface NativeModule {
 export interface NativeTensor {
   readonly dtype: Dtype;
   readonly shape: number[];
+  readonly device: Device;
   readonly disposed: boolean;
   data(): TensorData;
   fillFromFile(path: string, offset: number): void;
@@ -43,7 +52,7 @@ export interface NativeTensor {
 export interface EngineOptions {
   threads?: number;
   simd?: string;
-  /** Bytes that a program compiled from now on should fit, state included; 0: no limit. */
+  /** Bytes that the process should fit while it runs a program compiled from now on; 0: no limit. */
   memoryBytes?: number;
 }
 
@@ -83,6 +92,10 @@ export interface EngineInfo {
   bestSimd: string;
   /** Compiler that built the addon. */
   compiler: string;
+  /** Memory limit of configureEngine; 0: none. */
+  memoryBytes: number;
+  /** Memory that the engine holds for the values between nodes; all programs take turns in it. */
+  arenaBytes: number;
   /** Attribute names of every op. */
   ops: Record<string, string[]>;
 }

@@ -1,5 +1,5 @@
 import { DtypeError, ShapeError } from "../errors.js";
-import { callNative, type Dtype, type NativeTensor, native, type TensorData } from "./native.js";
+import { callNative, type Device, type Dtype, type NativeTensor, native, type TensorData } from "./native.js";
 
 /**
  * A typed tensor handle in native host memory, zero-filled when made.
@@ -46,6 +46,10 @@ export class Tensor implements Disposable {
     return this.handle.shape;
   }
 
+  get device(): Device {
+    return this.handle.device;
+  }
+
   /** Number of elements. */
   get count(): number {
     return this.shape.reduce((product, extent) => product * extent, 1);
@@ -57,14 +61,14 @@ export class Tensor implements Disposable {
   }
 
   /** The memory of an f32 tensor. Throws DtypeError on another type. */
-  get f32(): Float32Array {
+  get f32(): Float32Array<ArrayBuffer> {
     const data = this.data;
     if (!(data instanceof Float32Array)) throw new DtypeError(`tensor: expected f32, received ${this.dtype}`);
     return data;
   }
 
   /** The memory of a u8 tensor. Throws DtypeError on another type. */
-  get u8(): Uint8Array {
+  get u8(): Uint8Array<ArrayBuffer> {
     const data = this.data;
     if (!(data instanceof Uint8Array)) throw new DtypeError(`tensor: expected u8, received ${this.dtype}`);
     return data;

@@ -4,6 +4,7 @@ import { DataError } from "../errors.js";
 import { Graph, type Program } from "../graph/graph.js";
 import { WeightSet } from "../graph/weights.js";
 import { readSafetensors, writeSafetensors } from "../io/safetensors.js";
+import { jsonOf, type TensorInfo } from "../io/tensor-file.js";
 import { type SegmenterModel, segmenters } from "../models/segmenters.js";
 import { Tensor } from "../native/tensor.js";
 import { slidingWindow } from "./sliding-window.js";
@@ -28,6 +29,23 @@ export async function saveSegmenter(
   await writeSafetensors(path, weights.toState(), { sfr: JSON.stringify(metadata) });
 }
 
+/**
+ * Metadata of a V-Net by its tensors, as the SFR authors' programs save it; undefined when they are no V-Net's.
+ *
+ * @param patch extents of the network's input, voxels (x, y, z)
+ */
+export function vnetMetadata(
+  tensors: ReadonlyMap<string, TensorInfo>,
+  patch: Voxels,
+): SegmenterMetadata | undefined {
+  const filters = tensors.get("block_one.conv.0.weight")?.shape[0];
+  const head = tensors.get("out_conv.weight")?.shape;
+  const classes = head?.[0];
+  if (filters === undefined || classes === undefined || head?.[1] !== filters || classes < 2)
+    return undefined;
+  return { model: "vnet", filters, classes, patch };
+}
+
 /** A trained segmenter, ready to predict; needs neither SAM nor the training's settings. */
 export class Segmenter implements Disposable {
   private constructor(
@@ -42,7 +60,7 @@ export class Segmenter implements Disposable {
   /** Reads a file of saveSegmenter(). Throws DataError when it is not one. */
   static async load(path: string): Promise<Segmenter> {
     const { tensors, metadata } = await readSafetensors(path);
-    const parsed = metadataSchema.safeParse(parseJson(metadata.sfr));
+    const parsed = metadataSchema.safeParse(jsonOf(metadata.sfr));
     if (!parsed.success)
       throw new DataError(
         `${path}: expected a segmenter written by sfr, received other metadata; give its weights file`,
@@ -92,14 +110,5 @@ export class Segmenter implements Disposable {
 
   [Symbol.dispose](): void {
     this.dispose();
-  }
-}
-
-/** Null for what is no JSON. */
-function parseJson(text: string | undefined): unknown {
-  try {
-    return JSON.parse(text ?? "null");
-  } catch {
-    return null;
   }
 }

@@ -5,13 +5,13 @@ import { UsageError } from "../errors.js";
 export type Corner = readonly [number, number, number];
 
 /**
- * Corners of sliding windows over a volume: starts at i * stride, the last one moved back to end at the border. A volume
- * smaller than the patch along an axis is centre-padded there, so the only corner is negative.
+ * Corners of sliding windows over a volume, z rising: starts at i * stride, the last one moved back to end at the border.
+ * A volume smaller than the patch along an axis is centre-padded there, so the only corner is negative.
  */
 export function windowCorners(extents: Voxels, patch: Voxels, stride: Voxels): Corner[] {
   const starts = [0, 1, 2].map((axis) => axisStarts(extents[axis] ?? 0, patch[axis] ?? 0, stride[axis] ?? 1));
   const [xs = [], ys = [], zs = []] = starts;
-  return xs.flatMap((x) => ys.flatMap((y) => zs.map((z): Corner => [x, y, z])));
+  return zs.flatMap((z) => ys.flatMap((y) => xs.map((x): Corner => [x, y, z])));
 }
 
 function axisStarts(extent: number, patch: number, stride: number): number[] {

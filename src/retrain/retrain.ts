@@ -59,12 +59,15 @@ export async function retrain(
     seed: options.seed,
   });
   using batches = new BatchMaker(options, step);
+  // Steps and the labelling of crops take turns in the same memory.
+  const { pseudoLabels } = options;
+  const labelling = pseudoLabels.kind === "per-crop" ? pseudoLabels.labeller.addedBytes : 0;
   await trainLoop(
     {
       steps: options.settings.steps,
       checkpointEvery: options.checkpointEvery,
       checkpointPath: options.checkpointPath,
-      memoryBytes: step.memoryBytes,
+      memoryBytes: Math.max(step.addedBytes, labelling) + step.checkpointBytes,
       state: () => step.state(),
       restore: (state) => step.restore(state),
       async step(t, aborted) {
@@ -130,7 +133,7 @@ class BatchMaker implements Disposable {
       await cropper.into(images, i, image, draw);
       await cropper.into(labels, i, label, draw);
     }
-    if (!methods[options.method].usesUnlabelled) return;
+    if (!step.usesUnlabelled(t)) return;
     for (const [i, index] of this.unlabelled.at(t).entries()) {
       const { image, id } = caseAt(options.unlabelled, index);
       const draw = this.draw(t, labelledBatch + i, image);

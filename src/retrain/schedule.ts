@@ -1,7 +1,7 @@
 import type { RetrainSettings } from "../config/schema.js";
 
 /** exp(-5 (1 - t)^2) for t in [0, 1]: the ramp-up that semi-supervised methods share (Laine & Aila 2017). */
-function sigmoidRampUp(t: number): number {
+export function sigmoidRampUp(t: number): number {
   const clipped = Math.min(Math.max(t, 0), 1);
   return Math.exp(-5 * (1 - clipped) ** 2);
 }

@@ -1,12 +1,16 @@
 import type { RetrainSettings, SegmenterSettings, Voxels } from "../config/schema.js";
+import { RandomStream } from "../data/random.js";
+import { UsageError } from "../errors.js";
 import { Graph, type Program, type Value } from "../graph/graph.js";
+import type { NetworkContext } from "../graph/layers.js";
 import * as ops from "../graph/ops.js";
 import { minimize, OptimizerState } from "../graph/optimizer.js";
 import { WeightSet } from "../graph/weights.js";
 import type { HostTensor } from "../io/host-tensor.js";
+import type { SegmenterSize } from "../models/segmenter.js";
 import { segmenters } from "../models/segmenters.js";
 import { Tensor } from "../native/tensor.js";
-import type { Method } from "./methods/method.js";
+import type { ForwardOptions, Method, StepContext, StepLosses } from "./methods/method.js";
 import { learningRate } from "./schedule.js";
 
 /** What a training step is built from. */
@@ -32,69 +36,114 @@ export interface StepBatch {
   pseudoLabels: Tensor | undefined;
 }
 
+/** Steps with the same losses, compiled. */
+interface Phase {
+  /** Its first step. */
+  begin: number;
+  program: Program;
+  /** Scalar inputs by name; t counts from the phase's first step. */
+  scalars: ReadonlyMap<string, (t: number, random: RandomStream) => number>;
+  usesUnlabelled: boolean;
+}
+
+/** What a phase is compiled from. */
+interface PhaseDescription {
+  begin: number;
+  /** `steps` are those of the phase. */
+  settings: RetrainSettings;
+  losses(step: StepContext): StepLosses;
+  usesUnlabelled: boolean;
+  learningRate(t: number, settings: RetrainSettings): number;
+}
+
 /**
- * One compiled re-training step: forward, losses, backward, SGD and the method's own updates are a single native call.
+ * One compiled re-training step: forward, losses, backward, SGD and the method's own updates are a single native call. A
+ * method with a warm-up has two, which take turns over the training.
  */
 export class RetrainStep implements Disposable {
   readonly batch: StepBatch;
   readonly student: WeightSet;
-  private readonly networks = new Map<string, WeightSet>();
+  /** Every network of the step, by name. */
+  readonly networks = new Map<string, WeightSet>();
   private readonly optimizer = new OptimizerState();
-  private readonly scalars = new Map<string, (t: number) => number>();
   private readonly rng = Tensor.zeros("i32", [3]);
-  private readonly program: Program;
+  private readonly phases: readonly Phase[];
 
   constructor(private readonly options: StepOptions) {
-    const { method, settings, patch, classes } = options;
-    const labelled = settings.labelledBatch;
-    const unlabelled = method.usesUnlabelled ? settings.unlabelledBatch : 0;
+    const { method, settings, patch } = options;
     const extents = [patch[2], patch[1], patch[0]];
+    const unlabelled = method.usesUnlabelled ? settings.unlabelledBatch : 0;
+    const labels = (count: number) => Tensor.zeros("u8", [count, ...extents]);
+    this.batch = {
+      images: Tensor.zeros("f32", [settings.labelledBatch + unlabelled, ...extents, 1]),
+      labels: labels(settings.labelledBatch),
+      pseudoLabels: options.pseudoLabels && unlabelled > 0 ? labels(unlabelled) : undefined,
+    };
     this.student = this.network("student");
+    this.phases = describePhases(method, settings).map((phase) => this.compile(phase));
+  }
+
+  private compile({ begin, settings, losses, usesUnlabelled, learningRate: rate }: PhaseDescription): Phase {
     const graph = new Graph();
-    const images = graph.input("images", "f32", [labelled + unlabelled, ...extents, 1]);
-    const labels = graph.input("labels", "u8", [labelled, ...extents]);
-    const withPseudoLabels = options.pseudoLabels && unlabelled > 0;
-    const pseudoLabels = withPseudoLabels
-      ? graph.input("pseudoLabels", "u8", [unlabelled, ...extents])
-      : undefined;
-    const rng = graph.input("rng", "i32", [3]);
-    const scalar = (name: string, at: (t: number) => number): Value => {
-      this.scalars.set(name, at);
+    const scalars = new Map<string, (t: number, random: RandomStream) => number>();
+    const scalar = (name: string, at: (t: number, random: RandomStream) => number): Value => {
+      scalars.set(name, at);
       return graph.input(name, "f32", []);
     };
-    const { model, filters, dropout } = options.segmenter;
-    const size = { filters, dropout, classes };
-    const losses = method.losses({
+    const { images, labels, pseudoLabels } = this.batch;
+    const rng = graph.input("rng", "i32", [3]);
+    const terms = losses({
       graph,
-      images,
-      labels,
-      pseudoLabels,
-      labelled,
-      unlabelled,
+      images: graph.input("images", "f32", images.shape),
+      labels: graph.input("labels", "u8", labels.shape),
+      pseudoLabels: pseudoLabels && graph.input("pseudoLabels", "u8", pseudoLabels.shape),
+      labelled: labels.shape[0] ?? 0,
+      unlabelled: (images.shape[0] ?? 0) - (labels.shape[0] ?? 0),
       noise: (name, shape, { scale, limit }) => ops.gaussianNoise(rng, shape, scale, limit, name),
+      rng,
       settings,
       student: this.student,
       network: (name) => this.network(name),
-      forward: (weights, x) =>
-        segmenters[model].build({ graph, weights, training: true, updateStatistics: true, rng }, x, size),
+      ...this.forwardPasses(graph, rng),
       scalar,
     });
     minimize(
       graph,
-      losses.total,
-      this.student.withRole("parameter"),
+      terms.total,
+      (terms.trained ?? [this.student]).flatMap((weights) =>
+        weights
+          .withRole("parameter")
+          .map(({ name, tensor }) => ({ name: `${weights.name}/${name}`, tensor })),
+      ),
       this.optimizer,
       { kind: "sgd", momentum: settings.momentum, weightDecay: settings.weightDecay },
-      scalar("learningRate", (t) => learningRate(t, settings)),
+      scalar("learningRate", (t) => rate(t, settings)),
       scalar("step", (t) => t + 1),
     );
-    losses.afterUpdate?.();
-    this.program = graph.compile({ loss: losses.total, ...losses.terms });
-    this.batch = {
-      images: Tensor.zeros("f32", images.shape),
-      labels: Tensor.zeros("u8", labels.shape),
-      pseudoLabels: pseudoLabels && Tensor.zeros("u8", pseudoLabels.shape),
-    };
+    terms.afterUpdate?.();
+    const program = graph.compile({ loss: terms.total, ...terms.terms });
+    return { begin, program, scalars, usesUnlabelled };
+  }
+
+  /** StepContext.forward and .scales. Passes that shared a name would drop the same channels. */
+  private forwardPasses(graph: Graph, rng: Value): Pick<StepContext, "forward" | "scales"> {
+    const { model, filters, dropout } = this.options.segmenter;
+    const { build, buildScales } = segmenters[model];
+    const config = { filters, dropout, classes: this.options.classes };
+    const passes = new Set<string>();
+    const passOf =
+      <T>(network: (ctx: NetworkContext, x: Value, config: SegmenterSize) => T) =>
+      (weights: WeightSet, images: Value, { pass = "" }: ForwardOptions = {}): T => {
+        const name = `${pass}/${weights.name}`;
+        if (passes.has(name))
+          throw new UsageError(
+            `retrain: expected a name of its own for another pass of '${weights.name}', received '${pass}'`,
+          );
+        passes.add(name);
+        const context = { graph, weights, training: true, updateStatistics: true, rng };
+        return graph.within(pass, () => network(context, images, config));
+      };
+    return { forward: passOf(build), scales: passOf(buildScales) };
   }
 
   private network(name: string): WeightSet {
@@ -106,30 +155,62 @@ export class RetrainStep implements Disposable {
     return weights;
   }
 
+  /** The phase that step t belongs to. */
+  private phaseAt(t: number): Phase {
+    const phase = this.phases.findLast(({ begin }) => begin <= t);
+    if (phase === undefined) throw new UsageError(`retrain: expected a step from 0 on, received ${t}`);
+    return phase;
+  }
+
+  /** Whether step t reads the unlabelled part of the batch. */
+  usesUnlabelled(t: number): boolean {
+    return this.phaseAt(t).usesUnlabelled;
+  }
+
   /** Runs step t (0-based) on the batch and returns its losses and scalars. */
   async run(t: number, signal?: AbortSignal): Promise<Record<string, number>> {
     const { seed } = this.options;
+    const phase = this.phaseAt(t);
+    if (t > 0 && t === phase.begin) this.handOver();
     this.rng.data.set([seed | 0, Math.floor(seed / 2 ** 32) | 0, t]);
     const { images, labels, pseudoLabels } = this.batch;
-    const scalars = Object.fromEntries([...this.scalars].map(([name, at]) => [name, at(t)]));
+    const scalars = Object.fromEntries(
+      [...phase.scalars].map(([name, at]) => [name, at(t - phase.begin, new RandomStream(seed, t, name))]),
+    );
     const inputs = { images, labels, ...(pseudoLabels ? { pseudoLabels } : {}), rng: this.rng, ...scalars };
-    const outputs = await this.program.run(inputs, signal);
+    const outputs = await phase.program.run(inputs, signal);
     const record: Record<string, number> = { learningRate: scalars.learningRate ?? 0 };
     for (const [name, tensor] of Object.entries<Tensor>(outputs)) record[name] = tensor.item;
     return record;
   }
 
-  /** Nodes, memory and FLOPs of the step. */
+  /** Between two phases. Doing it again before the step has run, as a resumed training does, changes nothing. */
+  private handOver(): void {
+    const state = this.student.toState();
+    for (const weights of this.networks.values()) if (weights !== this.student) weights.load(state);
+    this.optimizer.reset();
+  }
+
+  /** Nodes, memory and FLOPs of the step; of the last phase's when there are two. */
   explain(): ReturnType<Program["explain"]> {
-    return this.program.explain();
+    return this.phaseAt(Number.POSITIVE_INFINITY).program.explain();
   }
 
-  /** Memory that the first step takes in addition to the weights, bytes. */
-  get memoryBytes(): number {
-    return this.program.addedBytes;
+  /** Memory that the steps take in addition to what the process holds now, bytes; phases share it. */
+  get addedBytes(): number {
+    return Math.max(...this.phases.map(({ program }) => program.addedBytes));
   }
 
-  /** Everything a step changes, for a checkpoint. */
+  /** Memory of a checkpoint's copy of the weights, and of the one before that may not be collected yet, bytes. */
+  get checkpointBytes(): number {
+    const values = [...this.networks.values()].reduce(
+      (total, { parameterCount }) => total + parameterCount,
+      0,
+    );
+    return 2 * 4 * values;
+  }
+
+  /** Everything a step changes, for a checkpoint; to be used before the next step, which changes some of it. */
   state(): Map<string, HostTensor> {
     const state = new Map<string, HostTensor>();
     for (const weights of this.networks.values())
@@ -151,7 +232,7 @@ export class RetrainStep implements Disposable {
   }
 
   dispose(): void {
-    this.program.dispose();
+    for (const { program } of this.phases) program.dispose();
     this.optimizer.dispose();
     for (const weights of this.networks.values()) weights.dispose();
     this.batch.images.dispose();
@@ -163,4 +244,28 @@ export class RetrainStep implements Disposable {
   [Symbol.dispose](): void {
     this.dispose();
   }
+}
+
+/** The phases of a training, in order. */
+function describePhases(method: Method, settings: RetrainSettings): PhaseDescription[] {
+  const { warmUp, usesUnlabelled } = method;
+  const begin = warmUp === undefined ? 0 : Math.round(warmUp.share * settings.steps);
+  const main = {
+    begin,
+    settings: { ...settings, steps: settings.steps - begin },
+    losses: (step: StepContext) => method.losses(step),
+    usesUnlabelled,
+    learningRate,
+  };
+  if (warmUp === undefined || begin === 0) return [main];
+  return [
+    {
+      begin: 0,
+      settings: { ...settings, steps: begin },
+      losses: (step) => warmUp.losses(step),
+      usesUnlabelled: false,
+      learningRate: () => settings.learningRate,
+    },
+    main,
+  ];
 }

@@ -3,11 +3,12 @@ import { createReadStream } from "node:fs";
 import { pipeline } from "node:stream/promises";
 import type { Config } from "../config/schema.js";
 import { type Case, openDataset } from "../data/cases.js";
+import type { Grid } from "../data/grid-match.js";
 import { discoverLabelTable } from "../data/load-case.js";
 import { type PreparedCase, prepareCase } from "../data/prepare.js";
 import { type Split, splitCases } from "../data/splits.js";
 import { CancelledError, DataError } from "../errors.js";
-import { halvedGrid, type OutputGrid } from "./output-grid.js";
+import { halvedGrid } from "./output-grid.js";
 
 /** The data of a run: which cases, which classes, what their files hold. Training cases are read once. */
 export class CaseStore {
@@ -26,10 +27,20 @@ export class CaseStore {
     private readonly signal: AbortSignal | undefined,
   ) {}
 
-  /** Finds the cases, their classes and hashes. @throws DataError, UsageError */
-  static async open(settings: Config["data"], signal?: AbortSignal): Promise<CaseStore> {
+  /**
+   * Finds the cases, their classes and hashes.
+   *
+   * @param accept may refuse the split by an error, before any volume is read
+   * @throws DataError, UsageError
+   */
+  static async open(
+    settings: Config["data"],
+    accept: (split: Split) => void,
+    signal: AbortSignal | undefined,
+  ): Promise<CaseStore> {
     const dataset = await openDataset(settings.root, settings.layout);
     const split = splitCases(dataset, settings);
+    accept(split);
     const table = await discoverLabelTable(split.labelled);
     const hashes: Record<string, string> = {};
     for (const entry of split.labelled)
@@ -100,7 +111,7 @@ export function disposeCase(prepared: PreparedCase): void {
 }
 
 /** The grid that a case's results live on: that of the file, or of its half resolution. */
-export function gridOf(prepared: PreparedCase): OutputGrid {
+export function gridOf(prepared: PreparedCase): Grid {
   return prepared.halved ? halvedGrid(prepared.source) : prepared.source;
 }
 

@@ -82,7 +82,10 @@ async function evaluateCase(context: RunContext, arm: Arm, entry: Case): Promise
   try {
     const prepared = await cases.prepare(entry, true);
     try {
-      return await scoreCase(context, arm, entry, prepared, path);
+      const scores = await scoreCase(context, arm, entry, prepared, path);
+      // An earlier start may have failed here.
+      await folder.recordCase(entry.id, { status: "done" });
+      return scores;
     } finally {
       disposeCase(prepared);
     }

@@ -3,14 +3,17 @@ import type { Arm } from "./plan.js";
 import type { RunContext } from "./stage.js";
 import { type JsonValue, stageKey } from "./stage-key.js";
 
+/** SHA-256 of SAM's checkpoint and of its LoRA updates, of each that there is. */
+export type WeightHashes = { readonly [name in "sam" | "lora"]?: string };
+
 /** Content keys of the stages of a run: equal keys mean that a stage's files can be used as they are. */
 export class StageKeys {
   private readonly common: JsonValue;
 
-  /** @param samHash SHA-256 of SAM's checkpoint; null when SAM starts at random */
+  /** @param weightHashes SHA-256 of the files that SAM starts from */
   constructor(
     private readonly context: RunContext,
-    private readonly samHash: string | null,
+    private readonly weightHashes: WeightHashes,
   ) {
     const { config, cases } = context;
     this.common = {
@@ -28,8 +31,12 @@ export class StageKeys {
 
   finetune(): string {
     const { sam, finetune } = this.context.config;
-    // The path of the checkpoint does not matter, its bytes do.
-    const network = { ...sam, checkpoint: this.samHash };
+    // The paths of the files do not matter, their bytes do.
+    const network = {
+      ...sam,
+      checkpoint: this.weightHashes.sam ?? null,
+      lora: this.weightHashes.lora ?? null,
+    };
     return stageKey({ stage: "finetune", common: this.common, sam: network, finetune });
   }
 

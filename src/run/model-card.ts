@@ -1,6 +1,7 @@
 import { z } from "zod";
 import { DataError } from "../errors.js";
 import { readSafetensors, readSafetensorsHeader, writeSafetensors } from "../io/safetensors.js";
+import { jsonOf } from "../io/tensor-file.js";
 
 const cardSchema = z.object({
   labelIds: z.array(z.int().min(0).max(65535)).min(2),
@@ -27,18 +28,10 @@ export async function writeModelCard(path: string, card: ModelCard): Promise<voi
 /** Reads the card of a weights file. @throws DataError when it has none */
 export async function readModelCard(path: string): Promise<ModelCard> {
   const { metadata } = await readSafetensorsHeader(path);
-  const parsed = cardSchema.safeParse(parseJson(metadata.data));
+  const parsed = cardSchema.safeParse(jsonOf(metadata.data));
   if (parsed.success) return parsed.data;
   throw new DataError(
     `${path}: expected the label ids of a segmenter trained by sfr in its metadata, received none; ` +
       "give arms/<name>/segmenter.safetensors of a run folder",
   );
-}
-
-function parseJson(text: string | undefined): unknown {
-  try {
-    return JSON.parse(text ?? "null");
-  } catch {
-    return null;
-  }
 }

@@ -2,14 +2,15 @@ import { mkdir } from "node:fs/promises";
 import { resolve } from "node:path";
 import type { Config } from "../config/schema.js";
 import { writeFileAtomic } from "../data/atomic-file.js";
-import { SfrError } from "../errors.js";
+import type { Split } from "../data/splits.js";
+import { SfrError, UsageError } from "../errors.js";
 import type { EngineInfo } from "../native/native.js";
 import { version } from "../version.js";
 import { canvasPictureStage } from "./canvas-pictures.js";
 import { CaseStore, disposeCase, hashFiles } from "./case-store.js";
 import { messageOf } from "./error-text.js";
 import { evaluateStage } from "./evaluate-stage.js";
-import { StageKeys } from "./keys.js";
+import { StageKeys, type WeightHashes } from "./keys.js";
 import { planArms, requireUnlabelled } from "./plan.js";
 import { predictStage } from "./predict-stage.js";
 import type { Progress } from "./progress.js";
@@ -55,10 +56,9 @@ export interface PipelineResult {
 export async function runPipeline(settings: Config, options: PipelineOptions): Promise<PipelineResult> {
   const config = withAbsolutePaths(settings);
   const arms = planArms(config);
-  const samHash =
-    config.sam.checkpoint === null ? null : await hashFiles([config.sam.checkpoint], options.signal);
-  const cases = await CaseStore.open(config.data, options.signal);
-  requireUnlabelled(arms, cases.split.unlabelled.length);
+  const weights = await hashSam(config, options.signal);
+  const requireCases = ({ unlabelled }: Split) => requireUnlabelled(arms, unlabelled.length);
+  const cases = await CaseStore.open(config.data, requireCases, options.signal);
   const folder = await RunFolder.open(options.out, identityOf(config, options.engine));
   await using _ = folder;
   const context: RunContext = {
@@ -68,8 +68,8 @@ export async function runPipeline(settings: Config, options: PipelineOptions): P
   };
   for (const warning of folder.warnings) options.progress.note(`warning: ${warning}`);
   try {
-    await folder.addHashes({ inputs: cases.hashes, weights: samHash === null ? {} : { sam: samHash } });
-    const result = await runStages(context, new StageKeys(context, samHash), options.until);
+    await folder.addHashes({ inputs: cases.hashes, weights });
+    const result = await runStages(context, new StageKeys(context, weights), options.until);
     await folder.close(result.status);
     return result;
   } catch (error) {
@@ -77,6 +77,18 @@ export async function runPipeline(settings: Config, options: PipelineOptions): P
     await folder.close(isStop ? "stopped" : "failed");
     throw error;
   }
+}
+
+/** Hashes of the files that SAM starts from. */
+async function hashSam({ sam }: Config, signal: AbortSignal | undefined): Promise<WeightHashes> {
+  if (sam.lora !== null && sam.checkpoint === null)
+    throw new UsageError(
+      "sam.lora: expected sam.checkpoint beside it, the SAM that the updates were trained on, received none; name it",
+    );
+  return {
+    ...(sam.checkpoint === null ? {} : { sam: await hashFiles([sam.checkpoint], signal) }),
+    ...(sam.lora === null ? {} : { lora: await hashFiles([sam.lora], signal) }),
+  };
 }
 
 async function runStages(context: RunContext, keys: StageKeys, until: LastStage): Promise<PipelineResult> {
@@ -151,11 +163,12 @@ async function disposeCases(cases: CaseStore): Promise<void> {
 
 /** Paths as they must stay when the run is gone on with from another folder. */
 function withAbsolutePaths(config: Config): Config {
-  const { checkpoint } = config.sam;
+  const { checkpoint, lora } = config.sam;
+  const absolute = (path: string | null) => (path === null ? null : resolve(path));
   return {
     ...config,
     data: { ...config.data, root: resolve(config.data.root) },
-    sam: { ...config.sam, checkpoint: checkpoint === null ? null : resolve(checkpoint) },
+    sam: { ...config.sam, checkpoint: absolute(checkpoint), lora: absolute(lora) },
   };
 }
 

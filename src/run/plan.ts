@@ -1,4 +1,4 @@
-import type { ArmSettings, Config } from "../config/schema.js";
+import type { ArmSettings, Config, RetrainSettings } from "../config/schema.js";
 import { UsageError } from "../errors.js";
 import { segmenterStride } from "../models/segmenter.js";
 import { segmenters } from "../models/segmenters.js";
@@ -28,7 +28,7 @@ export interface Arm {
 export function planArms(config: Config): Arm[] {
   const isRandom = config.sam.checkpoint === null;
   const arms = config.arms.map((settings, index): Arm => {
-    checkArm(settings, index);
+    checkArm(settings, index, config.retrain);
     const usesPseudoLabels = settings.pseudoLabels === "sam" && settings.method !== "sam";
     const needsSam = usesPseudoLabels || settings.method === "sam";
     const name = armName(settings, segmenters[config.segmenter.model].title, needsSam && isRandom);
@@ -86,38 +86,30 @@ function checkSizes({ patch, predict, sam, segmenter }: Config, arms: readonly A
   if (arms.some(({ needsSam }) => needsSam)) stitchGeometry({ patch, canvas: sam.canvas });
 }
 
-/** What the name of an arm is when the configuration gives none; labelled-only is named by its network too. */
-const defaultNames = {
-  "labelled-only none": "labelled only",
-  "self-training sam": "SFR self-training",
-  "mean-teacher none": "Mean Teacher",
-  "mean-teacher sam": "SFR",
-  "sam none": "SAM alone",
-  "sam sam": "SAM alone",
-} as const satisfies Partial<Record<`${ArmSettings["method"]} ${ArmSettings["pseudoLabels"]}`, string>>;
+/** What the name of an arm is when the configuration gives none; undefined when there is no such arm. */
+function defaultName({ method, pseudoLabels }: ArmSettings): string | undefined {
+  return method === "sam" ? "SAM alone" : methods[method].names[pseudoLabels];
+}
 
 function armName(settings: ArmSettings, network: string, isRandom: boolean): string {
-  const kind = `${settings.method} ${settings.pseudoLabels}` as keyof typeof defaultNames;
-  const name =
-    settings.name ??
-    (settings.method === "labelled-only" ? `${network}, ${defaultNames[kind]}` : defaultNames[kind]);
+  const usual = defaultName(settings) ?? settings.method;
+  const name = settings.name ?? (settings.method === "labelled-only" ? `${network}, ${usual}` : usual);
   if (!isRandom) return name;
   if (settings.method === "sam" && settings.name === undefined) return "SAM (random start)";
   return /random/i.test(name) ? name : `${name} (random SAM)`;
 }
 
-function checkArm({ method, pseudoLabels }: ArmSettings, index: number): void {
-  if (method === "labelled-only" && pseudoLabels === "sam") {
+function checkArm(settings: ArmSettings, index: number, retrain: RetrainSettings): void {
+  const { method, pseudoLabels } = settings;
+  if (defaultName(settings) === undefined) {
     throw new UsageError(
-      `arms[${index}]: expected pseudoLabels: none for method labelled-only, received sam; ` +
-        "choose self-training or mean-teacher to use them",
+      pseudoLabels === "sam"
+        ? `arms[${index}]: expected pseudoLabels: none for method ${method}, received sam; ` +
+            "choose a method with unlabelled crops to use them"
+        : `arms[${index}]: expected pseudoLabels: sam for method ${method}, received none; it learns from nothing else`,
     );
   }
-  if (method === "self-training" && pseudoLabels === "none") {
-    throw new UsageError(
-      `arms[${index}]: expected pseudoLabels: sam for method self-training, received none; it learns from nothing else`,
-    );
-  }
+  if (method !== "sam") methods[method].checkSettings?.(retrain);
 }
 
 function folderName(name: string): string {

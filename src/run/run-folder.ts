@@ -2,6 +2,7 @@ import { mkdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { writeFileAtomic } from "../data/atomic-file.js";
 import { DataError, UsageError } from "../errors.js";
+import type { LoadingReport } from "../models/sam/loading.js";
 import { EventLog, type RunEvent, readEvents } from "./event-log.js";
 import { FolderLock } from "./folder-lock.js";
 import { firstDifference, type JsonValue } from "./stage-key.js";
@@ -49,6 +50,8 @@ export interface RunRecord extends RunIdentity {
   readonly inputs: Readonly<Record<string, string>>;
   /** SHA-256 of each weight file by name. */
   readonly weights: Readonly<Record<string, string>>;
+  /** What was taken from each weight file, by name. */
+  readonly loading: Readonly<Record<string, LoadingReport>>;
   readonly stages: readonly StageRecord[];
   readonly cases: Readonly<Record<string, CaseRecord>>;
   /** Largest resident memory of the process so far, in bytes. */
@@ -62,6 +65,8 @@ export interface RunRecord extends RunIdentity {
 export class RunFolder {
   private readonly log: EventLog;
   private readonly startTimes = new Map<string, number>();
+  /** Ids of the cases that have failed since this start; those of earlier ones are tried again. */
+  private readonly failedCases = new Set<string>();
   private writing: Promise<void> = Promise.resolve();
 
   private constructor(
@@ -122,6 +127,11 @@ export class RunFolder {
     });
   }
 
+  /** Records what was taken from a weight file. */
+  async recordLoading(name: string, report: LoadingReport): Promise<void> {
+    await this.update({ loading: { ...this.current.loading, [name]: report } });
+  }
+
   /** Whether a stage has ended with this key and without a failed case, so that its files can be used as they are. */
   isDone(stage: string, key: string): boolean {
     const record = this.stage(stage);
@@ -152,8 +162,10 @@ export class RunFolder {
     await this.putStage(error === undefined ? record : { ...record, error });
   }
 
-  /** Records how a case ended. */
+  /** Records how a case ended. What failed once in this start stays so, whatever other arms make of the case. */
   async recordCase(id: string, record: CaseRecord): Promise<void> {
+    if (record.status === "failed") this.failedCases.add(id);
+    else if (this.failedCases.has(id)) return;
     await this.update({ cases: { ...this.current.cases, [id]: record } });
   }
 
@@ -263,7 +275,15 @@ function refuseUnlike(path: string, before: RunRecord, now: RunIdentity): void {
 
 function begin(before: RunRecord | undefined, identity: RunIdentity): RunRecord {
   const now = new Date().toISOString();
-  const empty = { created: now, inputs: {}, weights: {}, stages: [], cases: {}, peakRssBytes: 0 };
+  const empty = {
+    created: now,
+    inputs: {},
+    weights: {},
+    loading: {},
+    stages: [],
+    cases: {},
+    peakRssBytes: 0,
+  };
   const { config, seed, versions, cpuLevel, device } = identity;
   // A stage that a kill left running is not done; what it is, its checkpoint decides.
   const stages = (before?.stages ?? []).map(

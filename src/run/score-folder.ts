@@ -1,9 +1,11 @@
 import { openDataset } from "../data/cases.js";
+import { formatOf } from "../data/formats/index.js";
+import { gridDifference } from "../data/grid-match.js";
 import { classesOfIds, makeLabelTable } from "../data/label-table.js";
-import { niftiFiles, pathKind } from "../data/layouts/layout.js";
+import { pathKind, volumeFiles } from "../data/layouts/layout.js";
 import { loadLabelIds } from "../data/load-case.js";
-import { readNiftiLabels } from "../data/nifti.js";
-import { formatShape, type LabelVolume, sameShape } from "../data/volume.js";
+import type { LabelVolume } from "../data/volume.js";
+import { readLabels } from "../data/volume-file.js";
 import { CancelledError, DataError } from "../errors.js";
 import { scoreClasses } from "../metrics/scores.js";
 import { Tensor } from "../native/tensor.js";
@@ -39,7 +41,7 @@ export async function scoreFolder(
   referenceRoot: string,
   { progress, signal }: { progress: Progress; signal?: AbortSignal },
 ): Promise<FolderScores> {
-  const predictions = await niftiFiles(predictionFolder);
+  const predictions = await volumeFiles(predictionFolder);
   const { references, isComplete } = await findReferences(referenceRoot);
   if (![...references.keys()].some((id) => predictions.has(id))) {
     const [first] = predictions.keys();
@@ -73,11 +75,13 @@ export async function scoreFolder(
 async function findReferences(
   root: string,
 ): Promise<{ references: Map<string, Reference>; isComplete: boolean }> {
-  const files = (await pathKind(root)) === "file" ? new Map<string, string>() : await niftiFiles(root);
-  if (files.size > 0) {
-    const references = [...files].map(([id, path]): [string, Reference] => [
+  const files = (await pathKind(root)) === "file" ? [] : [...(await volumeFiles(root))];
+  // Files that hold image and label belong to a data set.
+  const labels = files.filter(([, path]) => !formatOf(path).holdsLabel);
+  if (labels.length > 0) {
+    const references = labels.map(([id, path]): [string, Reference] => [
       id,
-      { path, read: () => readNiftiLabels(path) },
+      { path, read: () => readLabels(path) },
     ]);
     return { references: new Map(references), isComplete: true };
   }
@@ -100,12 +104,14 @@ async function scoreFile(
       `case '${id}': expected a prediction for ${reference.path}, received none; predict it first`,
     );
   }
-  const predicted = await readNiftiLabels(predictionFile);
+  const predicted = await readLabels(predictionFile);
   const truth = await reference.read();
-  if (!sameShape(predicted.shape, truth.shape)) {
+  const difference = gridDifference(truth, predicted);
+  // Results of h5 volumes have an affine that says nothing.
+  if (difference && !(difference.what === "geometry" && truth.grid === undefined)) {
     throw new DataError(
-      `${predictionFile}: expected ${formatShape(truth.shape)} voxels as ${reference.path} has, ` +
-        `received ${formatShape(predicted.shape)}; bring both to the same grid`,
+      `${predictionFile}: expected ${difference.expected} as ${reference.path} has, ` +
+        `received ${difference.received}; resample one of them to the grid of the other`,
     );
   }
   const ids = [...new Set([0, ...new Set(predicted.data), ...new Set(truth.data)])];

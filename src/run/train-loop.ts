@@ -13,7 +13,7 @@ export interface TrainJob {
   checkpointEvery: number;
   /** Where the checkpoint stands: one safetensors file with all state and the step. */
   checkpointPath: string;
-  /** Memory that the first step takes in addition, bytes. */
+  /** Memory that the training takes in addition to what the process holds before its first step, bytes. */
   memoryBytes: number;
   /** All tensors that a step changes. */
   state(): Map<string, HostTensor>;
@@ -24,7 +24,7 @@ export interface TrainJob {
 
 /** Told about the progress of a training. */
 export interface TrainObserver {
-  /** Called once, with the step that the training starts or resumes at and the memory the steps need, bytes. */
+  /** Called once, with the step that the training starts or resumes at and `memoryBytes` of the job. */
   onStart?(step: number, steps: number, memoryBytes: number): void | Promise<void>;
   onStep?(step: number, record: StepRecord): void | Promise<void>;
   /** Called before a checkpoint is written: what onStep was told must be in its files by then, or a kill leaves a gap. */

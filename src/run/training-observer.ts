@@ -1,5 +1,7 @@
 import { rm } from "node:fs/promises";
 import { EventWriter } from "../io/tensorboard.js";
+import { engineInfo } from "../native/native.js";
+import { MemoryWatch } from "./memory-watch.js";
 import { type RunContext, runPaths } from "./stage.js";
 import type { StepRecord, TrainObserver } from "./train-loop.js";
 
@@ -22,6 +24,7 @@ export class TrainingObserver implements TrainObserver, Disposable {
   private writer: EventWriter | undefined;
   private steps = 0;
   private startTime = 0;
+  private memory: MemoryWatch | undefined;
 
   constructor(
     private readonly context: RunContext,
@@ -38,16 +41,18 @@ export class TrainingObserver implements TrainObserver, Disposable {
     // Curves of a start that left no checkpoint.
     if (step === 0) await rm(curves, { recursive: true, force: true });
     this.writer = EventWriter.open(curves, step > 0 ? { resumeAt: step + 1 } : {});
-    progress.note(
-      `${label}: needs about ${gigabytes(process.memoryUsage.rss() + memoryBytes)} of memory`,
-      "info",
-    );
+    this.memory = new MemoryWatch(memoryBytes);
+    const expected = this.memory.expectedBytes;
+    const limit = engineInfo().memoryBytes;
+    const excess = limit > 0 && expected > limit ? `, more than the limit of ${gigabytes(limit)}` : "";
+    progress.note(`${label}: needs about ${gigabytes(expected)} of memory${excess}`, "info");
     progress.begin(label, steps, step);
   }
 
   onStep(t: number, record: StepRecord): void {
     const { folder, progress } = this.context;
     const { event, arm } = this.training;
+    this.memory?.look();
     const step = t + 1;
     const { loss, learningRate, ...terms } = record;
     const eta = progress.update(step, loss === undefined ? "" : `loss ${loss.toFixed(4)}`);
@@ -71,10 +76,10 @@ export class TrainingObserver implements TrainObserver, Disposable {
 
   /** Ends the progress line of a training that came to its end. */
   end(): void {
-    const peak = process.resourceUsage().maxRSS * 1024; // Node reports KiB
+    const peak = this.memory?.peakBytes ?? 0;
     this.context.progress.end(
       (performance.now() - this.startTime) / 1000,
-      `largest memory of the process ${gigabytes(peak)}`,
+      `took ${gigabytes(peak)} of memory`,
     );
   }
 
@@ -84,5 +89,5 @@ export class TrainingObserver implements TrainObserver, Disposable {
 }
 
 function gigabytes(bytes: number): string {
-  return `${(bytes / 1e9).toFixed(1)} GB`;
+  return `${(bytes / 1e9).toFixed(2)} GB`;
 }

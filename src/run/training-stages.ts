@@ -1,11 +1,12 @@
 import { existsSync } from "node:fs";
 import { mkdir } from "node:fs/promises";
 import { classesOfIds, idsOfClasses, makeLabelTable } from "../data/label-table.js";
-import { readNiftiLabels, writeNiftiLabels } from "../data/nifti.js";
 import type { PreparedCase } from "../data/prepare.js";
+import { readLabels, writeLabels } from "../data/volume-file.js";
 import { DataError } from "../errors.js";
 import { finetune } from "../finetune/finetune.js";
 import { SamLabeller } from "../finetune/sam-labeller.js";
+import { loadingSummary } from "../models/sam/loading.js";
 import { Tensor } from "../native/tensor.js";
 import { methods } from "../retrain/methods/index.js";
 import { type PseudoLabelSource, retrain } from "../retrain/retrain.js";
@@ -54,6 +55,11 @@ export async function finetuneStage(context: RunContext, keys: StageKeys): Promi
           checkpointEvery: config.checkpointEvery,
           checkpointPath: folder.file(runPaths.finetune, "checkpoint.safetensors"),
           weightsPath,
+          checkpointHash: folder.record.weights.sam ?? null,
+          onLoad: async (name, path, report) => {
+            context.progress.note(`${path}: ${loadingSummary(report)}`, "info");
+            await folder.recordLoading(name, report);
+          },
         },
         observer,
         signal,
@@ -183,12 +189,12 @@ export async function writeClasses(
 ): Promise<void> {
   const grid = gridOf(prepared);
   const data = idsOfClasses(classes, { ids: labelIds });
-  await writeNiftiLabels(path, { ...grid, data }, { ...grid, data });
+  await writeLabels(path, { ...grid, data }, grid);
 }
 
 /** Reads what writeClasses wrote. @throws DataError when the file holds other ids */
 export async function readClasses(path: string, labelIds: readonly number[]): Promise<Uint8Array> {
-  const { data } = await readNiftiLabels(path);
+  const { data } = await readLabels(path);
   const mapped = classesOfIds(data, makeLabelTable(labelIds, path));
   if ("classes" in mapped) return mapped.classes;
   throw new DataError(

@@ -3,12 +3,12 @@ import { basename, dirname, join } from "node:path";
 import { z } from "zod";
 import { writeFileAtomic } from "../data/atomic-file.js";
 import {
-  type Affine,
   formatShape,
   type ImageVolume,
   type LabelVolume,
   type Vec3,
   type Volume,
+  type VolumeGrid,
   voxelCount,
 } from "../data/volume.js";
 import { DataError } from "../errors.js";
@@ -26,7 +26,7 @@ const numbers3 = z.tuple([z.number(), z.number(), z.number()]);
 
 /** What a canvas file folder says of its volume: enough to write labels drawn on the canvases back as NIfTI. */
 const recordSchema = z.object({
-  format: z.literal(1),
+  format: z.literal(2),
   /** Path of the volume as it was given. */
   source: z.string(),
   content: z.enum(["intensities", "labels"]),
@@ -40,12 +40,21 @@ const recordSchema = z.object({
   pictures: z.array(z.string()).min(1),
   /** Where every tile lies; made from shape and canvas, for readers in other languages. */
   geometry: z.record(z.string(), z.number()),
-  /** The NIfTI header of the volume, base64. */
+  /** Where the voxels lie and how the file has them; the header is base64. */
   grid: z
     .object({
-      header: z.string(),
-      littleEndian: z.boolean(),
-      affine: z.array(z.tuple([z.number(), z.number(), z.number(), z.number()])),
+      affine: z.array(z.tuple([z.number(), z.number(), z.number(), z.number()])).length(4),
+      orientation: z.object({
+        axes: numbers3.refine((axes) => [...axes].sort().join() === "0,1,2"),
+        flips: z.tuple([z.boolean(), z.boolean(), z.boolean()]),
+      }),
+      header: z
+        .object({
+          format: z.enum(["nifti", "nrrd", "metaimage"]),
+          bytes: z.base64(),
+          littleEndian: z.boolean(),
+        })
+        .nullable(),
     })
     .nullable(),
 });
@@ -83,7 +92,7 @@ export async function writeCanvases(
     pictures.push(name);
   }
   const record: CanvasRecord = {
-    format: 1,
+    format: 2,
     source: request.source,
     content: isImage ? "intensities" : "labels",
     shape: [...shape],
@@ -91,14 +100,7 @@ export async function writeCanvases(
     canvas: request.canvas,
     pictures,
     geometry: { ...geometry },
-    grid:
-      grid === undefined
-        ? null
-        : {
-            ...grid,
-            header: Buffer.from(grid.header).toString("base64"),
-            affine: grid.affine.map((row) => [...row] as const).map(([a, b, c, d]) => [a, b, c, d]),
-          },
+    grid: grid === undefined ? null : packGrid(grid),
   };
   const path = join(request.out, `${request.name}_canvas.json`);
   await writeFileAtomic(path, `${JSON.stringify(record, null, 2)}\n`);
@@ -128,21 +130,27 @@ export async function readCanvases(recordPath: string): Promise<Volume<Uint8Arra
     canvases.set(await readCanvas(path, record.canvas), index * pixels);
   }
   const { shape, spacing, grid } = record;
-  const affine: Affine = grid?.affine ?? [];
   return {
     shape,
     spacing,
     data: await unstitchBytes(canvases, geometry),
-    ...(grid === null
-      ? {}
-      : {
-          grid: {
-            header: new Uint8Array(Buffer.from(grid.header, "base64")),
-            littleEndian: grid.littleEndian,
-            affine,
-          },
-        }),
+    ...(grid === null ? {} : { grid: unpackGrid(grid) }),
   };
+}
+
+type PackedGrid = NonNullable<CanvasRecord["grid"]>;
+
+function packGrid({ affine, orientation, header }: VolumeGrid): PackedGrid {
+  return {
+    affine: affine.map(([a, b, c, d]) => [a, b, c, d]),
+    orientation: { axes: [...orientation.axes], flips: [...orientation.flips] },
+    header: header && { ...header, bytes: Buffer.from(header.bytes).toString("base64") },
+  };
+}
+
+function unpackGrid({ affine, orientation, header }: PackedGrid): VolumeGrid {
+  const bytes = new Uint8Array(Buffer.from(header?.bytes ?? "", "base64"));
+  return { affine, orientation, header: header && { ...header, bytes } };
 }
 
 async function readRecord(path: string): Promise<CanvasRecord> {

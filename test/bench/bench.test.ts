@@ -19,13 +19,14 @@ import { permute, volumeOrder } from "../oracle/axes.js";
 
 const fields =
   "bench case impl dtype device median_s min_s max_s runs peak_rss_bytes peak_device_bytes gflop gflops " +
-  "share_of_sgemm max_error_vs_peer threads simd cpu version compiler commit";
+  "share_of_sgemm max_error_vs_peer threads simd cpu version compiler commit bytes gb_per_s share_of_bandwidth " +
+  "nodes kernel share_of_run";
 
 const patch = [5, 4, 3] as const;
 const canvas = 16;
 const item: BenchCase = {
   name: "small",
-  request: { work: "stitch", patch: [...patch], canvas, volumes: 2 },
+  request: { work: "stitch", patch: [...patch], canvas, volumes: 2, direction: "stitch" },
   settings: ["default"],
   tolerance: 0,
   peerBytes: 1,
@@ -108,6 +109,10 @@ test("a result that equals the peer's gives a line for each implementation", asy
   assert.equal(ours?.max_error_vs_peer, 0);
   assert.equal(ours?.runs, 2);
   assert.equal(ours?.gflop, null);
+  // Images in f32 and labels in u8, read and written once.
+  const read = 2 * patch[0] * patch[1] * patch[2];
+  assert.equal(ours?.bytes, 5 * (read + 2 * canvas * canvas));
+  assert.ok((ours?.share_of_bandwidth ?? 0) > 0);
   assert.ok(ours && ours.min_s <= ours.median_s && ours.median_s <= ours.max_s);
   assert.equal(peer?.impl, "pytorch");
   assert.equal(peer?.version, "2.13.0");
@@ -175,6 +180,38 @@ test("where peers do not fit the memory, the smaller case is timed too and the b
   );
 });
 
+test("a setting that does not fit the memory is left out, and the bench says so", async () => {
+  const json = join(folder, "setting.jsonl");
+  const said: string[] = [];
+  const settings = ["default", "onnxruntime"];
+  const heavy: BenchCase = { ...item, settings, settingBytes: { onnxruntime: 1e18 }, smaller: "tiny" };
+  const python = await standIn("setting-python", stitchedByHand());
+  await runCases("stitch", [heavy], { json, python, runs: 1, say: (line) => said.push(line) });
+  assert.ok(said.some((line) => /small: peer onnxruntime needs about .* timed on tiny instead/.test(line)));
+  const found = (await linesOf(json)).map((line) => benchLineSchema.parse(line));
+  assert.deepEqual(
+    found.map(({ impl }) => impl),
+    ["sfr", "pytorch"],
+  );
+});
+
+test("un-stitching gives the volume that was stitched", async () => {
+  const request = {
+    work: "stitch",
+    patch: [...patch],
+    canvas,
+    volumes: 2,
+    direction: "unstitch",
+  } satisfies BenchRequest;
+  const { values } = await startWorkload(request);
+  const running = Array.from({ length: patch[0] * patch[1] * patch[2] }, (_, i) => i);
+  assert.deepEqual(Array.from(values.get("label") ?? []), running);
+  assert.deepEqual(
+    Array.from(values.get("image") ?? []),
+    running.map((index) => index + 1),
+  );
+});
+
 test("missing, short and NaN results are caught", () => {
   const data = Float32Array.from([1, 2, 2]);
   const peer = new Map<string, HostTensor>([["y", { dtype: "f32", shape: [3], data }]]);
@@ -201,6 +238,7 @@ test("every case builds, runs and gives finite values at a small size", async ()
   const sam = { model: "tiny", canvas: 64, classes: 2, batch: 1, rank: 2 } as const;
   const requests: BenchRequest[] = [
     { work: "gemm", size: 32 },
+    { work: "bandwidth", elements: 1000 },
     { work: "segmenter-train", method: "supervised", batch: 2, ...network, patch: [16, 16, 16] },
     { work: "segmenter-train", method: "mean-teacher", batch: 2, ...network, patch: [16, 16, 16] },
     { work: "segmenter-infer", batch: 2, ...network, patch: [16, 16, 16] },
@@ -224,16 +262,19 @@ test("every case builds, runs and gives finite values at a small size", async ()
     await workload.run(1);
     for (const [name, values] of workload.values)
       assert.ok(Array.from(values).every(Number.isFinite), `${request.work} ${name}`);
-    assert.ok(["metrics", "bezier"].includes(request.work) || (workload.gflop ?? 0) > 0, request.work);
+    const { flops = 0, bytesMoved = 0 } = workload.explain?.() ?? {};
+    assert.equal(flops > 0, !["metrics", "bezier", "bandwidth"].includes(request.work), request.work);
+    assert.equal(bytesMoved > 0, request.work !== "metrics", request.work);
   }
 });
 
 test("every bench has cases that peers can take", () => {
   for (const name of benchNames)
-    for (const { request, settings } of benchCases(name)) {
+    for (const { request, settings, profile } of benchCases(name)) {
       const script = join("bench", "peers", `${request.work.replaceAll("-", "_")}.py`);
-      assert.ok(existsSync(script), `${name}: ${script}`);
-      assert.ok(settings.length > 0 || /vit_[lh]/.test(JSON.stringify(request)));
+      // A profile has no peer.
+      assert.ok(profile !== undefined || existsSync(script), `${name}: ${script}`);
+      assert.ok(settings.length > 0 || profile !== undefined || /vit_[lh]/.test(JSON.stringify(request)));
       assert.ok(!("work" in peerRequest(request)));
     }
   assert.throws(() => benchCases("vnet"), UsageError);
@@ -245,21 +286,22 @@ test("an unknown bench is refused", async () => {
 });
 
 test("the table gives ratios to the fastest peer of the case", () => {
-  const line = (impl: string, median_s: number): BenchLine => ({
-    ...{
-      bench: "b",
-      case: "c",
-      impl,
-      dtype: "f32",
-      device: "cpu",
-      median_s,
-      min_s: median_s,
-      max_s: median_s,
-    },
-    ...{ runs: 5, peak_rss_bytes: 1e9, peak_device_bytes: null, gflop: 100, gflops: 100 / median_s },
-    ...{ share_of_sgemm: 0.5, max_error_vs_peer: impl === "sfr" ? 1e-5 : null, threads: 2, simd: "v4" },
-    ...{ cpu: "x", version: "1", compiler: null, commit: null },
-  });
+  const line = (impl: string, median_s: number): BenchLine =>
+    benchLineSchema.parse({
+      ...{
+        bench: "b",
+        case: "c",
+        impl,
+        dtype: "f32",
+        device: "cpu",
+        median_s,
+        min_s: median_s,
+        max_s: median_s,
+      },
+      ...{ runs: 5, peak_rss_bytes: 1e9, peak_device_bytes: null, gflop: 100, gflops: 100 / median_s },
+      ...{ share_of_sgemm: 0.5, max_error_vs_peer: impl === "sfr" ? 1e-5 : null, threads: 2, simd: "v4" },
+      ...{ cpu: "x", version: "1", compiler: null, commit: null },
+    });
   const table = benchTable([line("sfr", 3), line("pytorch", 4), line("pytorch-compiled", 2)]);
   const [, , ours, slow, fast] = table.split("\n").map((text) => text.replace(/ +/g, " "));
   assert.match(ours ?? "", /\| sfr \| 3\.00 s \| .* \| 33 \| 50 % \| 1\.00 GB \| 1\.50x \| 1e-5 \|/);

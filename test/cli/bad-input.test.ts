@@ -5,8 +5,8 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, before, beforeEach, describe, it } from "node:test";
 import { gunzipSync, gzipSync } from "node:zlib";
-import { writeNiftiImage, writeNiftiLabels } from "../../src/data/nifti.js";
 import { generatePhantom } from "../../src/data/phantom.js";
+import { writeImage, writeLabels } from "../../src/data/volume-file.js";
 import { readSafetensors, writeSafetensors } from "../../src/io/safetensors.js";
 import { type Outcome, sfr, sfrWithFileLimit } from "./sfr.js";
 
@@ -32,8 +32,8 @@ describe("sfr, bad input", () => {
       await mkdir(join(good, folder), { recursive: true });
     for (const [index, part] of ["", "", "Ts", "Ts"].entries()) {
       const { id, image, label } = generatePhantom(index, 1, [24, 24, 24]);
-      await writeNiftiImage(join(good, `images${part}`, `${id}.nii.gz`), image);
-      await writeNiftiLabels(join(good, `labels${part}`, `${id}.nii.gz`), label, image);
+      await writeImage(join(good, `images${part}`, `${id}.nii.gz`), image);
+      await writeLabels(join(good, `labels${part}`, `${id}.nii.gz`), label, image);
     }
     config = join(root, "c.yaml");
     const text = "name: bad\ndata: {root: x, labelled: 2, unlabelled: 0}\npatch: [16, 16, 16]\n";
@@ -75,7 +75,7 @@ describe("sfr, bad input", () => {
 
   it("a wrong magic: code 3", async () => {
     await patchFile(image(), (bytes) => bytes.fill("xx", 344, 346));
-    await refuses(await run(), 3, /phantom_000\.nii\.gz: expected a NIfTI-1 header, received another file/);
+    await refuses(await run(), 3, /phantom_000\.nii\.gz: expected a NIfTI header, received another file/);
   });
 
   it("NaN voxels: code 3", async () => {
@@ -92,7 +92,7 @@ describe("sfr, bad input", () => {
 
   it("a label of another shape: code 3", async () => {
     const other = generatePhantom(0, 1, [24, 24, 25]);
-    await writeNiftiLabels(label(), other.label, other.image);
+    await writeLabels(label(), other.label, other.image);
     await refuses(
       await run(),
       3,
@@ -182,6 +182,20 @@ describe("sfr, bad input", () => {
     );
   });
 
+  it("no unlabelled case where an arm needs one: code 2, before any volume is read", async () => {
+    const semi = join(root, "semi.yaml");
+    const text = (await readFile(config, "utf8")).replace("unlabelled: 0", "unlabelled: all");
+    await writeFile(semi, text.replace("labelled-only", "mean-teacher"));
+    await rm(image());
+    await symlink(join(root, "nowhere"), image());
+    await refuses(
+      await sfr("run", semi, "--data", data, "--out", out()),
+      2,
+      /data\.unlabelled: expected at least one unlabelled case for 'Mean Teacher', received none/,
+    );
+    assert.equal(existsSync(out()), false);
+  });
+
   it("weights that are none: code 3", async () => {
     const weights = join(root, "w.safetensors");
     await writeFile(weights, "no weights at all");
@@ -239,9 +253,9 @@ describe("sfr, weights that do not fit", () => {
         await mkdir(join(data(classes), folder), { recursive: true });
       const { id, image, label } = generatePhantom(0, 1, [24, 24, 24]);
       for (const folder of ["images", "imagesTs"])
-        await writeNiftiImage(join(data(classes), folder, `${folder}-${id}.nii.gz`), image);
+        await writeImage(join(data(classes), folder, `${folder}-${id}.nii.gz`), image);
       const ids = { ...label, data: label.data.map((index) => Math.min(index, classes - 1)) };
-      await writeNiftiLabels(join(data(classes), "labels", `images-${id}.nii.gz`), ids, image);
+      await writeLabels(join(data(classes), "labels", `images-${id}.nii.gz`), ids, image);
     }
     config = join(root, "c.yaml");
     const settings = {

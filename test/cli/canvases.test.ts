@@ -3,8 +3,8 @@ import { mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, before, describe, it } from "node:test";
-import { readNifti, readNiftiLabels, writeNiftiImage, writeNiftiLabels } from "../../src/data/nifti.js";
 import { generatePhantom } from "../../src/data/phantom.js";
+import { readImage, readLabels, writeImage, writeLabels } from "../../src/data/volume-file.js";
 import { decodePng, encodePng } from "../../src/io/png.js";
 import { sfr } from "./sfr.js";
 
@@ -17,8 +17,8 @@ describe("sfr stitch and unstitch", () => {
     const phantom = generatePhantom(3, 1, [30, 25, 24]);
     image = join(root, "a.nii.gz");
     label = join(root, "a_label.nii.gz");
-    await writeNiftiImage(image, phantom.image);
-    await writeNiftiLabels(label, phantom.label, phantom.image);
+    await writeImage(image, phantom.image);
+    await writeLabels(label, phantom.label, phantom.image);
   });
   after(() => rm(root, { recursive: true }));
 
@@ -47,9 +47,9 @@ describe("sfr stitch and unstitch", () => {
     await writeFile(path, encodePng(new Uint8Array(160 * 160).fill(7), 160, 160, 1));
     const back = join(root, "drawn.nii.gz");
     assert.equal((await sfr("unstitch", join(out, "a_canvas.json"), "--out", back)).code, 0);
-    const drawn = await readNiftiLabels(back);
+    const drawn = await readLabels(back);
     assert.deepEqual([...new Set(drawn.data)], [7]);
-    assert.deepEqual(drawn.grid?.affine, (await readNifti(image)).grid?.affine);
+    assert.deepEqual(drawn.grid?.affine, (await readImage(image)).grid?.affine);
   });
 
   it("refuses a picture of another size, a missing one, and a file that is no record", async () => {

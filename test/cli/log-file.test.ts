@@ -3,8 +3,8 @@ import { cp, mkdir, mkdtemp, readFile, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, before, describe, it } from "node:test";
-import { writeNiftiLabels } from "../../src/data/nifti.js";
 import { generatePhantom } from "../../src/data/phantom.js";
+import { writeLabels } from "../../src/data/volume-file.js";
 import { sfr } from "./sfr.js";
 
 type LogRecord = Readonly<Record<string, unknown>>;
@@ -16,7 +16,7 @@ describe("sfr --log-file", () => {
     root = await mkdtemp(join(tmpdir(), "sfr-log-"));
     const { image, label } = generatePhantom(0, 1, [24, 24, 24]);
     await mkdir(path("labels"));
-    await writeNiftiLabels(path("labels", "a.nii.gz"), label, image);
+    await writeLabels(path("labels", "a.nii.gz"), label, image);
     await cp(path("labels"), path("predictions"), { recursive: true });
     await cp(path("labels", "a.nii.gz"), path("labels", "b.nii.gz"));
   });

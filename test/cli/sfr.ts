@@ -38,6 +38,12 @@ export function sfrWithFileLimit(blocks: number, ...words: string[]): Promise<Ou
   return start("sh", ["-c", script, String(blocks), process.execPath, cliPath, ...words]).ended;
 }
 
+/** Runs `sfr` with a stream sent to the device that is always full. */
+export function sfrIntoFullDevice(stream: "stdout" | "stderr", ...words: string[]): Promise<Outcome> {
+  const script = `exec "$0" "$@" ${stream === "stdout" ? ">" : "2>"}/dev/full`;
+  return start("sh", ["-c", script, process.execPath, cliPath, ...words]).ended;
+}
+
 function start(program: string, args: readonly string[]): Call {
   const child = spawn(program, args, { stdio: ["ignore", "pipe", "pipe"] });
   const output = { stdout: "", stderr: "" };

@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { describe, it } from "node:test";
 import { commands } from "../../src/cli/commands/index.js";
 import { version } from "../../src/version.js";
-import { sfr } from "./sfr.js";
+import { sfr, sfrIntoFullDevice } from "./sfr.js";
 
 describe("sfr, the words of the command line", () => {
   it("lists every command in the help, on standard output", async () => {
@@ -45,6 +45,10 @@ describe("sfr, the words of the command line", () => {
     [["predict", "a.nii"], /expected --weights, received none/],
     [["predict", "a.nii", "--weights"], /expected a value for --weights, received none/],
     [["doctor", "--threads", "0"], /^sfr: --threads: expected an integer >= 1, received '0'/],
+    [
+      ["bench", "vnet-trian"],
+      /^sfr: bench: expected one of vnet-train, .*'vnet-trian'; did you mean 'vnet-train'\?\n$/,
+    ],
     [["run", "none.yaml"], /^sfr: none\.yaml: .*received ENOENT/],
   ];
   for (const [words, message] of refusals) {
@@ -58,6 +62,23 @@ describe("sfr, the words of the command line", () => {
 
   it("shows the stack with --debug only", async () => {
     assert.match((await sfr("run", "none.yaml", "--debug")).stderr, /\n +at .*\ncaused by /s);
+  });
+});
+
+describe("sfr, streams that cannot be written", () => {
+  it("says in one line that the result could not be written: code 3", async () => {
+    for (const words of [["doctor"], ["--help"]]) {
+      const { code, stderr } = await sfrIntoFullDevice("stdout", ...words);
+      assert.equal(code, 3, stderr);
+      assert.match(stderr, /^sfr: standard output: expected to write the result, received ENOSPC; .*\n$/);
+    }
+  });
+
+  it("goes on when nobody can be told of the progress", async () => {
+    const { code, stdout } = await sfrIntoFullDevice("stderr", "doctor", "--json");
+    assert.equal(code, 0);
+    assert.equal((JSON.parse(stdout) as { addon: unknown }).addon, "loads");
+    assert.equal((await sfrIntoFullDevice("stderr", "runn")).code, 2);
   });
 });
 

@@ -59,6 +59,7 @@ describe("resolveConfig", () => {
       "data.halve": true,
       "predict.stride": "4,5,6",
       "sam.checkpoint": "w.pth",
+      "sam.targets": "q,mlp",
       patch: "32x32x16",
     });
     assert.equal(config.finetune.steps, 7);
@@ -73,6 +74,7 @@ describe("resolveConfig", () => {
     });
     assert.deepEqual(config.predict.stride, [4, 5, 6]);
     assert.equal(config.sam.checkpoint, "w.pth");
+    assert.deepEqual(config.sam.targets, ["q", "mlp"]);
     assert.deepEqual(config.patch, [32, 32, 16]);
   });
 
@@ -93,6 +95,10 @@ describe("resolveConfig", () => {
     refuses(
       `${good}sam:\n  rank: 65\n`,
       /c\.yaml:9: expected integer >= 1, <= 64 for sam\.rank, received 65; /,
+    );
+    refuses(
+      `${good}sam:\n  targets: [q, w]\n`,
+      /c\.yaml:9: expected list of q, k, v, proj, mlp for sam\.targets, received \["q","w"\]; /,
     );
     refuses(
       good.replace("16]", "x]"),

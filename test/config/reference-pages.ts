@@ -1,5 +1,5 @@
 import { readFileSync } from "node:fs";
-import { withTables } from "../../bench/performance-page.js";
+import { layersPicture, withTables } from "../../bench/performance-page.js";
 import { commands } from "../../src/cli/commands/index.js";
 import { commandReference } from "../../src/cli/reference.js";
 import { configurationReference } from "../../src/config/reference.js";
@@ -7,13 +7,13 @@ import { configurationReference } from "../../src/config/reference.js";
 /** The repository, seen from dist/test/config. */
 export const repository = new URL("../../../", import.meta.url);
 
-/** The generated pages by their file. */
+const results = new URL("bench/results/", repository);
+
+/** The generated pages and pictures by their file. */
 export const referencePages: Readonly<Record<string, () => string>> = {
   "docs/reference/configuration.md": configurationReference,
   "docs/reference/cli.md": () => commandReference(commands),
   "docs/performance.md": () =>
-    withTables(
-      readFileSync(new URL("docs/performance.md", repository), "utf8"),
-      new URL("bench/results/", repository),
-    ),
+    withTables(readFileSync(new URL("docs/performance.md", repository), "utf8"), results),
+  "docs/pictures/vnet-roofline.svg": () => layersPicture(results),
 };

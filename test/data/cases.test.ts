@@ -33,7 +33,6 @@ test("images-labels: pairs by stem, unlabelled ones beside them and in imagesUn,
     id: "a",
     image: join(root, "images/a.nii"),
     label: join(root, "labels/a.nii.gz"),
-    kind: "nifti",
   });
 });
 
@@ -41,7 +40,7 @@ test("images-labels: what does not fit together is named", async (t) => {
   const cases: readonly (readonly [string[], RegExp])[] = [
     [["images/a.nii", "labels/a_seg.nii"], /label.*received none, the nearest is 'a'/],
     [["images/a.nii", "images/a.nii.gz"], /one file for 'a', received a.nii and a.nii.gz/],
-    [["images/a.nrrd"], /received 'a.nrrd'; convert/],
+    [["images/a.mgz"], /received 'a.mgz'; convert/],
     [["images/a.nii", "imagesUn/a.nii.gz"], /every case once, received 'a' twice/],
     [["images/notes.txt"], /at least one case, received none/],
   ];
@@ -122,9 +121,9 @@ test("list-file: relative paths, tabs, kinds, and lines that say too much", asyn
   const { train, layout } = await openDataset(path);
   assert.equal(layout, "list-file");
   assert.deepEqual(train, [
-    { id: "a", image: join(root, "img/a.nii.gz"), label: join(root, "lab/a.nii.gz"), kind: "nifti" },
-    { id: "b", image: join(root, "of b.nii"), kind: "nifti" },
-    { id: "c", image: join(root, "c.h5"), label: join(root, "c.h5"), kind: "h5" },
+    { id: "a", image: join(root, "img/a.nii.gz"), label: join(root, "lab/a.nii.gz") },
+    { id: "b", image: join(root, "of b.nii") },
+    { id: "c", image: join(root, "c.h5"), label: join(root, "c.h5") },
   ]);
   await plant(root, { "my.list": "a a.nii b.nii c.nii" });
   await assert.rejects(openDataset(path), {

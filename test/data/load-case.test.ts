@@ -4,8 +4,8 @@ import { test } from "node:test";
 import type { Case } from "../../src/data/cases.js";
 import { classesOfIds, idsOfClasses, makeLabelTable } from "../../src/data/label-table.js";
 import { discoverLabelTable, loadCase, loadImage } from "../../src/data/load-case.js";
-import { writeNiftiImage, writeNiftiLabels } from "../../src/data/nifti.js";
 import type { Vec3 } from "../../src/data/volume.js";
+import { writeImage, writeLabels } from "../../src/data/volume-file.js";
 import { writeH5 } from "./h5-writer.js";
 import { temporaryFolder } from "./nifti-files.js";
 
@@ -18,14 +18,14 @@ async function plantCase(
 ): Promise<Case & { label: string }> {
   const image = join(folder, `${id}.nii.gz`);
   const label = join(folder, `${id}_label.nii.gz`);
-  await writeNiftiImage(image, {
+  await writeImage(image, {
     shape: [3, 2, 1],
     data: Float32Array.of(1, 2, 3, 4, 5, 6),
     spacing: [1, 2, 3],
   });
-  const labels = { shape: labelShape, data: Uint16Array.from(ids), spacing: null };
-  await writeNiftiLabels(label, labels, labels);
-  return { id, image, label, kind: "nifti" };
+  const labels = { shape: labelShape, data: Uint16Array.from(ids), spacing: [1, 2, 3] as const };
+  await writeLabels(label, labels, labels);
+  return { id, image, label };
 }
 
 test("ids of several cases make one table, and map to classes and back", async (t) => {
@@ -48,7 +48,7 @@ test("an h5 case holds image and label in one file", async (t) => {
     image: { shape, data: Float32Array.of(1, 2, 3, 4) },
     label: { shape, data: Uint8Array.of(0, 1, 0, 0) },
   });
-  const entry = { id: "a", image: path, label: path, kind: "h5" } as const;
+  const entry = { id: "a", image: path, label: path } as const;
   const { image, label } = await loadCase(entry, await discoverLabelTable([entry]));
   assert.deepEqual([...image.data], [1, 3, 2, 4]);
   assert.deepEqual([...label.data], [0, 0, 1, 0]);

@@ -13,6 +13,12 @@ export async function temporaryFolder(t: TestContext): Promise<string> {
 /** Sets a field of a NIfTI-1 header by its offset in bytes. */
 export type Edit = (view: DataView) => void;
 
+/** An s-form that leaves the axes as they are. */
+export const asStored: Edit = (view) => {
+  view.setInt16(254, 1, true);
+  for (const row of [0, 1, 2]) view.setFloat32(280 + 20 * row, 1, true);
+};
+
 /** A little-endian 2 x 3 x 4 int16 file (voxels 0..23 in memory order), changed by `edits`. */
 export function niftiBytes(...edits: Edit[]): Buffer {
   const bytes = Buffer.alloc(352 + 48);

@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { test } from "node:test";
-import { gzipSync } from "node:zlib";
+import { gunzipSync, gzipSync } from "node:zlib";
 import * as library from "nifti-reader-js";
 import { niftiBytes } from "./nifti-files.js";
 
@@ -39,7 +39,10 @@ test("without a form the origin stays in the corner and x is not flipped", () =>
 });
 
 test("a plane with 0 in dim[3] has no voxels", () => {
-  const bytes = file("plane.nii");
+  const plane = niftiBytes((view) => {
+    for (const [i, extent] of [2, 2, 12, 0].entries()) view.setInt16(40 + 2 * i, extent, true);
+  });
+  const bytes = Uint8Array.from(plane).buffer;
   assert.equal(library.readImage(library.readHeader(bytes), bytes).byteLength, 0);
 });
 
@@ -61,6 +64,30 @@ test("gzip members after the first are dropped without an error, or fail", () =>
     // Also not what the file holds.
   }
   assert.notEqual(length, whole.length);
+});
+
+test("NIfTI-2: the q-form is never used", () => {
+  const bytes = Uint8Array.from(gunzipSync(new Uint8Array(file("nifti2_qform_little.nii.gz")))).buffer;
+  assert.deepEqual(library.readHeader(bytes).affine[0], [0, 0, 0, 0]);
+});
+
+test("NIfTI-2, negative 64-bit integers are wrong by 2^64", () => {
+  const view = new DataView(new ArrayBuffer(8));
+  view.setBigInt64(0, -2n, true);
+  assert.equal(library.Utils.getInt64At(view, 0, true), -2 - 2 ** 64);
+});
+
+test("NIfTI-2, big-endian: words of unsigned 64-bit integers are swapped", () => {
+  const view = new DataView(new ArrayBuffer(8));
+  view.setBigUint64(0, 544n, false);
+  assert.equal(library.Utils.getUint64At(view, 0, false), 2336462209024);
+});
+
+test("a packed file of less than 540 bytes in all: the asynchronous reader never answers", async () => {
+  const bytes = Uint8Array.from(gzipSync(niftiBytes())).buffer;
+  const answer = library.readHeaderAsync(bytes).then(() => "an answer");
+  const silence = new Promise((resolve) => setTimeout(resolve, 200, "none"));
+  assert.equal(await Promise.race([answer, silence]), "none");
 });
 
 test("any file with 139 as its second byte counts as packed", () => {

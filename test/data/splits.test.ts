@@ -6,7 +6,6 @@ import { type SplitRequest, splitCases } from "../../src/data/splits.js";
 const entry = (id: string, labelled: boolean): Case => ({
   id,
   image: `${id}.nii`,
-  kind: "nifti",
   ...(labelled && { label: `${id}_label.nii` }),
 });
 const dataset: Dataset = {

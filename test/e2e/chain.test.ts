@@ -6,7 +6,7 @@ import { join } from "node:path";
 import { after, before, describe, it } from "node:test";
 import { fileURLToPath } from "node:url";
 import { benchLineSchema } from "../../bench/result.js";
-import { readNifti, readNiftiLabels } from "../../src/data/nifti.js";
+import { readImage, readLabels } from "../../src/data/volume-file.js";
 import { readSafetensors } from "../../src/io/safetensors.js";
 import { readEvents } from "../../src/run/event-log.js";
 import { type RunRecord, readRunRecord } from "../../src/run/run-folder.js";
@@ -97,8 +97,8 @@ describe("sfr, the whole chain on tiny phantoms", () => {
   it("run: predicts on the grid of each image, with the original label ids", async () => {
     for (const arm of tinyArms) {
       for (const id of tinyTestCases) {
-        const labels = await readNiftiLabels(join(reference(), "arms", arm, "predictions", `${id}.nii.gz`));
-        const image = await readNifti(join(set.data, "imagesTs", `${id}.nii.gz`));
+        const labels = await readLabels(join(reference(), "arms", arm, "predictions", `${id}.nii.gz`));
+        const image = await readImage(join(set.data, "imagesTs", `${id}.nii.gz`));
         const place = ({ shape, spacing, grid }: typeof image | typeof labels) => [
           shape,
           spacing,

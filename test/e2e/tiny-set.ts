@@ -1,8 +1,8 @@
 import { mkdir, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { stringify } from "yaml";
-import { writeNiftiImage, writeNiftiLabels } from "../../src/data/nifti.js";
 import { generatePhantom } from "../../src/data/phantom.js";
+import { writeImage, writeLabels } from "../../src/data/volume-file.js";
 
 /** A data set and a configuration so small that the whole chain takes seconds. */
 export interface TinySet {
@@ -53,9 +53,9 @@ export async function writeTinySet(root: string): Promise<TinySet> {
     await mkdir(join(data, folder), { recursive: true });
   for (const [index, part] of parts.entries()) {
     const { id, image, label } = generatePhantom(index, 1, [...extents]);
-    await writeNiftiImage(join(data, `images${part}`, `${id}.nii.gz`), image);
+    await writeImage(join(data, `images${part}`, `${id}.nii.gz`), image);
     const ids = { ...label, data: label.data.map((index) => tinyLabelIds[index] ?? 0) };
-    if (part !== "Un") await writeNiftiLabels(join(data, `labels${part}`, `${id}.nii.gz`), ids, image);
+    if (part !== "Un") await writeLabels(join(data, `labels${part}`, `${id}.nii.gz`), ids, image);
   }
   const config = join(root, "tiny.yaml");
   const split = { root: data, layout: "images-labels", labelled: 2, unlabelled: 3, test: 2 };

@@ -18,6 +18,20 @@ test("a tensor is filled from a range of a file", () => {
   assert.throws(() => tensor.fillFromFile(`${path}.no`, 0), DataError);
 });
 
+test("a handle tells dtype, shape and device, and is disposed with its scope", async () => {
+  let kept: Tensor;
+  {
+    await using tensor = Tensor.zeros("u16", [2, 3]);
+    assert.deepEqual(
+      [tensor.dtype, tensor.shape, tensor.device, tensor.count, tensor.disposed],
+      ["u16", [2, 3], "cpu", 6, false],
+    );
+    kept = tensor;
+  }
+  assert.equal(kept.disposed, true);
+  assert.throws(() => kept.data, DisposedError);
+});
+
 test("wrong shapes, types and counts are refused", () => {
   assert.throws(() => Tensor.from("f32", [3], [1, 2]), ShapeError);
   assert.throws(() => Tensor.zeros("f32", [1, 1, 1, 1, 1, 1, 1]), ShapeError);

@@ -4,18 +4,20 @@ import { mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, before, describe, it } from "node:test";
-import { crc32 } from "node:zlib";
 import { DataError } from "../../src/errors.js";
 import { toFloat32 } from "../../src/io/host-tensor.js";
-import { readPth } from "../../src/io/pth/pth.js";
+import { openPth } from "../../src/io/pth/pth.js";
 import { unpickle } from "../../src/io/pth/unpickler.js";
+import { ZipArchive } from "../../src/io/pth/zip.js";
+import { readWeights } from "../../src/io/weights-file.js";
+import { plainPth, windowsPickle, withRecords, zipOf } from "./hand-made-pth.js";
 
 // Made by test/oracle/make-pth.py.
 const fixture = (name: string) => join(process.cwd(), "test/fixtures", `pth-${name}.pth`);
 const refuses = (pattern: RegExp) => (error: unknown) =>
   error instanceof DataError && pattern.test(error.message) && error.message.includes("; ");
 
-describe("readPth", () => {
+describe("pth", () => {
   let folder = "";
   before(async () => {
     folder = await mkdtemp(join(tmpdir(), "sfr-pth-"));
@@ -23,7 +25,7 @@ describe("readPth", () => {
   after(() => rm(folder, { recursive: true }));
 
   it("reads every element type", async () => {
-    const tensors = await readPth(fixture("state-dict"));
+    const tensors = await readWeights(fixture("state-dict"));
     const values = (name: string) => {
       const tensor = tensors.get(name);
       assert.ok(tensor !== undefined, name);
@@ -52,7 +54,7 @@ describe("readPth", () => {
   });
 
   it("makes strided views of a shared storage contiguous", async () => {
-    const tensors = await readPth(fixture("state-dict"));
+    const tensors = await readWeights(fixture("state-dict"));
     const at = (name: string) => [...(tensors.get(name)?.data ?? [])].map(Number);
     const base = Array.from({ length: 24 }, (_, i) => i);
     assert.deepEqual(at("base"), base);
@@ -71,7 +73,7 @@ describe("readPth", () => {
   });
 
   it("finds the state dict inside a training checkpoint, in the order of the dict", async () => {
-    const tensors = await readPth(fixture("checkpoint"));
+    const tensors = await readWeights(fixture("checkpoint"));
     assert.deepEqual(
       [...tensors.keys()],
       [
@@ -88,17 +90,17 @@ describe("readPth", () => {
   });
 
   it("runs no code and names what it refuses", async () => {
-    await assert.rejects(readPth(fixture("runs-code")), refuses(/posix\.system/));
+    await assert.rejects(readWeights(fixture("runs-code")), refuses(/posix\.system/));
     assert.equal(existsSync("unpickler-was-tricked"), false);
-    await assert.rejects(readPth(fixture("namespace")), refuses(/argparse\.Namespace/));
+    await assert.rejects(readWeights(fixture("namespace")), refuses(/argparse\.Namespace/));
   });
 
   it("says how to convert the old format", async () => {
-    await assert.rejects(readPth(fixture("old-format")), refuses(/before PyTorch 1\.6.*torch\.save/));
+    await assert.rejects(readWeights(fixture("old-format")), refuses(/before PyTorch 1\.6.*torch\.save/));
   });
 
   it("refuses a tensor that is larger than its storage before it allocates", async () => {
-    await assert.rejects(readPth(fixture("expanded")), refuses(/a window within 1 elements/));
+    await assert.rejects(readWeights(fixture("expanded")), refuses(/a window within 1 elements/));
   });
 
   it("refuses files cut off anywhere, and changed bytes in storages", async () => {
@@ -106,23 +108,18 @@ describe("readPth", () => {
     const path = join(folder, "cut.pth");
     for (let length = 0; length < bytes.length; length += 97) {
       await writeFile(path, bytes.subarray(0, length));
-      await assert.rejects(readPth(path), DataError, `cut at ${length}`);
+      await assert.rejects(readWeights(path), DataError, `cut at ${length}`);
     }
     const start = bytes.indexOf(Buffer.from(Float32Array.from({ length: 24 }, (_, i) => i).buffer));
     assert.ok(start > 0);
     bytes[start + 9] = (bytes[start + 9] ?? 0) ^ 1;
     await writeFile(path, bytes);
-    await assert.rejects(readPth(path), refuses(/checksum/));
+    await assert.rejects(readWeights(path), refuses(/checksum/));
   });
 
   it("stays with DataError when a byte of the pickle is changed", async () => {
-    const bytes = await readFile(fixture("checkpoint"));
-    const marker = bytes.indexOf("data.pkl");
-    const localHeader = bytes.lastIndexOf(Buffer.from("PK\u0003\u0004"), marker);
-    const start =
-      localHeader + 30 + bytes.readUInt16LE(localHeader + 26) + bytes.readUInt16LE(localHeader + 28);
-    const end = bytes.indexOf(Buffer.from("PK"), start);
-    const pickle = bytes.subarray(start, end);
+    await using archive = await ZipArchive.open(fixture("checkpoint"));
+    const pickle = Buffer.from(await archive.read("data.pkl"));
     assert.ok(pickle.length > 500);
     assert.ok(unpickle(pickle, "x") instanceof Map);
     for (let position = 0; position < pickle.length; position += 1) {
@@ -143,7 +140,7 @@ describe("readPth", () => {
     assert.equal(integer(0xff), -1);
     assert.equal(integer(0x00, 0x80), -32768);
     assert.equal(integer(0, 0, 0, 0, 0, 0, 0, 0x40), 2n ** 62n);
-    const whole = tensorPickle(0, [2], [1]);
+    const whole = windowsPickle({ shape: [2], strides: [1] });
     for (let length = 0; length < whole.length; length += 1) {
       assert.throws(() => unpickle(whole.subarray(0, length), "x"), DataError, `cut at ${length}`);
     }
@@ -153,8 +150,11 @@ describe("readPth", () => {
     const path = join(folder, "window.pth");
     const read = async (offset: number, shape: number[], strides: number[]) => {
       const storage = Buffer.from(Float32Array.of(1, 2, 3, 4).buffer);
-      await writeFile(path, zipOf("a/data.pkl", tensorPickle(offset, shape, strides), "a/data/0", storage));
-      return [...((await readPth(path)).get("w")?.data ?? [])];
+      await writeFile(
+        path,
+        zipOf("a/data.pkl", windowsPickle({ offset, shape, strides }), "a/data/0", storage),
+      );
+      return [...((await readWeights(path)).get("w")?.data ?? [])];
     };
     assert.deepEqual(await read(0, [4], [1]), [1, 2, 3, 4]);
     assert.deepEqual(await read(1, [2], [2]), [2, 4]);
@@ -169,64 +169,92 @@ describe("readPth", () => {
   it("refuses other files by name", async () => {
     const path = join(folder, "page.pth");
     await writeFile(path, "<html>404</html>");
-    await assert.rejects(readPth(path), refuses(/"<htm"/));
-    await assert.rejects(readPth(join(folder, "missing.pth")), refuses(/ENOENT/));
+    await assert.rejects(readWeights(path), refuses(/"<htm"/));
+    await assert.rejects(readWeights(join(folder, "missing.pth")), refuses(/ENOENT/));
     await writeFile(path, zipOf("a/other.txt", Buffer.from("x")));
-    await assert.rejects(readPth(path), refuses(/without data\.pkl/));
+    await assert.rejects(readWeights(path), refuses(/without data\.pkl/));
     // An empty dict: {} then STOP.
     await writeFile(path, zipOf("a/data.pkl", Buffer.from([0x80, 2, 0x7d, 0x2e])));
-    await assert.rejects(readPth(path), refuses(/expected tensors at the top/));
+    await assert.rejects(readWeights(path), refuses(/expected tensors at the top/));
     await writeFile(path, zipOf("a/data.pkl", Buffer.from([0x80, 4, 0x7d, 0x2e])));
-    await assert.rejects(readPth(path), refuses(/protocol 4/));
+    await assert.rejects(readWeights(path), refuses(/protocol 4/));
+  });
+
+  it("reads nothing but the directory until a tensor is asked for", async () => {
+    const path = join(folder, "damaged-data.pth");
+    const whole = await readFile(fixture("state-dict"));
+    const start = whole.indexOf(Buffer.from(Float32Array.from({ length: 24 }, (_, i) => i).buffer));
+    whole[start + 9] = 0x55;
+    await writeFile(path, whole);
+    await using file = await openPth(path);
+    assert.deepEqual(file.tensors.get("base")?.shape, [4, 6]);
+    assert.equal((await file.read("float16")).dtype, "f16");
+    await assert.rejects(file.read("base"), refuses(/checksum/));
+    await assert.rejects(file.read("none"), refuses(/a tensor none/));
+  });
+
+  it("refuses archives that would unpack to more than they weigh", async () => {
+    const path = join(folder, "bomb.pth");
+    const refusesRecords = async (pattern: RegExp, change: (record: Buffer, index: number) => void) => {
+      await writeFile(path, withRecords(plainPth(), change));
+      await assert.rejects(readWeights(path), refuses(pattern));
+    };
+    const huge = 0xfffffff0;
+    const resize = (record: Buffer, size: number) => {
+      record.writeUInt32LE(size, 20);
+      record.writeUInt32LE(size, 24);
+    };
+    await refusesRecords(/uncompressed entries.*method 8/, (record) => record.writeUInt16LE(8, 10));
+    await refusesRecords(/size mismatch/, (record) => record.writeUInt32LE(huge, 24));
+    await refusesRecords(/entries smaller than the file/, (record) => resize(record, huge));
+    // Both entries are the whole file: each would do, together they overlap.
+    await refusesRecords(/entries smaller than the file/, (record) => {
+      resize(record, plainPth().length - 60);
+      record.writeUInt32LE(0, 42);
+    });
+    await refusesRecords(/data\/0 within/, (record, index) => {
+      if (index === 1) record.writeUInt32LE(huge, 42);
+    });
+    await refusesRecords(/local header for data\/0/, (record, index) => {
+      if (index === 1) record.writeUInt32LE(7, 42);
+    });
+  });
+
+  it("refuses a zip64 directory beyond the end of the file", async () => {
+    const path = join(folder, "zip64.pth");
+    const plain = plainPth();
+    const locator = Buffer.alloc(20);
+    locator.writeUInt32LE(0x07064b50, 0);
+    for (const offset of [2n ** 63n, 2n ** 52n, 10n ** 6n]) {
+      locator.writeBigUInt64LE(offset, 8);
+      await writeFile(path, Buffer.concat([plain.subarray(0, -22), locator, plain.subarray(-22)]));
+      await assert.rejects(readWeights(path), refuses(/a whole zip file/));
+    }
+  });
+
+  it("refuses many tensors on the same data", async () => {
+    const path = join(folder, "windows.pth");
+    const storage = Buffer.alloc(2 ** 20);
+    const count = storage.length / 4;
+    const write = (windows: number) => {
+      const window = { shape: [count - 1], strides: [1], count };
+      const pickle = windowsPickle(...Array.from({ length: windows }, () => window));
+      return writeFile(path, zipOf("a/data.pkl", pickle, "a/data/0", storage));
+    };
+    await write(8);
+    await assert.rejects(readWeights(path), refuses(/about the file's size in all/));
+    await write(3);
+    assert.equal((await readWeights(path)).size, 3, "a model and its averages are no attack");
+  });
+
+  it("stops at a pickle of millions of containers", { timeout: 20_000 }, async () => {
+    const path = join(folder, "containers.pth");
+    const pickle = Buffer.alloc(8_000_000, 0x7d);
+    pickle.set([0x80, 2]);
+    await writeFile(path, zipOf("a/data.pkl", pickle));
+    const before = process.memoryUsage().rss;
+    await assert.rejects(readWeights(path), refuses(/at most 1000000 opcodes/));
+    // A million empty maps are 150 to 250 MB; the eight million of this file would be eight times that.
+    assert.ok(process.memoryUsage().rss - before < 600e6);
   });
 });
-
-/** Pickle of {"w": tensor} on the storage data/0 of four f32, with sizes below 256. */
-function tensorPickle(offset: number, shape: readonly number[], strides: readonly number[]): Buffer {
-  const text = (value: string) => [0x58, value.length, 0, 0, 0, ...Buffer.from(value)];
-  const global = (module: string, name: string) => [0x63, ...Buffer.from(`${module}\n${name}\n`)];
-  const tuple = (...items: number[][]) => [0x28, ...items.flat(), 0x74];
-  const sizes = (values: readonly number[]) => tuple(...values.map((value) => [0x4b, value]));
-  const storage = tuple(text("storage"), global("torch", "FloatStorage"), text("0"), text("cpu"), [0x4b, 4]);
-  const hooks = [...global("collections", "OrderedDict"), 0x29, 0x52];
-  const tensorArguments = tuple(
-    [...storage, 0x51],
-    [0x4b, offset],
-    sizes(shape),
-    sizes(strides),
-    [0x89],
-    hooks,
-  );
-  const tensor = [...global("torch._utils", "_rebuild_tensor_v2"), ...tensorArguments, 0x52];
-  return Buffer.from([0x80, 2, 0x7d, ...text("w"), ...tensor, 0x73, 0x2e]);
-}
-
-/** A zip file of stored entries, given as names and contents in turn. */
-function zipOf(...entries: (string | Buffer)[]): Buffer {
-  const [locals, centrals]: [Buffer[], Buffer[]] = [[], []];
-  let offset = 0;
-  for (let i = 0; i < entries.length; i += 2) {
-    const [name, data] = [Buffer.from(entries[i] ?? ""), Buffer.from(entries[i + 1] ?? "")];
-    const local = Buffer.alloc(30);
-    local.writeUInt32LE(0x04034b50, 0);
-    local.writeUInt16LE(10, 4);
-    local.writeUInt32LE(crc32(data), 14);
-    local.writeUInt32LE(data.length, 18);
-    local.writeUInt32LE(data.length, 22);
-    local.writeUInt16LE(name.length, 26);
-    const central = Buffer.alloc(46);
-    central.writeUInt32LE(0x02014b50, 0);
-    local.copy(central, 6, 4, 30);
-    central.writeUInt32LE(offset, 42);
-    locals.push(local, name, data);
-    centrals.push(central, name);
-    offset += 30 + name.length + data.length;
-  }
-  const end = Buffer.alloc(22);
-  end.writeUInt32LE(0x06054b50, 0);
-  end.writeUInt16LE(entries.length / 2, 8);
-  end.writeUInt16LE(entries.length / 2, 10);
-  end.writeUInt32LE(Buffer.concat(centrals).length, 12);
-  end.writeUInt32LE(offset, 16);
-  return Buffer.concat([...locals, ...centrals, end]);
-}

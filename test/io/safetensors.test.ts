@@ -101,6 +101,30 @@ describe("safetensors", () => {
       4,
       /data_offsets/,
     ],
+    [
+      "a type named like a member of objects",
+      { x: { ...f32([1], 0, 4), dtype: "constructor" } },
+      4,
+      /constructor/,
+    ],
+    [
+      "a value nested too deep to print",
+      `{"x":${"[".repeat(200_000)}${"]".repeat(200_000)}}`,
+      0,
+      /dtype, shape/,
+    ],
+    [
+      "metadata nested too deep to print",
+      `{"__metadata__":${"[".repeat(200_000)}${"]".repeat(200_000)}}`,
+      0,
+      /strings/,
+    ],
+    [
+      "a long name twice, apart from its colon",
+      `{"${"n".repeat(2_000_000)}":1,"${"n".repeat(2_000_000)}"    :1}`,
+      0,
+      /twice/,
+    ],
     ["metadata that is no text", { __metadata__: { step: 3 } }, 0, /__metadata__/],
     ["a list as header", [], 0, /JSON object/],
     ["no JSON", "{x}", 0, /JSON header/],
@@ -118,6 +142,11 @@ describe("safetensors", () => {
     const path = join(folder, "long.safetensors");
     await writeFile(path, Buffer.from([0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0x7b]));
     await assert.rejects(readSafetensorsHeader(path), /header of 2 to/);
+    const bound = 2 ** 24;
+    const long = Buffer.alloc(8 + bound + 1, 0x20);
+    long.writeBigUInt64LE(BigInt(bound + 1), 0);
+    await writeFile(path, long);
+    await assert.rejects(readSafetensorsHeader(path), /header of 2 to 16777216 bytes/);
     await writeFile(path, "abc");
     await assert.rejects(readSafetensorsHeader(path), /at least 8 bytes/);
     await assert.rejects(readSafetensorsHeader(join(folder, "none")), /ENOENT/);

@@ -15,12 +15,26 @@ void infer_same(InferContext& c) {
   c.output(c.input(0, "x"));
 }
 
-/// y = x, and with `beyond` one element behind it.
-template <int kBeyond>
+void copy(const KernelContext& c) {
+  std::memcpy(c.out<float>(0), c.in<float>(0), static_cast<size_t>(c.inputs[0].count()) * sizeof(float));
+}
+
+/// y = x, and one element of the output (or of the input) that is not there: -1 before the first, 0 behind
+/// the last.
+template <int kAt, bool kInput = false>
 void copy_and_overrun(const KernelContext& c) {
-  const size_t count = static_cast<size_t>(c.inputs[0].count());
-  std::memcpy(c.out<float>(0), c.in<float>(0), count * sizeof(float));
-  for (int i = 0; i < kBeyond; ++i) c.out<float>(0)[count + static_cast<size_t>(i)] = 1;
+  copy(c);
+  float* data = kInput ? c.in<float>(0) : c.out<float>(0);
+  data[kAt < 0 ? kAt : c.inputs[0].count() + kAt] = 1;
+}
+
+/// More than any other op of the tests works in.
+constexpr size_t kWorkBytes = size_t{1} << 20;
+
+/// y = x, and one element behind the work memory.
+void copy_and_overrun_work(const KernelContext& c) {
+  copy(c);
+  static_cast<float*>(c.work)[kWorkBytes / sizeof(float)] = 1;
 }
 
 template <class T>
@@ -35,21 +49,35 @@ OpDef faulty(const char* name, void (*run)(const KernelContext&)) {
   return op;
 }
 
-void run_guarded(const OpDef& op) {
+/// Runs the op on 16 elements: its output in the arena between two other values, or (`last`) as the result.
+void run_guarded(const OpDef& op, bool last = false) {
   Graph graph;
-  const ValueId x = graph.add_input("x", {DType::f32, Shape{16}});
+  const TensorType type{DType::f32, Shape{16}};
+  const ValueId x = graph.add_input("x", type);
+  const ValueId before = graph.add_node("affine", {x}, {}, "")[0];
   const ValueId y = graph.add_node(op, {x}, std::make_shared<NoAttributes>(), "planted")[0];
-  const ValueId sum = graph.add_node("sum", {y}, {}, "")[0];
-  Program program(graph, {sum}, {true, true});
+  const ValueId sum = graph.add_node("sum", graph.add_node("add", {before, y}, {}, ""), {}, "")[0];
+  Program program(graph, {last ? y : sum}, {true, true});
   const std::atomic<bool> never{false};
-  program.run({{x, std::make_shared<Tensor>(TensorType{DType::f32, Shape{16}})}}, never);
+  program.run({{x, std::make_shared<Tensor>(type, true)}}, never);
 }
 
 }  // namespace
 
-SFR_TEST("guards/an op that writes behind its output is named") {
-  run_guarded(faulty("honest", &copy_and_overrun<0>));
-  expect_error([] { run_guarded(faulty("overrun", &copy_and_overrun<1>)); }, "overrun planted: wrote behind");
+SFR_TEST("guards/an op that writes beside its output, input or work memory is named") {
+  for (const bool last : {false, true}) {
+    run_guarded(faulty("honest", &copy), last);
+    const auto finds = [&](void (*run)(const KernelContext&), const char* text) {
+      OpDef op = faulty("overrun", run);
+      op.work_bytes = [](const NodeTypes&, int) { return kWorkBytes; };
+      expect_error([&] { run_guarded(op, last); }, std::string("overrun planted: wrote ") + text);
+    };
+    finds(&copy_and_overrun<0>, "behind its output");
+    finds(&copy_and_overrun<-1>, "before its output");
+    finds(&copy_and_overrun<0, true>, "behind its input x");
+    finds(&copy_and_overrun<-1, true>, "before its input x");
+    finds(&copy_and_overrun_work, "behind its work memory");
+  }
 }
 
 SFR_TEST("guards/an output element that no kernel writes is NaN") {
@@ -119,7 +147,7 @@ SFR_TEST("memory plan/values that do not live together share memory, results in 
 SFR_TEST("memory plan/a program follows a change of threads after compilation") {
   OpDef op = faulty("hungry", [](const KernelContext& c) {
     std::memset(c.work, 0, static_cast<size_t>(c.pool->threads()) << 16);
-    copy_and_overrun<0>(c);
+    copy(c);
   });
   op.work_bytes = [](const NodeTypes&, int threads) { return static_cast<size_t>(threads) << 16; };
   Graph graph;
@@ -135,10 +163,44 @@ SFR_TEST("memory plan/a program follows a change of threads after compilation") 
 }
 
 SFR_TEST("kernels/a node that no kernel supports is refused with each kernel's reason") {
-  OpDef op = faulty("picky", &copy_and_overrun<0>);
+  OpDef op = faulty("picky", &copy);
   op.cpu[0].refuses = [](const NodeTypes&) -> const char* { return "only on Sundays"; };
   expect_error([&] { run_guarded(op); },
                "picky planted: expected a CPU kernel that supports it, faulty: only on Sundays");
+}
+
+SFR_TEST(
+    "explain/a kernel that refuses what it should take is shown, with its reason and what runs instead") {
+  OpDef op = faulty("picky", &copy);
+  op.cpu = {{"fast", &copy, [](const NodeTypes&) -> const char* { return "only on Sundays"; }},
+            {"slow", &copy}};
+  Graph graph;
+  const ValueId x = graph.add_input("x", {DType::f32, Shape{16}});
+  const ValueId y = graph.add_node(op, {x}, std::make_shared<NoAttributes>(), "planted")[0];
+  const std::string told = Program(graph, {y}, {}).explain();
+  const char* wanted = "\"name\":\"planted\",\"kernel\":\"slow\",\"refused\":\"fast: only on Sundays\"";
+  expect(told.find(wanted) != std::string::npos, told);
+}
+
+SFR_TEST("explain/a value that is kept too long shows in the bytes at the peak") {
+  const TensorType type{DType::f32, Shape{4096}};
+  const OpDef op = faulty("copied", &copy);
+  const auto peak = [&](bool keeps_first) {
+    Graph graph;
+    const ValueId x = graph.add_input("x", type);
+    const auto next = [&](ValueId v) {
+      return graph.add_node(op, {v}, std::make_shared<NoAttributes>(), "")[0];
+    };
+    const ValueId first = next(x);
+    ValueId v = next(first);
+    for (int i = 0; i < 5; ++i) v = next(v);
+    const ValueId late = graph.add_node("add", {v, keeps_first ? first : v}, {}, "")[0];
+    const ValueId y = graph.add_node("sum", {late}, {}, "")[0];
+    const std::string told = Program(graph, {y}, {false, false}).explain();
+    const std::string key = "\"peakBytes\":";
+    return std::stoul(told.substr(told.find(key) + key.size()));
+  };
+  expect(peak(true) == peak(false) + type.bytes() + kGuardBytes, "one value more at the peak");
 }
 
 SFR_TEST("sweep/a kernel that is wrong in one element, and one whose gradient is wrong, are found") {

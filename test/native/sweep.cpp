@@ -119,7 +119,7 @@ CaseProgram build(const OpTest& test, const OpCase& c, const std::vector<std::ve
       in.push_back(kNoValue);
       continue;
     }
-    auto tensor = std::make_shared<Tensor>(TensorType{spec.dtype, spec.shape});
+    auto tensor = std::make_shared<Tensor>(TensorType{spec.dtype, spec.shape}, true);
     for (int64_t k = 0; k < spec.shape.count(); ++k) set_element(*tensor, k, data[i][static_cast<size_t>(k)]);
     if (spec.state) {
       built.state.back() = tensor;

@@ -77,9 +77,9 @@ export class Golden {
     received: readonly (readonly number[])[],
     measure: Measure,
     factor: number,
-    share = 1e-4,
+    { key = "losses", share = 1e-4 }: { key?: string; share?: number } = {},
   ): void {
-    const rows = this.losses();
+    const rows = this.losses(key);
     assert.equal(received.length, rows.length);
     const largest: number[] = [];
     for (const [t, row] of rows.entries())
@@ -90,7 +90,7 @@ export class Golden {
         const own = received[t]?.[column] ?? Number.NaN;
         assert.ok(
           Math.abs(own - expected) <= bound,
-          `step ${t}, loss ${column}: expected ${expected} +- ${bound}, received ${own}`,
+          `${key} of step ${t}, column ${column}: expected ${expected} +- ${bound}, received ${own}`,
         );
       }
   }

@@ -89,11 +89,11 @@ def channel_mask(net: str, place: str, shape: tuple[int, int], rate: float, step
     return torch.from_numpy((draw >= rate).astype(np.float32) * np.float32(1 / (1 - rate)))
 
 
-def teacher_noise(shape: tuple[int, ...], step: int) -> torch.Tensor:
-    """clip(0.1 n, -0.2, 0.2) of stream `teacher/noise` at `step` for images [N, 1, H, W, D]; the product is rounded to
-    f32 once. Elements are numbered in the engine's memory order: N, D, W, H."""
+def teacher_noise(shape: tuple[int, ...], step: int, stream: str = "teacher/noise") -> torch.Tensor:
+    """clip(0.1 n, -0.2, 0.2) of `stream` at `step` for images [N, 1, H, W, D]; the product is rounded to f32 once.
+    Elements are numbered in the engine's memory order: N, D, W, H."""
     n, c, h, w, d = shape
-    values = philox.normal("teacher/noise", (n, d, w, h, c), step=step).astype(np.float64) * 0.1
+    values = philox.normal(stream, (n, d, w, h, c), step=step).astype(np.float64) * 0.1
     clipped = np.clip(values.astype(np.float32), np.float32(-0.2), np.float32(0.2))
     return torch.from_numpy(clipped.transpose(0, 4, 3, 2, 1).copy())
 

@@ -15,6 +15,7 @@ import torch.nn.functional as F
 import goldens
 import inputs
 import losses
+import methods
 import philox
 import sam
 import unet3d
@@ -343,6 +344,7 @@ def cases() -> dict[str, tuple[goldens.Case, list[str]]]:
         "mean-teacher-calm": (mean_teacher(vnet, calm=True), convs),
         "unet3d": (plain(unet3d), unet_convs),
         "mean-teacher-unet3d": (mean_teacher(unet3d, steps=5), unet_convs),
+        **{f"method-{name}": (methods.five_steps(name), []) for name in methods.LOSSES},
         "losses": (loss_values, []),
         "optimisers": (optimiser_steps, []),
         "schedules": (schedules, []),
@@ -352,7 +354,7 @@ def cases() -> dict[str, tuple[goldens.Case, list[str]]]:
 
 def about(case: Callable[..., Tensors]) -> str:
     """The case's docstring: its own, or that of the function that made it."""
-    maker = globals().get(case.__qualname__.split(".")[0], case)
+    maker = getattr(sys.modules[case.__module__], case.__qualname__.split(".")[0], case)
     return " ".join((maker.__doc__ or "").split())
 
 

@@ -3,15 +3,17 @@ import assert from "node:assert/strict";
 import { join } from "node:path";
 import { test } from "node:test";
 import { retrainSettings } from "../../src/config/schema.js";
+import { RandomStream } from "../../src/data/random.js";
 import { Graph, type Program, type Value } from "../../src/graph/graph.js";
 import { minimize, OptimizerState, type Parameter } from "../../src/graph/optimizer.js";
 import { WeightSet } from "../../src/graph/weights.js";
 import { elementCount, type HostTensor, toFloat32 } from "../../src/io/host-tensor.js";
-import { readPth } from "../../src/io/pth/pth.js";
 import { readSafetensors } from "../../src/io/safetensors.js";
+import { readWeights } from "../../src/io/weights-file.js";
 import { vnet } from "../../src/models/vnet.js";
 import { Tensor } from "../../src/native/tensor.js";
 import { meanTeacher } from "../../src/retrain/methods/mean-teacher.js";
+import type { StepContext } from "../../src/retrain/methods/method.js";
 import { close, labelOrder, permute, rms, volumeOrder } from "./axes.js";
 import { gradientsByName, part, type State } from "./file-order.js";
 
@@ -60,20 +62,23 @@ function volume(tensor: HostTensor, samples: number, index = 0): Float32Array {
   return permute(toFloat32(tensor).subarray(index * count, (index + 1) * count), shape, volumeOrder);
 }
 
+/** A scalar's value at step t. */
+type Schedule = Parameters<StepContext["scalar"]>[1];
+
 interface Training extends Disposable {
   program: Program;
   student: WeightSet;
   teacher: WeightSet;
   parameters: readonly Parameter[];
-  scalars: ReadonlyMap<string, (t: number) => number>;
+  scalars: ReadonlyMap<string, Schedule>;
 }
 
 /** The step as RetrainStep builds it, with the noise as an input and the gradients as outputs. */
 function describe(): Training {
   const graph = new Graph();
   const [student, teacher] = [new WeightSet("student", 0), new WeightSet("teacher", 0)];
-  const scalars = new Map<string, (t: number) => number>();
-  const scalar = (name: string, at: (t: number) => number) => {
+  const scalars = new Map<string, Schedule>();
+  const scalar = (name: string, at: Schedule) => {
     scalars.set(name, at);
     return graph.input(name, "f32", []);
   };
@@ -84,11 +89,13 @@ function describe(): Training {
     pseudoLabels: graph.input("pseudoLabels", "u8", halfShape),
     labelled: 2,
     unlabelled: 2,
+    rng: graph.input("rng", "i32", [3]),
     noise: (_, shape) => graph.input("noise", "f32", shape),
     settings,
     student,
     network: () => teacher,
     forward: (weights, x) => vnet({ graph, weights, training: true, updateStatistics: true }, x, config),
+    scales: () => assert.fail("Mean Teacher has no scales"),
     scalar,
   });
   const parameters = student.withRole("parameter");
@@ -157,12 +164,14 @@ test("six Mean Teacher steps equal the authors' code", async () => {
   const expected = await fixture();
   using training = describe();
   const { program, student, teacher, scalars } = training;
-  const start = await readPth(join(folder, "iter_0.pth"));
+  const start = await readWeights(join(folder, "iter_0.pth"));
   for (const network of [student, teacher]) assert.deepEqual(network.load(start).missing, []);
   const batch = batchOf(expected);
   for (let t = 0; t < rounding.losses.length; t++) {
     const noise = Tensor.from("f32", imageShape, volume(get(expected, "noise"), 4, t));
-    const now = Object.fromEntries([...scalars].map(([name, at]) => [name, at(t)]));
+    const now = Object.fromEntries(
+      [...scalars].map(([name, at]) => [name, at(t, new RandomStream(0, t, name))]),
+    );
     const out = await program.run({ ...batch, noise, ...now });
     checkLosses(expected, t, out);
     if (t === 0) checkGradients(expected, training, out);
@@ -199,7 +208,7 @@ async function logits(
 
 test("logits of the first training pass equal the authors' network", async () => {
   const expected = await fixture();
-  const own = await logits(await readPth(join(folder, "iter_0.pth")), batchOf(expected), true);
+  const own = await logits(await readWeights(join(folder, "iter_0.pth")), batchOf(expected), true);
   // f32 rounding through 28 layers: 3.4e-6 between f32 and f64 in PyTorch.
   close("train_logits", own, toFloat32(get(expected, "train_logits")), 2e-5);
 });

@@ -2,6 +2,7 @@
 import { test } from "node:test";
 import { plainSpec, WeightSet } from "../../src/graph/weights.js";
 import type { HostTensor } from "../../src/io/host-tensor.js";
+import { tensorsInMemory } from "../../src/io/tensor-file.js";
 import { loadSamCheckpoint } from "../../src/models/sam/checkpoint.js";
 import { samConfig, samPatch } from "../../src/models/sam/config.js";
 import { Golden } from "./golden.js";
@@ -26,7 +27,7 @@ for (const grid of [16, 32, 96])
       [position, tensor("position", [1, 64, 64, channels])],
       [relative, tensor("relative", [127, channels])],
     ]);
-    loadSamCheckpoint(weights, checkpoint, samConfig("tiny", grid * samPatch, 2));
+    await loadSamCheckpoint(weights, tensorsInMemory(checkpoint), samConfig("tiny", grid * samPatch, 2));
     // PyTorch computes the source position in f32, where it is off by up to 127 * 6e-8 of the distance between two rows.
     golden.check(`position_${grid}`, positionTable.f32, 1e-5);
     golden.check(`relative_${grid}`, relativeTable.f32, 1e-5);

@@ -94,11 +94,13 @@ def forward(
     training: bool,
     dropout: Dropout | None = None,
     unused_heads: bool = False,
+    scales: list[torch.Tensor] | None = None,
 ) -> torch.Tensor:
     """Logits [N, K, H, W, D] of x [N, channels, H, W, D]; sizes are multiples of 16.
 
     `statistics` are updated in place when `training` (momentum 0.1, unbiased variance).
     `dropout(place, x)` is called with place `bottleneck`, `head` and, for the unused heads, `head1` .. `head3`.
+    `scales` gets the logits of the coarser scales, those of half the resolution first, resized (nearest).
     `unused_heads` computes the three deep-supervision heads and throws them away, as the authors' network does.
     """
     drop = dropout if dropout is not None else (lambda _place, value: value)
@@ -117,9 +119,11 @@ def forward(
         for i in range(convs):
             x = _conv_norm_relu(p, statistics, f"block_{name}.conv.{3 * i}", x, training)
         decoded.append(x)
-    if unused_heads:
+    if unused_heads or scales is not None:
         for name, level in UNUSED_HEADS:
             side = drop(f"head{level}", decoded[3 - level])
-            F.interpolate(F.conv3d(side, p[f"{name}.weight"], p[f"{name}.bias"]), size=size, mode="nearest")
+            side = F.interpolate(F.conv3d(side, p[f"{name}.weight"], p[f"{name}.bias"]), size=size, mode="nearest")
+            if scales is not None:
+                scales.append(side)
     x = drop("head", x)
     return F.conv3d(x, p["out_conv.weight"], p["out_conv.bias"])

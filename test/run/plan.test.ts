@@ -72,6 +72,15 @@ describe("planArms", () => {
     );
   });
 
+  it("asks a method about its batches, before anything runs", () => {
+    const plan = (method: string, retrain: object) => () => planArms(config([{ method }], null, { retrain }));
+    assert.throws(plan("ict", { unlabelledBatch: 3 }), /retrain\.unlabelledBatch: .* even .* received 3/);
+    assert.throws(plan("bcp", { labelledBatch: 4 }), /retrain: .* received 4 and 2/);
+    assert.throws(plan("bcp", { labelledBatch: 3, unlabelledBatch: 3 }), /retrain: .* received 3 and 3/);
+    assert.doesNotThrow(plan("ict", { labelledBatch: 1 }));
+    assert.doesNotThrow(plan("bcp", { labelledBatch: 4, unlabelledBatch: 4 }));
+  });
+
   it("refuses sizes that do not fit together, before anything runs", () => {
     const plan = (method: string, change: object) => () => planArms(config([{ method }], null, change));
     const uneven = { patch: [50, 6, 32] };

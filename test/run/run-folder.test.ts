@@ -63,6 +63,19 @@ describe("RunFolder", () => {
     assert.deepEqual((await readdir(path)).sort(), ["lock", "run.json"]);
   });
 
+  it("keeps a case failed that fails in one arm and not in the next, until a later start does it", async () => {
+    const path = join(root, "cases");
+    const first = await RunFolder.open(path, identity);
+    await first.recordCase("c1", { status: "failed", error: "no space left" });
+    await first.recordCase("c1", { status: "done" });
+    assert.deepEqual(first.record.cases, { c1: { status: "failed", error: "no space left" } });
+    await first.close("partial");
+    const second = await RunFolder.open(path, identity);
+    await second.recordCase("c1", { status: "done" });
+    assert.deepEqual(second.record.cases, { c1: { status: "done" } });
+    await second.close("done");
+  });
+
   it("adds up a stage's time over starts of the same key", async () => {
     const path = join(root, "time");
     const wait = () => new Promise((resolve) => setTimeout(resolve, 30));

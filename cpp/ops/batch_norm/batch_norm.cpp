@@ -31,7 +31,9 @@ void infer(InferContext& c) {
   c.expect_inputs(5, 6);
   expect_volume(c, 0);
   const TensorType& x = c.input(0, "x");
-  expect_channels(c, 1, {"weight", "bias", "running_mean", "running_variance"}, x.shape.back());
+  expect_channels(c, 1, {"weight", "bias"}, x.shape.back());
+  if (!c.attributes<BatchNormAttributes>().training)
+    expect_channels(c, 3, {"running_mean", "running_variance"}, x.shape.back());
   if (c.has(kBatchNormSkip)) {
     c.expect_dtype(kBatchNormSkip, "skip", DType::f32);
     c.expect_shape(kBatchNormSkip, "skip", x.shape);

@@ -1,6 +1,7 @@
 // batch_norm: y = relu?((x - mean) / sqrt(variance + epsilon) * weight + bias) + skip?, per channel
 // (Ioffe & Szegedy 2015; equals torch.nn.BatchNorm3d).
-//   x [.., C]  weight [C]  bias [C]  running_mean [C]  running_variance [C]  skip? [.., C]
+//   x [.., C]  weight [C]  bias [C]  running_mean? [C]  running_variance? [C] (needed unless training)
+//   skip? [.., C]
 //   -> y [.., C], mean [C], variance [C] (biased; of the batch when training, else the running ones)
 //   relu and skip are set by the pass fuse_batch_norm; batch_norm_update moves the running statistics.
 //   Any C; at least one element per channel. May run in place of x or skip. Statistics are taken in two

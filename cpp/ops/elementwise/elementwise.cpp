@@ -16,7 +16,7 @@ bool is_suffix(const Shape& suffix, const Shape& of) {
   return true;
 }
 
-// ---- add, subtract, multiply
+// ---- add, subtract, multiply, divide
 
 void infer_binary(InferContext& c) {
   c.expect_inputs(2, 2);
@@ -72,6 +72,15 @@ void gradient_multiply(GradientContext& c) {
   if (c.wants(0)) c.set(0, c.add("multiply", {c.output_gradient(0), c.input(1)})[0]);
   if (c.wants(1))
     c.set(1, reduce_to(c, c.add("multiply", {c.output_gradient(0), c.input(0)})[0], c.input(1)));
+}
+
+/// da = g / b, db = -(g / b) y.
+void gradient_divide(GradientContext& c) {
+  const ValueId quotient = c.add("divide", {c.output_gradient(0), c.input(1)})[0];
+  if (c.wants(0)) c.set(0, quotient);
+  if (!c.wants(1)) return;
+  const ValueId product = c.add("multiply", {quotient, c.output(0)})[0];
+  c.set(1, reduce_to(c, c.add("affine", {product}, AffineAttributes{-1, 0})[0], c.input(1)));
 }
 
 // ---- affine
@@ -204,6 +213,7 @@ void register_elementwise(OpRegistry& registry) {
   registry.add(binary("add", &binary_cpu<BinaryOp::add>, &gradient_add));
   registry.add(binary("subtract", &binary_cpu<BinaryOp::subtract>, &gradient_subtract));
   registry.add(binary("multiply", &binary_cpu<BinaryOp::multiply>, &gradient_multiply));
+  registry.add(binary("divide", &binary_cpu<BinaryOp::divide>, &gradient_divide));
 
   OpDef affine = op_definition<AffineAttributes>("affine");
   affine.infer = &infer_affine;

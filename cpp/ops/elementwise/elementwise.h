@@ -1,4 +1,4 @@
-// add, subtract, multiply: y = a (op) b.
+// add, subtract, multiply, divide: y = a (op) b.   (divide: IEEE, so a / 0 is inf or NaN)
 //   a [..]  b: the shape of a, a suffix of it (repeated over the leading axes), or a scalar [] -> y [shape of
 //   a]; f32 gradient of a repeated b is summed over the leading axes (sum_to)
 // affine: y = factor * x + offset (constants).   relu is in activation/.
@@ -32,7 +32,7 @@ struct TargetShapeAttributes {
   }
 };
 
-enum class BinaryOp : int { add, subtract, multiply };
+enum class BinaryOp : int { add, subtract, multiply, divide };
 
 // y[i] = a[i] (op) b[i]; b_stride 0 repeats b[0].
 SFR_DECLARE_LEVELS(void binary_row(BinaryOp op, const float* a, const float* b, int b_stride, float* y,

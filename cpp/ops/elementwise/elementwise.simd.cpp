@@ -25,6 +25,8 @@ void binary_row(BinaryOp op, const float* a, const float* b, int b_stride, float
       return binary_loop(a, b, b_stride, y, count, [](float p, float q) { return p - q; });
     case BinaryOp::multiply:
       return binary_loop(a, b, b_stride, y, count, [](float p, float q) { return p * q; });
+    case BinaryOp::divide:
+      return binary_loop(a, b, b_stride, y, count, [](float p, float q) { return p / q; });
   }
 }
 

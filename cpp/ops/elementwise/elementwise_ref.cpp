@@ -26,6 +26,11 @@ void multiply_reference(RefContext<T>& c) {
 }
 
 template <class T>
+void divide_reference(RefContext<T>& c) {
+  binary_reference(c, [](T a, T b) { return a / b; });
+}
+
+template <class T>
 void affine_reference(RefContext<T>& c) {
   const auto& a = c.template as<AffineAttributes>();
   for (int64_t i = 0; i < c.outputs[0].count(); ++i)
@@ -56,6 +61,13 @@ const std::vector<OpCase> binary_cases = {
     {"suffix_b", {}, {{{4, 3, 13}}, {{13}}}},
     {"large", {}, {{{2, 20011}}, {{20011}}}},
 };
+const std::vector<OpCase> divide_cases = {
+    {"scalars", {}, {{{}}, {{}, DType::f32, Fill::positive}}},
+    {"same_shape", {}, {{{3, 5, 7}}, {{3, 5, 7}, DType::f32, Fill::positive}}},
+    {"scalar_b", {}, {{{2, 3, 11}}, {{}, DType::f32, Fill::positive}}},
+    {"suffix_b", {}, {{{4, 3, 13}}, {{13}, DType::f32, Fill::positive}}},
+    {"large", {}, {{{2, 20011}}, {{20011}, DType::f32, Fill::positive}}},
+};
 const std::vector<OpCase> affine_cases = {{"odd", {{"factor", -0.3}, {"offset", 1.5}}, {{{7, 13}}}},
                                           {"large", {{"factor", 2.5}}, {{{40009}}}}};
 const std::vector<OpCase> sum_cases = {
@@ -71,6 +83,7 @@ const std::vector<OpCase> stop_cases = {{"copy", {}, {{{3, 5}}}}};
 SFR_OP_TEST(add, add_reference, binary_cases);
 SFR_OP_TEST(subtract, subtract_reference, binary_cases);
 SFR_OP_TEST(multiply, multiply_reference, binary_cases);
+SFR_OP_TEST(divide, divide_reference, divide_cases);
 SFR_OP_TEST(affine, affine_reference, affine_cases);
 SFR_OP_TEST(sum, sum_reference, sum_cases);
 SFR_OP_TEST(sum_to, sum_reference, sum_to_cases);

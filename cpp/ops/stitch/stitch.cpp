@@ -1,5 +1,6 @@
 #include "ops/stitch/stitch.h"
 
+#include <algorithm>
 #include <cstring>
 
 #include "core/chunks.h"
@@ -36,6 +37,42 @@ void expect_layout(const InferContext& c, const StitchGeometryAttributes& a) {
                ".." + std::to_string(right));
 }
 
+// ---- what both kernels share: canvases are walked line by line, each with a row of several slices
+
+/// The slices on one canvas line: neighbouring tiles.
+struct CanvasLine {
+  int64_t count = 0;      // of slices
+  int64_t column = 0;     // first pixel of the first one
+  int64_t slice_row = 0;  // its row, counted through all slices of all volumes
+};
+
+/// Line `line` of all canvases.
+CanvasLine canvas_line(const StitchGeometryAttributes& a, int64_t line) {
+  const int64_t canvas = line / a.canvas, y = line % a.canvas - a.origin_y;
+  if (y < 0 || y / a.tile_height >= a.rows || y % a.tile_height >= a.slice_height) return {};
+  const int64_t first = (canvas % a.canvases * a.rows + y / a.tile_height) * a.cols - a.front_slices;
+  const int64_t begin = std::max<int64_t>(0, -first), end = std::min(a.cols, a.slices - first);
+  const int64_t slice = canvas / a.canvases * a.slices + first + begin;
+  return {end - begin, a.origin_x + begin * a.tile_width, slice * a.slice_height + y % a.tile_height};
+}
+
+/// Bytes of what a kernel moves.
+struct Sizes {
+  int64_t pixel, row, slice, tile, line;
+};
+
+Sizes sizes_of(const StitchGeometryAttributes& a, int64_t pixel) {
+  const int64_t row = a.slice_width * pixel;
+  return {pixel, row, a.slice_height * row, a.tile_width * pixel, a.canvas * pixel};
+}
+
+int64_t line_chunks(int64_t lines, const Sizes& s) {
+  return chunk_count(lines, 4 * kElementGrain / s.line + 1);
+}
+
+/// Rows of a slice that are asked for ahead of their turn: a canvas line or two of time.
+constexpr int64_t kRowsAhead = 2;
+
 // ---- stitch
 
 void infer_stitch(InferContext& c) {
@@ -57,51 +94,33 @@ void infer_stitch(InferContext& c) {
   c.output({x.dtype, Shape(shape)});
 }
 
-/// One canvas row from left to right: gap, slice row, gap, ... `y_in_tile` counts from the slice's first row.
-template <class T>
-void stitch_row(const StitchAttributes& a, int64_t channels, const T* x, int64_t first_tile,
-                int64_t y_in_tile, T* out) {
-  const T fill = static_cast<T>(a.fill);
-  const int64_t row = a.slice_width * channels;
-  int64_t at = 0;
-  for (int64_t col = 0; col < a.cols; ++col) {
-    const int64_t z = first_tile + col - a.front_slices;
-    if (z < 0 || z >= a.slices) continue;
-    const int64_t begin = (a.origin_x + col * a.tile_width) * channels;
-    std::fill(out + at, out + begin, fill);
-    std::memcpy(out + begin, x + (z * a.slice_height + y_in_tile) * row,
-                static_cast<size_t>(row) * sizeof(T));
-    at = begin + row;
-  }
-  std::fill(out + at, out + a.canvas * channels, fill);
-}
-
-template <class T>
-void stitch_typed(const KernelContext& c) {
-  const auto& a = c.as<StitchAttributes>();
-  const Shape& s = c.inputs[0].type.shape;
-  const int64_t channels = s.rank() == 5 ? s[4] : 1, volume = s.count(1, s.rank());
-  const int64_t lines = c.outputs[0].type.shape[0] * a.canvas, line = a.canvas * channels;
-  const int64_t chunks = chunk_count(lines, kElementGrain / line + 1);
-  c.pool->parallel_for(chunks, [&](int64_t chunk, int) {
-    const Range r = chunk_range(lines, chunk, chunks);
-    for (int64_t i = r.begin; i < r.end; ++i) {
-      const int64_t canvas = i / a.canvas, y = i % a.canvas - a.origin_y;
-      const int64_t tile_row = y < 0 ? a.rows : y / a.tile_height, y_in_tile = y % a.tile_height;
-      T* out = c.out<T>(0) + i * line;
-      if (tile_row >= a.rows || y_in_tile >= a.slice_height) {
-        std::fill(out, out + line, static_cast<T>(a.fill));
-        continue;
-      }
-      const T* x = c.in<T>(0) + canvas / a.canvases * volume;
-      stitch_row(a, channels, x, (canvas % a.canvases * a.rows + tile_row) * a.cols, y_in_tile, out);
-    }
-  });
+uint32_t fill_pattern(DType dtype, double fill) {
+  if (dtype == DType::u8) return 0x01010101u * static_cast<uint8_t>(fill);
+  const float value = static_cast<float>(fill);
+  uint32_t bits;
+  std::memcpy(&bits, &value, sizeof bits);
+  return bits;
 }
 
 void stitch_cpu(const KernelContext& c) {
-  if (c.inputs[0].type.dtype == DType::f32) return stitch_typed<float>(c);
-  stitch_typed<uint8_t>(c);
+  const auto& a = c.as<StitchAttributes>();
+  const TensorType& x = c.inputs[0].type;
+  const int64_t channels = x.shape.rank() == 5 ? x.shape[4] : 1;
+  const Sizes s = sizes_of(a, channels * static_cast<int64_t>(dtype_bytes(x.dtype)));
+  const uint32_t pattern = fill_pattern(x.dtype, a.fill);
+  const int64_t lines = c.outputs[0].type.shape[0] * a.canvas, chunks = line_chunks(lines, s);
+  const auto fill = SFR_DISPATCH(fill_line);
+  const auto copy = SFR_DISPATCH(copy_pieces);
+  c.pool->parallel_for(chunks, [&](int64_t chunk, int) {
+    const Range r = chunk_range(lines, chunk, chunks);
+    for (int64_t i = r.begin; i < r.end; ++i) {
+      const CanvasLine l = canvas_line(a, i);
+      char* line = c.out<char>(0) + i * s.line;
+      fill(line, s.line, pattern);
+      copy({line + l.column * s.pixel, c.in<char>(0) + l.slice_row * s.row, l.count, s.row, s.tile, s.slice,
+            0, kRowsAhead * s.row});
+    }
+  });
 }
 
 void gradient_stitch(GradientContext& c) {
@@ -130,21 +149,16 @@ void infer_unstitch(InferContext& c) {
 void unstitch_cpu(const KernelContext& c) {
   const auto& a = c.as<StitchGeometryAttributes>();
   const TensorType& y = c.inputs[0].type;
-  const int64_t pixel = (y.shape.rank() == 4 ? y.shape[3] : 1) * static_cast<int64_t>(dtype_bytes(y.dtype));
-  const int64_t row = a.slice_width * pixel, line = a.canvas * pixel, tiles = a.rows * a.cols;
-  const int64_t count = c.outputs[0].type.shape[0] * a.slices * a.slice_height;
-  const int64_t chunks = chunk_count(count, 4 * kElementGrain / row + 1);
+  const int64_t channels = y.shape.rank() == 4 ? y.shape[3] : 1;
+  const Sizes s = sizes_of(a, channels * static_cast<int64_t>(dtype_bytes(y.dtype)));
+  const int64_t lines = y.shape[0] * a.canvas, chunks = line_chunks(lines, s);
+  const auto copy = SFR_DISPATCH(copy_pieces);
   c.pool->parallel_for(chunks, [&](int64_t chunk, int) {
-    const Range r = chunk_range(count, chunk, chunks);
+    const Range r = chunk_range(lines, chunk, chunks);
     for (int64_t i = r.begin; i < r.end; ++i) {
-      const int64_t slice = i / a.slice_height, volume = slice / a.slices;
-      const int64_t tile = slice % a.slices + a.front_slices;
-      const int64_t canvas = volume * a.canvases + tile / tiles;
-      const int64_t top = a.origin_y + tile % tiles / a.cols * a.tile_height + i % a.slice_height;
-      const int64_t left = a.origin_x + tile % a.cols * a.tile_width;
-      std::memcpy(c.out<std::byte>(0) + i * row,
-                  c.in<std::byte>(0) + (canvas * a.canvas + top) * line + left * pixel,
-                  static_cast<size_t>(row));
+      const CanvasLine l = canvas_line(a, i);
+      copy({c.out<char>(0) + l.slice_row * s.row, c.in<char>(0) + i * s.line + l.column * s.pixel, l.count,
+            s.row, s.slice, s.tile, kRowsAhead * s.row, 0});
     }
   });
 }

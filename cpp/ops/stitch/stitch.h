@@ -12,6 +12,8 @@
 #pragma once
 #include <cstdint>
 
+#include "math/levels.h"
+
 namespace sfr {
 
 /// Shared by both ops, which receive the same numbers.
@@ -49,5 +51,20 @@ struct StitchAttributes : StitchGeometryAttributes {
     v("fill", fill);
   }
 };
+
+/// Pieces of equal size, such as the rows of several slices that share a canvas line. All numbers are bytes.
+struct PieceCopy {
+  char* to;
+  const char* from;
+  int64_t count, bytes;
+  int64_t to_step, from_step;  // from piece to piece
+  /// A piece is too short for the processor to see the next rows coming: so far behind it memory is asked
+  /// for, on the side of the slices; the other one is 0.
+  int64_t to_ahead, from_ahead;
+};
+
+SFR_DECLARE_LEVELS(void copy_pieces(const PieceCopy& c))
+/// Fills a line with the four bytes of `pattern`.
+SFR_DECLARE_LEVELS(void fill_line(char* line, int64_t bytes, uint32_t pattern))
 
 }  // namespace sfr

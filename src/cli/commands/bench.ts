@@ -1,15 +1,14 @@
+import { benchNames } from "../../../bench/cases.js";
+import { nearestName } from "../../data/nearest-name.js";
+import { UsageError } from "../../errors.js";
 import type { Command } from "../command.js";
+
+const nameList = benchNames.join(", ");
 
 export const bench: Command = {
   name: "bench",
   summary: "Check a part of the engine against its peers, then time all of them",
-  positionals: [
-    {
-      name: "name",
-      help: "vnet-train, vnet-train-v3, vnet-infer, vnet-volume, unet3d-train, unet3d-infer, sam-train, sam-infer, stitch, bezier or metrics",
-      count: "one",
-    },
-  ],
+  positionals: [{ name: "name", help: `One of ${nameList}`, count: "one" }],
   flags: [
     { name: "json", kind: "text", help: "File to append one JSON line per case and implementation to" },
   ],
@@ -17,10 +16,18 @@ export const bench: Command = {
   examples: [["sfr bench vnet-train --json results.jsonl", "Time a training step"]],
   async run(args, context) {
     const { signal } = context;
+    const name = args.text("name");
+    if (!benchNames.some((known) => known === name)) {
+      const nearest = nearestName(name, benchNames);
+      throw new UsageError(
+        `bench: expected one of ${nameList}, received '${name}'; ` +
+          (nearest === null ? "choose one" : `did you mean '${nearest}'?`),
+      );
+    }
     await context.engine();
     const { runBench } = await import("../../../bench/bench.js");
     const json = args.optional("json");
-    await runBench(args.text("name"), json === undefined ? { signal } : { json, signal });
+    await runBench(name, json === undefined ? { signal } : { json, signal });
     return undefined;
   },
 };

@@ -6,7 +6,7 @@ export const evaluate: Command = {
   name: "evaluate",
   summary: "Score predicted label files against references: Dice, Jaccard, 95HD, ASD",
   positionals: [
-    { name: "predictions", help: "Folder of predicted label files (.nii, .nii.gz)", count: "one" },
+    { name: "predictions", help: "Folder of predicted label files", count: "one" },
     {
       name: "references",
       help: "Folder of reference label files of the same names, or a data set",

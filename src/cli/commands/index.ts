@@ -1,9 +1,12 @@
 import type { Command } from "../command.js";
 import { bench } from "./bench.js";
+import { check } from "./check.js";
+import { convert } from "./convert.js";
 import { demo } from "./demo.js";
 import { doctor } from "./doctor.js";
 import { evaluate } from "./evaluate.js";
 import { finetune } from "./finetune.js";
+import { init } from "./init.js";
 import { inspect } from "./inspect.js";
 import { predict } from "./predict.js";
 import { pseudoLabel } from "./pseudo-label.js";
@@ -15,6 +18,8 @@ import { unstitch } from "./unstitch.js";
 /** Every command, in the order of the help; a new one is a file here and a line in this list. */
 export const commands: readonly Command[] = [
   demo,
+  init,
+  check,
   run,
   finetune,
   pseudoLabel,
@@ -24,6 +29,7 @@ export const commands: readonly Command[] = [
   stitch,
   unstitch,
   inspect,
+  convert,
   doctor,
   bench,
 ];

@@ -4,6 +4,7 @@ import { parseFlag } from "../../config/load.js";
 import { predictSettings, type Voxels } from "../../config/schema.js";
 import { settings } from "../../config/settings.js";
 import type { Case } from "../../data/cases.js";
+import { extensions, formatOf } from "../../data/formats/index.js";
 import { UsageError } from "../../errors.js";
 import { isCaseError, messageOf } from "../../run/error-text.js";
 import { type Command, exitCodes, outFlag } from "../command.js";
@@ -15,11 +16,13 @@ const stride = settings
 
 export const predict: Command = {
   name: "predict",
-  summary: "Label volumes with a trained segmenter; NIfTI on each input's grid, with the original label ids",
-  positionals: [{ name: "inputs", help: "Volumes (.nii, .nii.gz, .h5) or folders of them", count: "many" }],
+  summary: "Label volumes with a trained segmenter, on each input's grid, with the original label ids",
+  positionals: [
+    { name: "inputs", help: `Volumes (${extensions.join(", ")}) or folders of them`, count: "many" },
+  ],
   flags: [
     { name: "weights", kind: "text", help: "Segmenter (.safetensors) of a run", required: true },
-    outFlag("Folder for the labels, <name>.nii.gz", "predictions"),
+    outFlag("Folder for the labels: <name>.nii.gz, or .nrrd or .mha as the input", "predictions"),
   ],
   settings: stride,
   examples: [
@@ -40,7 +43,7 @@ export const predict: Command = {
     const start = performance.now();
     context.progress.begin("predict", inputs.length, 0, "cases");
     for (const [index, entry] of inputs.entries()) {
-      const path = join(out, `${entry.id}.nii.gz`);
+      const path = join(out, `${entry.id}${formatOf(entry.image).resultExtension}`);
       const problem = await predictOne(predictor, entry, path, context.signal);
       if (problem === undefined) written.push(path);
       else {

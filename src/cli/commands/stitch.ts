@@ -1,3 +1,4 @@
+import { extensions } from "../../data/formats/index.js";
 import { CancelledError } from "../../errors.js";
 import { type Command, outFlag } from "../command.js";
 import { findInputs } from "../inputs.js";
@@ -8,7 +9,9 @@ const defaultCanvas = 1024;
 export const stitch: Command = {
   name: "stitch",
   summary: "Write volumes as stitched canvases: PNG pictures and a record to get back from",
-  positionals: [{ name: "inputs", help: "Volumes (.nii, .nii.gz, .h5) or folders of them", count: "many" }],
+  positionals: [
+    { name: "inputs", help: `Volumes (${extensions.join(", ")}) or folders of them`, count: "many" },
+  ],
   flags: [
     { name: "labels", kind: "boolean", help: "The volumes are label maps: keep their ids as gray values" },
     { name: "canvas", kind: "integer", help: "Side of a canvas in pixels", default: String(defaultCanvas) },

@@ -3,12 +3,12 @@ import type { Command } from "../command.js";
 
 export const unstitch: Command = {
   name: "unstitch",
-  summary: "Read label canvases back to a NIfTI label file on the grid of their volume",
+  summary: "Read label canvases back to a label file on the grid of their volume",
   positionals: [
     { name: "record", help: "The <name>_canvas.json that `stitch` wrote beside the pictures", count: "one" },
   ],
   flags: [
-    { name: "out", kind: "text", help: "Label file to write (.nii or .nii.gz)", default: "<name>.nii.gz" },
+    { name: "out", kind: "text", help: "Label file to write (.nii.gz, .nii)", default: "<name>.nii.gz" },
   ],
   settings: [],
   examples: [["sfr unstitch canvases/heart_canvas.json --out heart_label.nii.gz", "Get drawn labels back"]],
@@ -17,9 +17,9 @@ export const unstitch: Command = {
     const out = args.optional("out") ?? `${basename(record).replace(/(_canvas)?\.json$/, "")}.nii.gz`;
     await context.engine();
     const { readCanvases } = await import("../../stitch/canvas-files.js");
-    const { writeNiftiLabels } = await import("../../data/nifti.js");
+    const { writeLabels } = await import("../../data/volume-file.js");
     const labels = await readCanvases(record);
-    await writeNiftiLabels(out, labels, labels);
+    await writeLabels(out, labels, labels);
     const ids = [...new Set(labels.data)].sort((a, b) => a - b);
     context.result(`${out}: ${labels.shape.join(" x ")} voxels, label ids ${ids.join(", ")}`, {
       file: out,

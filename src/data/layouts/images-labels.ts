@@ -1,7 +1,7 @@
 import { join } from "node:path";
 import { DataError } from "../../errors.js";
 import { nearestName } from "../nearest-name.js";
-import { type Case, type Layout, niftiFiles, niftiFilesIfAny, pathKind } from "./layout.js";
+import { type Case, type Layout, pathKind, volumeFiles, volumeFilesIfAny } from "./layout.js";
 
 /**
  * `images/<id>.nii.gz` and `labels/<id>.nii.gz`, equal stems. An image without a label file is
@@ -15,9 +15,9 @@ export const imagesLabels: Layout = {
   },
   async list(root) {
     const labelled = await pairs(join(root, "images"), join(root, "labels"));
-    const unlabelled = [...(await niftiFilesIfAny(join(root, "imagesUn")))];
+    const unlabelled = [...(await volumeFilesIfAny(join(root, "imagesUn")))];
     return {
-      train: [...labelled, ...unlabelled.map(([id, image]): Case => ({ id, image, kind: "nifti" }))],
+      train: [...labelled, ...unlabelled.map(([id, image]): Case => ({ id, image }))],
       test: (await pathKind(join(root, "imagesTs")))
         ? await pairs(join(root, "imagesTs"), join(root, "labelsTs"))
         : [],
@@ -26,8 +26,8 @@ export const imagesLabels: Layout = {
 };
 
 async function pairs(imageFolder: string, labelFolder: string): Promise<Case[]> {
-  const images = await niftiFiles(imageFolder);
-  const labels = await niftiFilesIfAny(labelFolder);
+  const images = await volumeFiles(imageFolder);
+  const labels = await volumeFilesIfAny(labelFolder);
   for (const [id, path] of labels) {
     if (images.has(id)) continue;
     const nearest = nearestName(id, [...images.keys()]);
@@ -38,6 +38,6 @@ async function pairs(imageFolder: string, labelFolder: string): Promise<Case[]> 
   }
   return [...images].map(([id, image]) => {
     const label = labels.get(id);
-    return { id, image, kind: "nifti", ...(label !== undefined && { label }) };
+    return { id, image, ...(label !== undefined && { label }) };
   });
 }

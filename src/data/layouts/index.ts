@@ -1,3 +1,5 @@
+import { bids } from "./bids.js";
+import { decathlon } from "./decathlon.js";
 import { imagesLabels } from "./images-labels.js";
 import type { Layout } from "./layout.js";
 import { listFile } from "./list-file.js";
@@ -8,6 +10,8 @@ import { uaMt } from "./ua-mt.js";
 export const layouts: readonly Layout[] = [
   imagesLabels, //
   nnunetRaw,
+  decathlon,
+  bids,
   uaMt,
   listFile,
 ];

@@ -1,6 +1,7 @@
 import { readdir, stat } from "node:fs/promises";
-import { join } from "node:path";
+import { basename, join } from "node:path";
 import { DataError } from "../../errors.js";
+import { extensions, splitVolumeName } from "../formats/index.js";
 
 /** One volume of a data set: where it lies, nothing read yet. */
 export interface Case {
@@ -10,7 +11,6 @@ export interface Case {
   readonly image: string;
   /** Path of the label file (an h5 case: the same file); absent for unlabelled cases. */
   readonly label?: string;
-  readonly kind: "nifti" | "h5";
 }
 
 /** What a layout finds under a root. */
@@ -48,17 +48,16 @@ export async function pathKind(path: string): Promise<"file" | "folder" | null> 
   }
 }
 
-const NIFTI_NAME = /^(.+?)\.nii(\.gz)?$/i;
-const OTHER_FORMAT = /\.(hdr|img|nrrd|nhdr|mha|mhd|mgh|mgz|dcm)$/i;
+const OTHER_FORMAT = /\.(hdr|img|mgh|mgz|mnc|dcm)$/i;
 
 /**
- * NIfTI files of a folder by stem, in the order of their stems' code units. Hidden files and files that
+ * Volumes of a folder by stem, in the order of their stems' code units. Hidden files and files that
  * are no images (sidecars, read-me files) do not count.
  *
  * @throws DataError when the folder cannot be read, two files share a stem, or a file has another
  *   image format
  */
-export async function niftiFiles(folder: string): Promise<Map<string, string>> {
+export async function volumeFiles(folder: string): Promise<Map<string, string>> {
   const names = await readdir(folder).catch((error: NodeJS.ErrnoException) => {
     throw new DataError(`${folder}: expected a readable folder, received ${error.code}; check the path`, {
       cause: error,
@@ -69,14 +68,15 @@ export async function niftiFiles(folder: string): Promise<Map<string, string>> {
     if (name.startsWith(".")) continue;
     if (OTHER_FORMAT.test(name)) {
       throw new DataError(
-        `${folder}: expected .nii or .nii.gz images, received '${name}'; convert it to .nii.gz`,
+        `${folder}: expected volumes (${extensions.join(", ")}), received '${name}'; convert it to .nii.gz`,
       );
     }
-    const stem = NIFTI_NAME.exec(name)?.[1];
+    const stem = splitVolumeName(name)?.stem;
     if (stem === undefined) continue;
-    if (files.has(stem)) {
+    const before = files.get(stem);
+    if (before !== undefined) {
       throw new DataError(
-        `${folder}: expected one file for '${stem}', received ${stem}.nii and ${stem}.nii.gz; remove one`,
+        `${folder}: expected one file for '${stem}', received ${basename(before)} and ${name}; remove one`,
       );
     }
     files.set(stem, join(folder, name));
@@ -85,7 +85,7 @@ export async function niftiFiles(folder: string): Promise<Map<string, string>> {
   return new Map([...files].sort(([a], [b]) => (a < b ? -1 : 1)));
 }
 
-/** As niftiFiles, and nothing when the folder does not exist. */
-export async function niftiFilesIfAny(folder: string): Promise<Map<string, string>> {
-  return (await pathKind(folder)) === "folder" ? niftiFiles(folder) : new Map();
+/** As volumeFiles, and nothing when the folder does not exist. */
+export async function volumeFilesIfAny(folder: string): Promise<Map<string, string>> {
+  return (await pathKind(folder)) === "folder" ? volumeFiles(folder) : new Map();
 }

@@ -1,5 +1,6 @@
 import { dirname, resolve } from "node:path";
 import { DataError } from "../../errors.js";
+import { extensions, splitVolumeName } from "../formats/index.js";
 import { type Case, type Layout, pathKind } from "./layout.js";
 import { type ListLine, readLines } from "./list-lines.js";
 
@@ -29,13 +30,13 @@ function readCase(list: string, line: ListLine): Case {
     );
   }
   const at = (path: string): string => resolve(dirname(list), path);
-  return { id, image: at(image), ...(label && { label: at(label) }), kind: fileKind(list, line, image) };
+  checkFormat(list, line, image);
+  return { id, image: at(image), ...(label && { label: at(label) }) };
 }
 
-function fileKind(list: string, line: ListLine, image: string): Case["kind"] {
-  if (/\.nii(\.gz)?$/i.test(image)) return "nifti";
-  if (/\.(h5|hdf5)$/i.test(image)) return "h5";
+function checkFormat(list: string, line: ListLine, image: string): void {
+  if (splitVolumeName(image)) return;
   throw new DataError(
-    `${list}:${line.number}: expected a .nii, .nii.gz or .h5 image, received '${image}'; convert it`,
+    `${list}:${line.number}: expected a volume (${extensions.join(", ")}), received '${image}'; convert it`,
   );
 }

@@ -2,7 +2,10 @@ import { readFile } from "node:fs/promises";
 import { join } from "node:path";
 import { z } from "zod";
 import { DataError } from "../../errors.js";
-import { type Case, type Layout, niftiFiles, niftiFilesIfAny, pathKind } from "./layout.js";
+import { extensions } from "../formats/index.js";
+import { hasCaseList } from "./decathlon.js";
+import { labelNames } from "./label-names.js";
+import { type Case, type Layout, pathKind, volumeFiles, volumeFilesIfAny } from "./layout.js";
 
 /** The keys of dataset.json that matter here; version 1 has `modality` and labels the other way round. */
 const datasetJson = z.object({
@@ -12,14 +15,15 @@ const datasetJson = z.object({
   file_ending: z.string().optional(),
 });
 
-/** nnU-Net's raw folder: `dataset.json`, `imagesTr/<id>_0000.nii.gz`, `labelsTr/<id>.nii.gz`, `imagesTs/`. */
+/** nnU-Net's raw folder: `dataset.json`, `imagesTr/<id>_0000.nii.gz`, `labelsTr/<id>.nii.gz`, `imagesTs/`; `imagesUn/` is ours. */
 export const nnunetRaw: Layout = {
   name: "nnunet-raw",
-  lookedFor: "a file dataset.json beside a folder imagesTr/",
+  lookedFor: "a file dataset.json without a list of its cases beside a folder imagesTr/",
   async detect(root) {
     return (
       (await pathKind(join(root, "dataset.json"))) === "file" &&
-      (await pathKind(join(root, "imagesTr"))) === "folder"
+      (await pathKind(join(root, "imagesTr"))) === "folder" &&
+      !(await hasCaseList(join(root, "dataset.json")))
     );
   },
   async list(root) {
@@ -33,13 +37,15 @@ export const nnunetRaw: Layout = {
       );
     }
     const ending = json.file_ending ?? ".nii.gz";
-    if (ending !== ".nii.gz" && ending !== ".nii") {
+    if (!extensions.includes(ending.toLowerCase())) {
       throw new DataError(
-        `${path}: expected .nii.gz or .nii for file_ending, received '${ending}'; convert the images`,
+        `${path}: expected one of ${extensions.join(", ")} for file_ending, received '${ending}'; convert the images`,
       );
     }
+    const labelled = await pairs(join(root, "imagesTr"), join(root, "labelsTr"));
+    const hasMore = (await pathKind(join(root, "imagesUn"))) === "folder";
     return {
-      train: await pairs(join(root, "imagesTr"), join(root, "labelsTr")),
+      train: hasMore ? [...labelled, ...(await pairs(join(root, "imagesUn"), null))] : labelled,
       test: (await pathKind(join(root, "imagesTs")))
         ? await pairs(join(root, "imagesTs"), join(root, "labelsTs"))
         : [],
@@ -60,31 +66,9 @@ async function readDatasetJson(path: string): Promise<z.infer<typeof datasetJson
   }
 }
 
-/** Version 2 has name -> id, version 1 (and Decathlon) id -> name: the type of the values tells. */
-function labelNames(labels: Readonly<Record<string, unknown>>, path: string): Record<number, string> {
-  const names: Record<number, string> = {};
-  for (const [key, value] of Object.entries(labels)) {
-    const [name, id] = typeof value === "string" && /^\d+$/.test(key) ? [value, Number(key)] : [key, value];
-    if (name === "ignore" || Array.isArray(id)) {
-      throw new DataError(
-        `${path}: expected one id per label, received ${name === "ignore" ? "an 'ignore' label" : "regions"} ` +
-          `('${name}'); give every voxel one class`,
-      );
-    }
-    const number = typeof id === "string" && id !== "" ? Number(id) : id;
-    if (typeof number !== "number" || !Number.isInteger(number) || number < 0) {
-      throw new DataError(
-        `${path}: expected a whole number for label '${name}', received ${JSON.stringify(id)}; correct the file`,
-      );
-    }
-    names[number] = name;
-  }
-  return names;
-}
-
-async function pairs(imageFolder: string, labelFolder: string): Promise<Case[]> {
-  const images = await niftiFiles(imageFolder);
-  const labels = await niftiFilesIfAny(labelFolder);
+async function pairs(imageFolder: string, labelFolder: string | null): Promise<Case[]> {
+  const images = await volumeFiles(imageFolder);
+  const labels = labelFolder === null ? new Map<string, string>() : await volumeFilesIfAny(labelFolder);
   const cases: Case[] = [];
   for (const [stem, image] of images) {
     const [, id, channel] = /^(.+)_(\d{4})$/.exec(stem) ?? [];
@@ -93,7 +77,7 @@ async function pairs(imageFolder: string, labelFolder: string): Promise<Case[]> 
       throw new DataError(`${image}: expected a name <id>_0000, received '${stem}'; ${cure}`);
     }
     const label = labels.get(id);
-    cases.push({ id, image, kind: "nifti", ...(label !== undefined && { label }) });
+    cases.push({ id, image, ...(label !== undefined && { label }) });
     labels.delete(id);
   }
   for (const [id, path] of labels) {

@@ -34,7 +34,7 @@ async function casesOf(root: string, list: string): Promise<Case[]> {
   const cases: Case[] = [];
   for (const { text: id } of await readLines(join(root, list))) {
     const image = await findFile(root, id, list);
-    cases.push({ id, image, label: image, kind: "h5" });
+    cases.push({ id, image, label: image });
   }
   return cases;
 }

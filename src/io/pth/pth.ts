@@ -1,20 +1,11 @@
 import { DataError } from "../../errors.js";
 import { dtypeBytes, elementCount, type HostTensor, type TensorDtype, viewElements } from "../host-tensor.js";
 import { readFully, withFile } from "../read-file.js";
+import { namedTensor, type TensorFile, type TensorInfo } from "../tensor-file.js";
 import { isTensor, type PickleDict, type PickleValue, type TensorReference } from "./pickle-values.js";
+import { dtypeOfStorage } from "./storage-types.js";
 import { unpickle } from "./unpickler.js";
-import { withZip, type ZipArchive } from "./zip.js";
-
-const dtypeOfStorage: Readonly<Record<string, TensorDtype>> = {
-  DoubleStorage: "f64",
-  FloatStorage: "f32",
-  HalfStorage: "f16",
-  BFloat16Storage: "bf16",
-  LongStorage: "i64",
-  IntStorage: "i32",
-  ByteStorage: "u8",
-  BoolStorage: "bool",
-};
+import { ZipArchive } from "./zip.js";
 
 /** Keys under which a training checkpoint keeps its state dict. */
 const stateDictKeys = ["model", "state_dict", "net"];
@@ -23,29 +14,28 @@ const stateDictKeys = ["model", "state_dict", "net"];
 const maxPickleBytes = 8 * 2 ** 20;
 
 /**
- * Reads the tensors of a PyTorch checkpoint (the zip format of torch.save since 1.6) without running any of its
- * code. The root may be a state dict or a dict that holds one under `model`, `state_dict` or `net`; entries that
- * are no tensors (step counters and the like) are left out, and their storages are not read.
+ * Opens a PyTorch checkpoint (the zip format of torch.save since 1.6) without running any of its code. The root may be
+ * a state dict or a dict that holds one under `model`, `state_dict` or `net`; entries that are no tensors (step counters
+ * and the like) are left out, and their storages are never read.
  *
- * Axes stay in PyTorch's order. Strided views become contiguous; tensors that share a storage get copies, except
- * one that is all of its storage.
+ * Axes stay in PyTorch's order. Each tensor is read from its range of the file when it is asked for; strided views
+ * become contiguous.
  *
- * @returns tensors in the order of the dict
+ * @returns tensors in the order of the dict, all of whose types, windows and storages were checked
  * @throws DataError when the file is in the old format, damaged, names Python objects other than tensors, ordered
  *   dicts and plain values, uses an unsupported element type, or would unpack to far more memory than its size
  */
-export async function readPth(path: string): Promise<Map<string, HostTensor>> {
+export async function openPth(path: string): Promise<TensorFile> {
   await refuseOldFormat(path);
-  return withZip(path, async (archive) => {
+  const archive = await ZipArchive.open(path);
+  try {
     await refuseOtherArchives(archive);
     const root = unpickle(await archive.read("data.pkl"), path);
-    const tensors = new Map<string, HostTensor>();
-    const reader = new StorageReader(archive);
-    for (const [name, reference] of findStateDict(root, path)) {
-      tensors.set(name, await reader.tensor(name, reference));
-    }
-    return tensors;
-  });
+    return new PthFile(archive, findStateDict(root, path));
+  } catch (error) {
+    await archive[Symbol.asyncDispose]();
+    throw error;
+  }
 }
 
 async function refuseOldFormat(path: string): Promise<void> {
@@ -81,8 +71,9 @@ async function refuseOtherArchives(archive: ZipArchive): Promise<void> {
         "save the state dict alone with torch.save(model.state_dict(), path)",
     );
   }
-  if (archive.size("byteorder") !== undefined) {
-    const order = new TextDecoder().decode(await archive.read("byteorder"));
+  const orderBytes = archive.size("byteorder");
+  if (orderBytes !== undefined) {
+    const order = orderBytes > 8 ? "longer text" : new TextDecoder().decode(await archive.read("byteorder"));
     if (order !== "little") {
       throw new DataError(
         `pth: expected byte order little in ${archive.path}, received ${JSON.stringify(order)}; ` +
@@ -123,22 +114,61 @@ function namedTensors(dict: PickleDict): [string, TensorReference][] {
   return entries;
 }
 
-/** Reads storages once each and cuts tensors out of them, within a bound on the bytes that copies may take. */
-class StorageReader {
-  private readonly storages = new Map<string, ArrayBuffer>();
-  private bytesLeft: number;
+/** A tensor of the state dict: what it is, and the window of a storage that holds it. */
+interface PthEntry extends TensorInfo {
+  readonly reference: TensorReference;
+  /** Whether the storage as it lies in the file is the tensor. */
+  readonly isWhole: boolean;
+}
 
-  constructor(private readonly archive: ZipArchive) {
+class PthFile implements TensorFile {
+  readonly metadata = {};
+  readonly tensors: ReadonlyMap<string, PthEntry>;
+  /** The storage that a window was cut from last: views of one storage mostly follow one another. */
+  private shared: { readonly key: string; readonly buffer: ArrayBuffer } | undefined;
+
+  constructor(
+    private readonly archive: ZipArchive,
+    references: readonly [string, TensorReference][],
+  ) {
+    this.tensors = new Map(references.map(([name, reference]) => [name, this.entry(name, reference)]));
     // A small file can describe any number of windows on one storage. Real checkpoints repeat a tensor at most
     // a few times (tied weights, a model and its average).
-    this.bytesLeft = 4 * archive.fileSize + 2 ** 20;
+    const bytes = [...this.tensors.values()].reduce(
+      (sum, { dtype, shape }) => sum + elementCount(shape) * dtypeBytes(dtype),
+      0,
+    );
+    const [last = ""] = references.at(-1) ?? [];
+    if (bytes > 4 * archive.fileSize + 2 ** 20)
+      throw this.bad(last, "tensors of about the file's size in all", "many windows on the same data");
   }
 
-  async tensor(name: string, reference: TensorReference): Promise<HostTensor> {
+  get path(): string {
+    return this.archive.path;
+  }
+
+  async read(name: string): Promise<HostTensor> {
+    const { dtype, shape, reference, isWhole } = namedTensor(this.tensors, name, this.path);
+    const { key } = reference.storage;
+    const count = elementCount(shape);
+    if (isWhole) {
+      const { buffer } = await this.archive.read(`data/${key}`);
+      return { dtype, shape, data: viewElements(dtype, buffer, 0, count) };
+    }
+    if (this.shared?.key !== key)
+      this.shared = { key, buffer: (await this.archive.read(`data/${key}`)).buffer };
+    return { dtype, shape, data: gather(dtype, this.shared.buffer, reference, count) };
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.archive[Symbol.asyncDispose]();
+  }
+
+  private entry(name: string, reference: TensorReference): PthEntry {
     const { storage, offset, shape, strides } = reference;
-    const dtype = dtypeOfStorage[storage.type];
+    const dtype = dtypeOfStorage.get(storage.type);
     if (dtype === undefined) {
-      throw this.bad(name, `one of ${Object.keys(dtypeOfStorage).join(", ")}`, storage.type);
+      throw this.bad(name, `one of ${[...dtypeOfStorage.keys()].join(", ")}`, storage.type);
     }
     const count = elementCount(shape);
     const last = shape.reduce((sum, size, axis) => sum + (size - 1) * (strides[axis] ?? 0), offset);
@@ -149,31 +179,17 @@ class StorageReader {
         `shape [${shape}], strides [${strides}]`,
       );
     }
-    const buffer = await this.storage(name, storage.key, storage.count * dtypeBytes(dtype));
-    if (count === storage.count && isContiguous(shape, strides)) {
-      return { dtype, shape, data: viewElements(dtype, buffer, 0, count) };
-    }
-    this.bytesLeft -= count * dtypeBytes(dtype);
-    if (this.bytesLeft < 0) {
-      throw this.bad(name, "tensors of about the file's size in all", "many windows on the same data");
-    }
-    return { dtype, shape, data: gather(dtype, buffer, reference, count) };
-  }
-
-  private async storage(name: string, key: string, bytes: number): Promise<ArrayBuffer> {
-    const known = this.storages.get(key);
-    const size = known?.byteLength ?? this.archive.size(`data/${key}`);
+    const bytes = storage.count * dtypeBytes(dtype);
+    const size = this.archive.size(`data/${storage.key}`);
     if (size !== bytes) {
-      throw this.bad(name, `${bytes} bytes in data/${key}`, `${size ?? "no such entry"}`);
+      throw this.bad(name, `${bytes} bytes in data/${storage.key}`, `${size ?? "no such entry"}`);
     }
-    const buffer = known ?? (await this.archive.read(`data/${key}`)).buffer;
-    this.storages.set(key, buffer);
-    return buffer;
+    return { dtype, shape, reference, isWhole: count === storage.count && isContiguous(shape, strides) };
   }
 
   private bad(name: string, expected: string, received: string): DataError {
     return new DataError(
-      `pth: expected ${expected} for tensor ${JSON.stringify(name)} in ${this.archive.path}, received ${received}; ` +
+      `pth: expected ${expected} for tensor ${JSON.stringify(name)} in ${this.path}, received ${received}; ` +
         "save clones: torch.save({k: v.detach().clone().contiguous() for k, v in state.items()}, path)",
     );
   }

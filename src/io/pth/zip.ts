@@ -1,101 +1,147 @@
+import type { FileHandle } from "node:fs/promises";
 import { crc32 } from "node:zlib";
-import { type Entry, openPromise, type ZipFile } from "yauzl";
+import { type Entry, fromRandomAccessReaderPromise, RandomAccessReader, type ZipFile } from "yauzl";
 import { DataError } from "../../errors.js";
+import { type OpenFile, openFile, readFully } from "../read-file.js";
 
-/** The stored entries of a zip file, by name without the archive's own top folder. */
-export interface ZipArchive {
-  readonly path: string;
-  /** Size of the whole file in bytes. */
-  readonly fileSize: number;
-  readonly names: readonly string[];
-  /** Size of an entry in bytes, or undefined when there is none. */
-  size(name: string): number | undefined;
-  /**
-   * Reads one entry into memory of its own.
-   *
-   * @throws DataError when there is no such entry, or its checksum is wrong
-   */
-  read(name: string): Promise<Uint8Array<ArrayBuffer>>;
-}
+/** Most entries that are listed; the archive of a SAM ViT-H has about 700. */
+const maxEntries = 65_535;
+/** A local header without name and extra field, in bytes, and its first word. */
+const localHeaderBytes = 30;
+const localHeaderSignature = 0x04034b50;
+
+/** What of an entry is needed to read it. */
+type StoredEntry = Pick<Entry, "uncompressedSize" | "relativeOffsetOfLocalHeader" | "crc32">;
 
 /**
- * Opens the zip container of a PyTorch checkpoint for the time of `body`. Only uncompressed entries are accepted,
- * as torch.save writes them: so no entry can be larger than the file.
- *
- * @throws DataError when the file is no zip, or an entry is compressed, encrypted, named twice, or lies outside
+ * The zip container of a PyTorch checkpoint, by entry names without the archive's own top folder. Entries are ranges of
+ * the file: only uncompressed ones are accepted, as torch.save writes them, and together they are no larger than the
+ * file, so that nothing in it can unpack to more than it weighs.
  */
-export async function withZip<T>(path: string, body: (archive: ZipArchive) => Promise<T>): Promise<T> {
-  const zip = await openPromise(path, { lazyEntries: true, autoClose: false }).catch((error: unknown) => {
-    throw zipError(path, error);
-  });
-  try {
-    const entries = await listEntries(path, zip);
-    return await body({
-      path,
-      fileSize: zip.fileSize,
-      names: [...entries.keys()],
-      size: (name) => entries.get(name)?.uncompressedSize,
-      read: (name) => readEntry(path, zip, entries, name),
-    });
-  } finally {
-    zip.close();
+export class ZipArchive implements AsyncDisposable {
+  private constructor(
+    readonly path: string,
+    private readonly file: OpenFile,
+    private readonly entries: ReadonlyMap<string, StoredEntry>,
+  ) {}
+
+  /**
+   * Reads the archive's directory.
+   *
+   * @throws DataError when the file is no zip, or an entry is compressed, encrypted, named twice, or overlaps others
+   */
+  static async open(path: string): Promise<ZipArchive> {
+    const file = await openFile("pth", path);
+    try {
+      const reader = new HandleReader(file);
+      const zip = await fromRandomAccessReaderPromise(reader, file.size, { autoClose: false });
+      return new ZipArchive(path, file, await listEntries(path, zip));
+    } catch (error) {
+      await file.handle.close();
+      throw zipError(path, error);
+    }
+  }
+
+  /** Size of the whole file in bytes. */
+  get fileSize(): number {
+    return this.file.size;
+  }
+
+  /** Size of an entry in bytes, or undefined when there is none. */
+  size(name: string): number | undefined {
+    return this.entries.get(name)?.uncompressedSize;
+  }
+
+  /**
+   * Reads one entry from its range of the file into memory of its own.
+   *
+   * @throws DataError when there is no such entry, it lies outside the file, or its checksum is wrong
+   */
+  async read(name: string): Promise<Uint8Array<ArrayBuffer>> {
+    const entry = this.entries.get(name);
+    if (entry === undefined) throw refusal(this.path, `an entry ${name}`, "none");
+    const start = await this.dataStart(name, entry);
+    const bytes = new Uint8Array(entry.uncompressedSize);
+    await readFully("pth", this.path, this.file.handle, bytes, start);
+    const checksum = crc32(bytes);
+    if (checksum !== entry.crc32)
+      throw refusal(this.path, `the checksum ${entry.crc32} for ${name}`, `${checksum}`);
+    return bytes;
+  }
+
+  /** Name and extra field of the local header may be longer than the directory's; only here their length is known. */
+  private async dataStart(name: string, entry: StoredEntry): Promise<number> {
+    const { handle, size } = this.file;
+    const offset = entry.relativeOffsetOfLocalHeader;
+    if (offset + localHeaderBytes > size)
+      throw refusal(this.path, `${name} within ${size} bytes`, `offset ${offset}`);
+    const bytes = new Uint8Array(localHeaderBytes);
+    await readFully("pth", this.path, handle, bytes, offset);
+    const header = new DataView(bytes.buffer);
+    if (header.getUint32(0, true) !== localHeaderSignature)
+      throw refusal(this.path, `a local header for ${name}`, "other bytes");
+    const start = offset + localHeaderBytes + header.getUint16(26, true) + header.getUint16(28, true);
+    if (start + entry.uncompressedSize > size)
+      throw refusal(this.path, `${name} within ${size} bytes`, `${entry.uncompressedSize} from ${start} on`);
+    return start;
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.file.handle.close();
   }
 }
 
-async function listEntries(path: string, zip: ZipFile): Promise<Map<string, Entry>> {
-  const entries = new Map<string, Entry>();
-  try {
-    for await (const entry of zip.eachEntry()) {
-      // torch.save puts everything into one folder named after the file.
-      const name = entry.fileName.slice(entry.fileName.indexOf("/") + 1);
-      if (entry.compressionMethod !== 0 || entry.isEncrypted()) {
-        throw refusal(
-          path,
-          `uncompressed entries`,
-          `compression method ${entry.compressionMethod} for ${name}`,
-        );
-      }
-      if (entries.has(name)) {
-        throw refusal(path, "each entry once", `${name} twice`);
-      }
-      if (entry.uncompressedSize > zip.fileSize) {
-        throw refusal(path, "entries smaller than the file", `${entry.uncompressedSize} bytes for ${name}`);
-      }
-      entries.set(name, entry);
+/** Lets the zip library read ranges of an open file; a range outside is an error to it, never a call of the system. */
+class HandleReader extends RandomAccessReader {
+  private readonly handle: FileHandle;
+  private readonly size: number;
+
+  constructor({ handle, size }: OpenFile) {
+    super();
+    this.handle = handle;
+    this.size = size;
+  }
+
+  override read(
+    buffer: Buffer,
+    offset: number,
+    length: number,
+    position: number,
+    callback: (error: Error | null, bytesRead?: number) => void,
+  ): void {
+    if (!(position >= 0 && position + length <= this.size)) {
+      callback(new Error(`${length} bytes at ${position} of a file of ${this.size}`));
+      return;
     }
-  } catch (error) {
-    throw zipError(path, error);
+    this.handle.read(buffer, offset, length, position).then(
+      ({ bytesRead }) => callback(null, bytesRead),
+      (error: Error) => callback(error),
+    );
+  }
+}
+
+async function listEntries(path: string, zip: ZipFile): Promise<Map<string, StoredEntry>> {
+  if (zip.entryCount > maxEntries) throw refusal(path, `at most ${maxEntries} entries`, `${zip.entryCount}`);
+  const entries = new Map<string, StoredEntry>();
+  let total = 0;
+  for await (const entry of zip.eachEntry()) {
+    // torch.save puts everything into one folder named after the file.
+    const name = entry.fileName.slice(entry.fileName.indexOf("/") + 1);
+    if (entry.compressionMethod !== 0 || entry.isEncrypted()) {
+      throw refusal(
+        path,
+        `uncompressed entries`,
+        `compression method ${entry.compressionMethod} for ${name}`,
+      );
+    }
+    if (entries.has(name)) throw refusal(path, "each entry once", `${name} twice`);
+    total += entry.uncompressedSize;
+    if (!(total <= zip.fileSize))
+      throw refusal(path, "entries smaller than the file", `${total} bytes up to ${name}`);
+    const { uncompressedSize, relativeOffsetOfLocalHeader } = entry;
+    entries.set(name, { uncompressedSize, relativeOffsetOfLocalHeader, crc32: entry.crc32 });
   }
   return entries;
-}
-
-async function readEntry(
-  path: string,
-  zip: ZipFile,
-  entries: ReadonlyMap<string, Entry>,
-  name: string,
-): Promise<Uint8Array<ArrayBuffer>> {
-  const entry = entries.get(name);
-  if (entry === undefined) {
-    throw refusal(path, `an entry ${name}`, "none");
-  }
-  const bytes = new Uint8Array(entry.uncompressedSize);
-  let done = 0;
-  let checksum = 0;
-  try {
-    for await (const piece of await zip.openReadStreamPromise(entry)) {
-      const part = piece as Uint8Array;
-      bytes.set(part, done);
-      done += part.byteLength;
-      checksum = crc32(part, checksum);
-    }
-  } catch (error) {
-    throw zipError(path, error);
-  }
-  if (checksum !== entry.crc32) {
-    throw refusal(path, `the checksum ${entry.crc32} for ${name}`, `${checksum}`);
-  }
-  return bytes;
 }
 
 function refusal(path: string, expected: string, received: string): DataError {
@@ -105,9 +151,7 @@ function refusal(path: string, expected: string, received: string): DataError {
 }
 
 function zipError(path: string, error: unknown): DataError {
-  if (error instanceof DataError) {
-    return error;
-  }
+  if (error instanceof DataError) return error;
   const message = error instanceof Error ? error.message : String(error);
   return new DataError(
     `pth: expected a whole zip file for ${path}, received "${message}"; get the file again`,

@@ -34,7 +34,14 @@ const samSizes = {
 
 export type SamSize = keyof typeof samSizes;
 
+const samSizeNames: readonly SamSize[] = ["tiny", "vit_b", "vit_l", "vit_h"];
+
 /** Configuration of a size for a canvas of `canvas` pixels and K classes. */
 export function samConfig(size: SamSize, canvas: number, classes: number): SamConfig {
   return { ...samSizes[size], canvas, classes };
+}
+
+/** The published size whose encoder has this width; undefined when there is none. */
+export function samSizeOfWidth(width: number): SamSize | undefined {
+  return samSizeNames.find((size) => samSizes[size].width === width);
 }

@@ -2,7 +2,6 @@ import type { Value } from "../../graph/graph.js";
 import {
   conv2dLayer,
   layerNormLayer,
-  linearLayer,
   linearWeights,
   type NetworkContext,
   patchConv2dLayer,
@@ -11,7 +10,7 @@ import {
 } from "../../graph/layers.js";
 import * as ops from "../../graph/ops.js";
 import { type SamConfig, samPatch } from "./config.js";
-import { type Lora, loraUpdate } from "./lora.js";
+import { type Lora, updatedLinearLayer, updatedQkvLayer } from "./lora.js";
 
 const epsilon = 1e-6;
 
@@ -51,13 +50,10 @@ export function encoderBlock(
     lora,
   );
   const y = ops.add(x, attended);
-  const hidden = linearLayer(
-    ctx,
-    layerNormLayer(ctx, y, `${name}.norm2`, epsilon),
-    `${name}.mlp.lin1`,
-    4 * config.width,
-  );
-  return ops.add(y, linearLayer(ctx, ops.gelu(hidden), `${name}.mlp.lin2`, config.width));
+  const mlp = (input: Value, layer: "lin1" | "lin2", out: number) =>
+    updatedLinearLayer(ctx, input, { name: `${name}.mlp.${layer}`, block, layer }, out, lora);
+  const hidden = mlp(layerNormLayer(ctx, y, `${name}.norm2`, epsilon), "lin1", 4 * config.width);
+  return ops.add(y, mlp(ops.gelu(hidden), "lin2", config.width));
 }
 
 /**
@@ -74,18 +70,12 @@ function encoderAttention(
   const name = `image_encoder.blocks.${block}.attn`;
   const { width, heads } = config;
   const window = config.globalBlocks.includes(block) ? 0 : config.window;
-  const qkv = linearWeights(ctx, `${name}.qkv`, width, 3 * width);
-  const update = (index: number, begin: number, to: Lora) =>
-    loraUpdate(ctx, to, index, { inputs: width, begin, width });
-  const projected = lora
-    ? ops.linearLora(x, qkv.weight, qkv.bias, [
-        update(2 * block, 0, lora),
-        update(2 * block + 1, 2 * width, lora),
-      ])
-    : ops.linear(x, qkv.weight, qkv.bias);
+  const projected = updatedQkvLayer(ctx, x, { name: `${name}.qkv`, block }, lora);
+  // What padded tokens are projected to.
+  const { bias } = linearWeights(ctx, `${name}.qkv`, width, 3 * width);
   const table = (axis: "h" | "w", extent: number) =>
     tableLayer(ctx, `${name}.rel_pos_${axis}`, [2 * (window || extent) - 1, width / heads], "zeros");
   const tables = { height: table("h", x.dim(1)), width: table("w", x.dim(2)) };
-  const attended = ops.gridAttention(projected, qkv.bias, tables, { heads, window });
-  return linearLayer(ctx, attended, `${name}.proj`, width);
+  const attended = ops.gridAttention(projected, bias, tables, { heads, window });
+  return updatedLinearLayer(ctx, attended, { name: `${name}.proj`, block, layer: "proj" }, width, lora);
 }

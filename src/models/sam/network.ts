@@ -1,29 +1,36 @@
 import { DataError } from "../../errors.js";
 import type { Graph, Value } from "../../graph/graph.js";
 import type { Parameter } from "../../graph/optimizer.js";
-import { WeightSet } from "../../graph/weights.js";
+import { type FirstValues, WeightSet } from "../../graph/weights.js";
 import type { HostTensor } from "../../io/host-tensor.js";
+import type { TensorSource } from "../../io/tensor-file.js";
 import { loadSamCheckpoint } from "./checkpoint.js";
 import type { SamConfig } from "./config.js";
-import type { Lora } from "./lora.js";
+import type { LoadingReport } from "./loading.js";
+import type { Lora, LoraTarget } from "./lora.js";
+import { loadLoraFile } from "./lora-file.js";
 import { sam } from "./sam.js";
 
-/** How a SAM is trained: LoRA on q and v plus prompt encoder and mask decoder, or every weight. */
-export type SamTraining = { kind: "all" } | { kind: "lora"; rank: number };
+/** How a SAM is trained: LoRA plus prompt encoder and mask decoder, or every weight. */
+export type SamTraining = { kind: "all" } | { kind: "lora"; rank: number; targets: readonly LoraTarget[] };
 
 /** A SAM with its weights, for any number of graphs. Weights exist once a forward pass was described. */
 export class SamNetwork implements Disposable {
   readonly weights: WeightSet;
   private readonly lora: Lora | undefined;
 
+  /** @param firstValues "from-file" when loadCheckpoint follows, which then initialises the tensors left out */
   constructor(
     readonly config: SamConfig,
     readonly training: SamTraining,
     seed: number,
+    firstValues: FirstValues = "initialised",
   ) {
-    this.weights = new WeightSet("sam", seed);
+    this.weights = new WeightSet("sam", seed, firstValues);
     this.lora =
-      training.kind === "lora" ? { rank: training.rank, weights: new WeightSet("lora", seed) } : undefined;
+      training.kind === "lora"
+        ? { rank: training.rank, targets: training.targets, weights: new WeightSet("lora", seed) }
+        : undefined;
   }
 
   /** Logits [N, S/4, S/4, K] of canvases [N, S, S]. */
@@ -42,18 +49,26 @@ export class SamNetwork implements Disposable {
     return [...this.lora.weights.withRole("parameter"), ...head];
   }
 
-  /** Takes SAM's weights from a checkpoint (official names); see loadSamCheckpoint. */
-  loadCheckpoint(state: ReadonlyMap<string, HostTensor>): void {
-    loadSamCheckpoint(this.weights, state, this.config);
+  /** Takes SAM's weights from a checkpoint; see loadSamCheckpoint. */
+  loadCheckpoint(file: TensorSource): Promise<LoadingReport> {
+    return loadSamCheckpoint(this.weights, file, this.config);
+  }
+
+  /** Takes LoRA's updates, and what stands beside them, from a file; see loadLoraFile. Throws DataError without LoRA. */
+  loadLora(file: TensorSource): Promise<LoadingReport> {
+    const { lora, weights, config } = this;
+    if (lora === undefined)
+      throw new DataError("sam: expected LoRA training for a LoRA file, received all; set sam.train to lora");
+    return loadLoraFile({ weights, lora: lora.weights, config }, file);
   }
 
   /** Tensors by official names, LoRA's as w_a_000 ... Without the frozen encoder when `trainedOnly`. */
   toState(trainedOnly: boolean): Map<string, HostTensor> {
-    const state = new Map(this.lora?.weights.toState() ?? []);
-    for (const [name, tensor] of this.weights.toState())
-      if (!(trainedOnly && this.lora !== undefined && name.startsWith("image_encoder.")))
-        state.set(name, tensor);
-    return state;
+    const isFrozen = (name: string) => this.lora !== undefined && name.startsWith("image_encoder.");
+    return new Map([
+      ...(this.lora?.weights.toState() ?? []),
+      ...this.weights.toState((name) => !(trainedOnly && isFrozen(name))),
+    ]);
   }
 
   /** Takes back what toState() gave; tensors that the file leaves out stay. Throws DataError when LoRA's are missing. */

@@ -1,13 +1,30 @@
+import type { ArmSettings } from "../../config/schema.js";
+import { ambiguityByEntropy, ambiguityByModelUncertainty } from "./acmt.js";
+import { bidirectionalCopyPaste } from "./bcp.js";
+import { crossPseudoSupervision } from "./cps.js";
+import { entropyMinimisation } from "./entropy-minimisation.js";
+import { interpolationConsistency } from "./ict.js";
 import { labelledOnly } from "./labelled-only.js";
 import { meanTeacher } from "./mean-teacher.js";
 import type { Method } from "./method.js";
 import { selfTraining } from "./self-training.js";
+import { uncertaintyAwareMeanTeacher } from "./ua-mt.js";
+import { pyramidConsistency } from "./urpc.js";
+
+/** What `arms[].method` names, SAM itself left out. */
+export type MethodName = Exclude<ArmSettings["method"], "sam">;
 
 /** Every re-training method, by the name it has in a configuration. */
-export const methods = {
+export const methods: Readonly<Record<MethodName, Method>> = {
   "labelled-only": labelledOnly,
   "self-training": selfTraining,
   "mean-teacher": meanTeacher,
-} as const satisfies Record<string, Method>;
-
-export type MethodName = keyof typeof methods;
+  "entropy-minimisation": entropyMinimisation,
+  "ua-mt": uncertaintyAwareMeanTeacher,
+  cps: crossPseudoSupervision,
+  ict: interpolationConsistency,
+  urpc: pyramidConsistency,
+  bcp: bidirectionalCopyPaste,
+  "acmt-ent": ambiguityByEntropy,
+  "acmt-mu": ambiguityByModelUncertainty,
+};

@@ -5,6 +5,7 @@ import { labelledAndPseudoLabelled } from "./supervised.js";
 export const selfTraining: Method = {
   summary:
     "L = L_sup + L_pl; L_pl = 0.5 (CE + Dice) against the pseudo-labels (SFR's step without consistency).",
+  names: { sam: "SFR self-training" },
   usesUnlabelled: true,
-  losses: labelledAndPseudoLabelled,
+  losses: (step) => labelledAndPseudoLabelled(step),
 };

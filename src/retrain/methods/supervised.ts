@@ -1,19 +1,37 @@
 import type { Value } from "../../graph/graph.js";
 import * as ops from "../../graph/ops.js";
+import type { WeightSet } from "../../graph/weights.js";
 import { supervisedLoss } from "../../losses/supervised.js";
 import type { StepContext, StepLosses } from "./method.js";
 
+/** The labelled crops' part of a value [N, ..]. */
+export function labelledPart(step: StepContext, x: Value): Value {
+  return x.dim(0) === step.labelled ? x : ops.slice(x, 0, 0, step.labelled);
+}
+
+/** The unlabelled crops' part of a value [N, ..]. */
+export function unlabelledPart(step: StepContext, x: Value): Value {
+  return ops.slice(x, 0, step.labelled, step.labelled + step.unlabelled);
+}
+
 /**
- * One forward pass of all crops; L_sup on the labelled part and, with pseudo-labels, L_pl of the same form on the
- * unlabelled part, weight 1.
+ * L_sup on the labelled part of the logits and, with pseudo-labels, L_pl of the same form on the unlabelled part, weight
+ * 1. What comes behind these parts is left alone. All methods share this form, so that arms differ in what the method
+ * adds: L_sup = 0.5 (CE + Dice) with SFR's Dice, whatever smoothing or classes the method's own code has.
  */
-export function labelledAndPseudoLabelled(step: StepContext): StepLosses & { logits: Value } {
-  const logits = step.forward(step.student, step.images);
-  const labelled = step.unlabelled === 0 ? logits : ops.slice(logits, 0, 0, step.labelled);
-  const { loss, crossEntropy, dice } = supervisedLoss(labelled, step.labels);
+export function supervisedTerms(step: StepContext, logits: Value): StepLosses {
+  const { loss, crossEntropy, dice } = supervisedLoss(labelledPart(step, logits), step.labels);
   const terms = { crossEntropy, dice };
-  if (step.pseudoLabels === undefined) return { logits, total: loss, terms };
-  const unlabelled = ops.slice(logits, 0, step.labelled, step.labelled + step.unlabelled);
-  const pseudoLabel = supervisedLoss(unlabelled, step.pseudoLabels).loss;
-  return { logits, total: ops.add(loss, pseudoLabel), terms: { ...terms, pseudoLabel } };
+  if (step.pseudoLabels === undefined) return { total: loss, terms };
+  const pseudoLabel = supervisedLoss(unlabelledPart(step, logits), step.pseudoLabels).loss;
+  return { total: ops.add(loss, pseudoLabel), terms: { ...terms, pseudoLabel } };
+}
+
+/** One forward pass of all crops through a network, and its supervisedTerms. */
+export function labelledAndPseudoLabelled(
+  step: StepContext,
+  weights: WeightSet = step.student,
+): StepLosses & { logits: Value } {
+  const logits = step.forward(weights, step.images);
+  return { logits, ...supervisedTerms(step, logits) };
 }

@@ -1,0 +1,38 @@
+#include "ops/at_least/at_least.h"
+
+#include "core/chunks.h"
+#include "graph/graph.h"
+
+namespace sfr {
+
+namespace {
+
+void infer(InferContext& c) {
+  c.expect_inputs(2, 2);
+  c.expect_dtype(0, "x", DType::f32);
+  c.expect_dtype(1, "threshold", DType::f32);
+  c.expect_shape(1, "threshold", Shape{});
+  c.output(c.input(0, "x"));
+}
+
+void at_least_cpu(const KernelContext& c) {
+  const auto row = SFR_DISPATCH(at_least_row);
+  const float threshold = c.in<float>(1)[0];
+  const int64_t count = c.outputs[0].count(), chunks = chunk_count(count, kElementGrain);
+  c.pool->parallel_for(chunks, [&](int64_t chunk, int) {
+    const Range r = chunk_range(count, chunk, chunks);
+    row(c.in<float>(0) + r.begin, threshold, c.out<float>(0) + r.begin, r.end - r.begin);
+  });
+}
+
+}  // namespace
+
+void register_at_least(OpRegistry& registry) {
+  OpDef op = op_definition<NoAttributes>("at_least");
+  op.infer = &infer;
+  op.cpu = {{"rows", &at_least_cpu}};
+  op.in_place_inputs = {0};
+  registry.add(std::move(op));
+}
+
+}  // namespace sfr

@@ -1,0 +1,95 @@
+// one_hot: labels u8 [..] -> y f32 [.., classes]: 1 at the label's class, else 0; a row of zeros for 255
+//   (ignored). Attribute classes, 1 to 255. Throws Error(data) on a label that is neither 255 nor below
+//   classes.
+// select_labels: a u8 [.., shape], b? u8 (as a), mask f32 [shape] (repeated over the leading axes)
+//   -> y u8: a where mask is not 0, else b, or 255 (ignored) without b.
+// Neither is differentiable.
+#include "core/chunks.h"
+#include "graph/graph.h"
+
+namespace sfr {
+
+namespace {
+
+constexpr uint8_t kIgnored = 255;
+
+struct OneHotAttributes {
+  int64_t classes = 2;
+  template <class V>
+  void visit(V& v) {
+    v("classes", classes);
+  }
+};
+
+void infer_one_hot(InferContext& c) {
+  const int64_t classes = c.attributes<OneHotAttributes>().classes;
+  c.expect_inputs(1, 1);
+  c.expect_dtype(0, "labels", DType::u8);
+  c.expect(classes >= 1 && classes <= 255, "classes", "1 to 255", std::to_string(classes), ErrorCode::usage);
+  std::vector<int64_t> extents = c.input(0, "labels").shape.extents();
+  extents.push_back(classes);
+  c.output({DType::f32, Shape(extents)});
+}
+
+void one_hot_cpu(const KernelContext& c) {
+  const int64_t classes = c.as<OneHotAttributes>().classes, count = c.inputs[0].count();
+  const uint8_t* labels = c.in<uint8_t>(0);
+  for (int64_t i = 0; i < count; ++i)
+    if (labels[i] != kIgnored && labels[i] >= classes)
+      throw Error(ErrorCode::data, "one_hot: expected labels below " + std::to_string(classes) +
+                                       " or 255, received " + std::to_string(labels[i]));
+  const int64_t chunks = chunk_count(count, kElementGrain / classes + 1);
+  c.pool->parallel_for(chunks, [&](int64_t chunk, int) {
+    const Range r = chunk_range(count, chunk, chunks);
+    float* y = c.out<float>(0);
+    std::fill(y + r.begin * classes, y + r.end * classes, 0.0f);
+    for (int64_t i = r.begin; i < r.end; ++i)
+      if (labels[i] != kIgnored) y[i * classes + labels[i]] = 1.0f;
+  });
+}
+
+void infer_select(InferContext& c) {
+  c.expect_inputs(3, 3);
+  c.expect_dtype(0, "a", DType::u8);
+  const Shape& a = c.input(0, "a").shape;
+  if (c.has(1)) {
+    c.expect_dtype(1, "b", DType::u8);
+    c.expect_shape(1, "b", a);
+  }
+  c.expect_dtype(2, "mask", DType::f32);
+  const Shape& mask = c.input(2, "mask").shape;
+  bool fits = mask.rank() <= a.rank();
+  for (int i = 0; fits && i < mask.rank(); ++i) fits = mask[i] == a[a.rank() - mask.rank() + i];
+  c.expect(fits, "mask", "the last axes of " + a.text(), mask.text());
+  c.output(c.input(0, "a"));
+}
+
+void select_cpu(const KernelContext& c) {
+  const uint8_t *a = c.in<uint8_t>(0), *b = c.has(1) ? c.in<uint8_t>(1) : nullptr;
+  const float* mask = c.in<float>(2);
+  const int64_t count = c.inputs[0].count(), inner = c.inputs[2].count();
+  const int64_t chunks = chunk_count(count, kElementGrain);
+  c.pool->parallel_for(chunks, [&](int64_t chunk, int) {
+    const Range r = chunk_range(count, chunk, chunks);
+    for (int64_t i = r.begin; i < r.end; ++i) {
+      const uint8_t other = b == nullptr ? kIgnored : b[i];
+      c.out<uint8_t>(0)[i] = mask[i % inner] != 0 ? a[i] : other;
+    }
+  });
+}
+
+}  // namespace
+
+void register_label_ops(OpRegistry& registry) {
+  OpDef one_hot = op_definition<OneHotAttributes>("one_hot");
+  one_hot.infer = &infer_one_hot;
+  one_hot.cpu = {{"rows", &one_hot_cpu}};
+  registry.add(std::move(one_hot));
+
+  OpDef select = op_definition<NoAttributes>("select_labels");
+  select.infer = &infer_select;
+  select.cpu = {{"loop", &select_cpu}};
+  registry.add(std::move(select));
+}
+
+}  // namespace sfr

@@ -1,0 +1,17 @@
+// Products along the last axis, for quantities per voxel of values per class.
+// dot_rows: y = sum over the last axis of a * b.   a [.., C], b [.., C] -> y [..]; f32
+// scale_rows: y = x * factor of its row.           x [.., C], factor [..] -> y [.., C]; f32; may run in place
+// of x Each is the other's gradient: d dot_rows = (scale_rows(b, dy), scale_rows(a, dy)), d scale_rows =
+// (scale_rows(dy, factor), dot_rows(dy, x)).
+#pragma once
+#include <cstdint>
+
+#include "math/levels.h"
+
+namespace sfr {
+
+SFR_DECLARE_LEVELS(void dot_rows(const float* a, const float* b, int64_t rows, int64_t channels, float* y))
+SFR_DECLARE_LEVELS(void scale_rows(const float* x, const float* factor, int64_t rows, int64_t channels,
+                                   float* y))
+
+}  // namespace sfr

@@ -1,0 +1,86 @@
+import { existsSync } from "node:fs";
+import { basename, resolve } from "node:path";
+import { type Dataset, openDataset } from "../../data/cases.js";
+import { type Vec3, voxelCount } from "../../data/volume.js";
+import { UsageError } from "../../errors.js";
+import type { Command } from "../command.js";
+
+/** Extents of a crop that the networks take: multiples of 16. */
+const PATCH_STEP = 16;
+/** Crop of the paper's left-atrium runs, voxels (x, y, z): what fits is taken of it. */
+const PATCH: Vec3 = [112, 112, 80];
+
+export const init: Command = {
+  name: "init",
+  summary: "Show what a data set holds and write a configuration to start from",
+  positionals: [{ name: "data", help: "Folder or list of the data set", count: "one" }],
+  flags: [
+    { name: "layout", kind: "text", help: "Layout of the data set", default: "auto" },
+    { name: "out", kind: "text", help: "Configuration to write", default: "<name of the folder>.yaml" },
+  ],
+  settings: [],
+  examples: [["sfr init DATA --out my.yaml", "Then: sfr check DATA; sfr run my.yaml"]],
+  async run(args, context) {
+    const { stringify } = await import("yaml");
+    const { writeFileAtomic } = await import("../../data/atomic-file.js");
+    const root = args.text("data");
+    const dataset = await openDataset(root, args.optional("layout") ?? "auto");
+    const name = basename(resolve(root)).replace(/\.[a-z]+$/, "");
+    const out = args.optional("out") ?? `${name}.yaml`;
+    if (existsSync(out)) {
+      throw new UsageError(
+        `--out: expected the name of a new file, received '${out}', which exists; choose another`,
+      );
+    }
+    const first = await lookAtFirst(dataset);
+    const labelled = dataset.train.filter(({ label }) => label !== undefined).length;
+    const unlabelled = dataset.train.length - labelled;
+    const config = {
+      name,
+      data: { root: resolve(root), layout: dataset.layout, labelled, unlabelled: "all", test: "all" },
+      patch: patchFor(first.shape),
+      arms:
+        unlabelled > 0
+          ? [{ method: "labelled-only" }, { method: "mean-teacher", pseudoLabels: "sam" }]
+          : [{ method: "labelled-only" }],
+    };
+    await writeFileAtomic(out, stringify(config));
+    const facts = {
+      layout: dataset.layout,
+      labelled,
+      unlabelled,
+      test: dataset.test.length,
+      ...(dataset.labels === undefined ? {} : { labels: { ...dataset.labels } }),
+      first: first.text,
+      patch: config.patch,
+      written: out,
+    };
+    const lines = Object.entries(facts).map(
+      ([key, value]) => `${key.padEnd(10)}  ${typeof value === "object" ? JSON.stringify(value) : value}`,
+    );
+    context.result(lines.join("\n"), facts);
+    return undefined;
+  },
+};
+
+/** Header of the first case; its voxels are left unread. */
+async function lookAtFirst({ root, train, test }: Dataset): Promise<{ shape: Vec3; text: string }> {
+  const { readGrid } = await import("../../data/volume-file.js");
+  const { orientationLetters } = await import("../../data/orientation.js");
+  const path = [...train, ...test][0]?.image ?? root;
+  const { shape, spacing, grid } = await readGrid(path);
+  const place = grid ? `, axes ${orientationLetters(grid.orientation)}` : "";
+  const size =
+    spacing === null ? "unknown" : `${spacing.map((step) => Number(step.toPrecision(4))).join(" x ")} mm`;
+  return {
+    shape,
+    text: `${basename(path)}: ${shape.join(" x ")} voxels (${voxelCount(shape)}), spacing ${size}${place}`,
+  };
+}
+
+function patchFor(shape: Vec3): number[] {
+  return PATCH.map((extent, axis) => {
+    const most = Math.min(extent, shape[axis] ?? extent);
+    return Math.max(PATCH_STEP, Math.floor(most / PATCH_STEP) * PATCH_STEP);
+  });
+}

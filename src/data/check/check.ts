@@ -1,0 +1,204 @@
+import { CancelledError } from "../../errors.js";
+import type { Case, Dataset } from "../cases.js";
+import { type Grid, gridDifference } from "../grid-match.js";
+import { AS_STORED } from "../orientation.js";
+import { formatShape, type Vec3 } from "../volume.js";
+import type { FactsCache, Finding, VolumeFacts } from "./facts.js";
+
+/** Something that is wrong, or that one should know. */
+export interface Remark {
+  /** A fault stops a training; a note does not. */
+  readonly kind: "fault" | "note";
+  /** One line: file, expected, received, cure. */
+  readonly text: string;
+}
+
+/** What a check found. */
+export interface CheckResult {
+  readonly remarks: readonly Remark[];
+  /** Facts of the images that can be read, by case id. */
+  readonly images: ReadonlyMap<string, VolumeFacts>;
+}
+
+/** Files that are read at the same time: unpacking runs on other threads than decoding. */
+const AT_ONCE = 3;
+/** Spacings that differ from the median by more than this factor are noted. */
+const UNLIKE_SPACING = 1.5;
+
+interface Examined {
+  readonly entry: Case;
+  readonly image: Finding;
+  /** Undefined for an unlabelled case. */
+  readonly label: Finding | undefined;
+}
+
+/**
+ * Looks at every volume of a data set: whether it can be read, whether labels lie on their images' grids, which ids
+ * they have, and what stands out.
+ *
+ * @param cache findings of earlier checks; files that have not changed are not read again
+ * @param progress called with the number of cases that are done
+ * @throws CancelledError when stopped
+ */
+export async function checkDataset(
+  dataset: Dataset,
+  cache: FactsCache,
+  progress: (done: number) => void,
+  signal?: AbortSignal,
+): Promise<CheckResult> {
+  const cases = [...dataset.train, ...dataset.test];
+  const examined: Examined[] = [];
+  let next = 0;
+  const work = async (): Promise<void> => {
+    for (let index = next++; index < cases.length; index = next++) {
+      const entry = cases[index];
+      if (signal?.aborted) throw new CancelledError("check: stopped on request");
+      if (!entry) return;
+      const image = await cache.examine(entry.image, "image");
+      const label = entry.label === undefined ? undefined : await cache.examine(entry.label, "label");
+      examined[index] = { entry, image, label };
+      progress(examined.filter(Boolean).length);
+    }
+  };
+  await Promise.all(Array.from({ length: AT_ONCE }, work));
+  const images = new Map(
+    examined.flatMap(({ entry, image }) => ("facts" in image ? [[entry.id, image.facts] as const] : [])),
+  );
+  const remarks = [
+    ...examined.flatMap(remarksOfCase),
+    ...duplicates(examined),
+    ...unlikeIds(examined, dataset),
+    ...unlikeImages(examined),
+  ];
+  return { remarks: [...remarks].sort((a, b) => (a.kind < b.kind ? -1 : a.kind > b.kind ? 1 : 0)), images };
+}
+
+const fault = (text: string): Remark => ({ kind: "fault", text });
+const note = (text: string): Remark => ({ kind: "note", text });
+
+function remarksOfCase({ entry, image, label }: Examined): Remark[] {
+  const remarks: Remark[] = [];
+  if ("problem" in image) remarks.push(fault(image.problem));
+  else {
+    const { notFinite, range } = image.facts;
+    if (notFinite > 0) {
+      remarks.push(
+        fault(
+          `${entry.image}: expected finite numbers for the voxels, received ${notFinite} that are not; repair or leave out this case`,
+        ),
+      );
+    }
+    if (range && range[0] === range[1]) {
+      remarks.push(
+        fault(`${entry.image}: expected an image, received ${range[0]} everywhere; leave out this case`),
+      );
+    }
+  }
+  if (label === undefined) return remarks;
+  if ("problem" in label) return [...remarks, fault(label.problem)];
+  if ("facts" in image) {
+    const difference = gridDifference(gridOfFacts(image.facts), gridOfFacts(label.facts));
+    if (difference) {
+      remarks.push(
+        fault(
+          `${entry.label}: expected ${difference.expected} as ${entry.image} has, received ${difference.received}; ` +
+            "give the label of this image",
+        ),
+      );
+    }
+  }
+  if (label.facts.ids?.every((id) => id === 0)) {
+    remarks.push(note(`${entry.label}: no voxel is labelled; make sure that the case has nothing to find`));
+  }
+  return remarks;
+}
+
+function gridOfFacts({ shape, spacing, affine }: VolumeFacts): Grid {
+  return { shape, spacing, ...(affine && { grid: { affine, orientation: AS_STORED, header: null } }) };
+}
+
+/** Images with the same voxels, and training cases that are test cases as well. */
+function duplicates(examined: readonly Examined[]): Remark[] {
+  const first = new Map<string, string>();
+  return examined.flatMap(({ entry, image }) => {
+    if ("problem" in image) return [];
+    const { shape, checksum, range } = image.facts;
+    const key = [shape, checksum, range].join(" ");
+    const before = first.get(key);
+    if (before === undefined) {
+      first.set(key, entry.image);
+      return [];
+    }
+    return [
+      fault(`${entry.image}: expected other voxels than in ${before}, received the same; remove one of them`),
+    ];
+  });
+}
+
+/** Ids that some labels lack, and ids without a name. */
+function unlikeIds(examined: readonly Examined[], { labels }: Dataset): Remark[] {
+  const labelled = examined.flatMap(({ label }) =>
+    label && "facts" in label ? [label.facts.ids ?? []] : [],
+  );
+  const counts = new Map<number, number>();
+  for (const id of labelled.flat()) counts.set(id, (counts.get(id) ?? 0) + 1);
+  return [...counts]
+    .sort(([a], [b]) => a - b)
+    .flatMap(([id, count]) => {
+      const remarks: Remark[] = [];
+      if (id !== 0 && count < labelled.length) {
+        remarks.push(note(`label id ${id}: in ${count} of ${labelled.length} labels`));
+      }
+      if (id !== 0 && labels && labels[id] === undefined) {
+        remarks.push(
+          note(
+            `label id ${id}: expected one of ${Object.keys(labels).join(", ")}, which have names; name it, or correct the labels`,
+          ),
+        );
+      }
+      return remarks;
+    });
+}
+
+/** Images whose spacing or range of values is far from that of the others. */
+function unlikeImages(examined: readonly Examined[]): Remark[] {
+  const known = examined.flatMap(({ entry, image }) =>
+    "facts" in image ? [{ entry, facts: image.facts }] : [],
+  );
+  const spacings = known.flatMap(({ facts }) => (facts.spacing ? [facts.spacing] : []));
+  const typical: Vec3 = [0, 1, 2].map((axis) => median(spacings.map((spacing) => spacing[axis] ?? 1))) as [
+    number,
+    number,
+    number,
+  ];
+  const isCt = known.filter(({ facts }) => (facts.range?.[0] ?? 0) <= -200).length > known.length / 2;
+  return known.flatMap(({ entry, facts: { spacing, range } }) => {
+    const remarks: Remark[] = [];
+    const far = spacing?.some((step, axis) => {
+      const ratio = step / (typical[axis] ?? step);
+      return ratio > UNLIKE_SPACING || ratio < 1 / UNLIKE_SPACING;
+    });
+    if (spacing && far) {
+      remarks.push(
+        note(
+          `${entry.image}: voxels of ${formatShape(spacing.map(short))} mm, of ${formatShape(typical.map(short))} mm as a rule; resample it`,
+        ),
+      );
+    }
+    if (isCt && range && range[0] >= 0) {
+      remarks.push(
+        note(
+          `${entry.image}: values from ${short(range[0])} to ${short(range[1])} where most images have Hounsfield units; convert it from the original`,
+        ),
+      );
+    }
+    return remarks;
+  });
+}
+
+function median(values: readonly number[]): number {
+  const sorted = [...values].sort((a, b) => a - b);
+  return sorted[Math.floor(sorted.length / 2)] ?? 1;
+}
+
+const short = (value: number): number => Number(value.toPrecision(4));

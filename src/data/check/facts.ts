@@ -1,0 +1,113 @@
+import { stat } from "node:fs/promises";
+import { crc32 } from "node:zlib";
+import { z } from "zod";
+import { DataError } from "../../errors.js";
+import type { Content } from "../formats/format.js";
+import { orientationLetters } from "../orientation.js";
+import { gridInMemory, readLabels, streamVolume } from "../volume-file.js";
+
+const vec3 = z.tuple([z.number(), z.number(), z.number()]);
+
+/** What a check needs to know of a volume; kept between checks. Axes as in memory. */
+const factsSchema = z.object({
+  /** Voxels, (x, y, z). */
+  shape: vec3,
+  /** mm. */
+  spacing: vec3.nullable(),
+  /** Voxel to scanner, mm, RAS+. */
+  affine: z.array(z.tuple([z.number(), z.number(), z.number(), z.number()])).nullable(),
+  /** Directions of the file's axes: `LPS`. */
+  axes: z.string().nullable(),
+  /** Checksum of the voxels in the order of the file. */
+  checksum: z.number(),
+  /** Lowest and highest finite value of an image; null when there is none. */
+  range: z.tuple([z.number(), z.number()]).nullable(),
+  /** Voxels of an image that are NaN or infinite. */
+  notFinite: z.number(),
+  /** Ids of a label, rising. */
+  ids: z.array(z.number()).nullable(),
+});
+
+export type VolumeFacts = z.infer<typeof factsSchema>;
+
+/** A volume as a check saw it: what it is, or why it cannot be read. */
+export type Finding = { readonly facts: VolumeFacts } | { readonly problem: string };
+
+/** A finding and the state of the file that it is about. */
+export const rememberedSchema = z.object({
+  bytes: z.number(),
+  modified: z.number(),
+  facts: factsSchema,
+});
+
+export type Remembered = z.infer<typeof rememberedSchema>;
+
+/** Findings of earlier checks, by path and content. */
+export class FactsCache {
+  #next: Record<string, Remembered> = {};
+
+  constructor(private readonly before: Readonly<Record<string, Remembered>>) {}
+
+  /** Findings of this check, for the next one. */
+  get findings(): Readonly<Record<string, Remembered>> {
+    return this.#next;
+  }
+
+  /** Reads a volume unless its file has the size and time of an earlier check. Problems are not remembered. */
+  async examine(path: string, content: Content): Promise<Finding> {
+    try {
+      const { size: bytes, mtimeMs: modified } = await stat(path).catch(() => ({ size: -1, mtimeMs: -1 }));
+      const key = `${content} ${path}`;
+      const known = Object.hasOwn(this.before, key) ? this.before[key] : undefined;
+      const isSame = known?.bytes === bytes && known.modified === modified;
+      const facts = isSame ? known.facts : await (content === "image" ? imageFacts(path) : labelFacts(path));
+      this.#next[key] = { bytes, modified, facts };
+      return { facts };
+    } catch (error) {
+      if (error instanceof DataError) return { problem: error.message };
+      throw error;
+    }
+  }
+}
+
+async function imageFacts(path: string): Promise<VolumeFacts> {
+  let [low, high, notFinite, checksum] = [Number.POSITIVE_INFINITY, Number.NEGATIVE_INFINITY, 0, 0];
+  const header = await streamVolume(path, "image", () => (values, count) => {
+    for (let i = 0; i < count; i++) {
+      const value = values[i] ?? 0;
+      if (value - value !== 0) notFinite++;
+      else {
+        if (value < low) low = value;
+        if (value > high) high = value;
+      }
+    }
+    checksum = crc32(new Uint8Array(values.buffer, 0, count * 8), checksum);
+  });
+  const { shape, spacing, grid } = gridInMemory(header);
+  return {
+    shape: [...shape],
+    spacing: spacing && [...spacing],
+    affine: grid?.affine.map(([a, b, c, d]) => [a, b, c, d]) ?? null,
+    axes: grid ? orientationLetters(grid.orientation) : null,
+    checksum,
+    range: low <= high ? [low, high] : null,
+    notFinite,
+    ids: null,
+  };
+}
+
+async function labelFacts(path: string): Promise<VolumeFacts> {
+  const { shape, spacing, grid, data } = await readLabels(path);
+  const seen = new Uint8Array(65536);
+  for (let i = 0; i < data.length; i++) seen[data[i] ?? 0] = 1;
+  return {
+    shape: [...shape],
+    spacing: spacing && [...spacing],
+    affine: grid?.affine.map(([a, b, c, d]) => [a, b, c, d]) ?? null,
+    axes: grid ? orientationLetters(grid.orientation) : null,
+    checksum: crc32(new Uint8Array(data.buffer, data.byteOffset, data.byteLength)),
+    range: null,
+    notFinite: 0,
+    ids: [...seen.keys()].filter((id) => seen[id] === 1),
+  };
+}

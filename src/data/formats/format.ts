@@ -1,0 +1,117 @@
+import { DataError } from "../../errors.js";
+import type { Affine, FileHeader, Orientation, Vec3 } from "../volume.js";
+import type { VoxelType } from "./voxel-type.js";
+
+/** What reading the voxels of a file needs to know. Axes are the file's, as it numbers them. */
+export interface VoxelHeader {
+  /** For people: `NIfTI-1`. */
+  readonly format: string;
+  /** Extents, voxels. */
+  readonly shape: Vec3;
+  /** Distance of voxel centres, mm; null when the file does not say. */
+  readonly spacing: Vec3 | null;
+  /** Voxel index to scanner coordinates, mm, RAS+; null when the file does not say. */
+  readonly affine: Affine | null;
+  /** How the file's axes are laid into memory. */
+  readonly orientation: Orientation;
+  /** Which axis of the file lies densest: x, or z as in NumPy's C order. */
+  readonly fastest: "x" | "z";
+  readonly type: VoxelType;
+  /** Byte order of the voxels. */
+  readonly littleEndian: boolean;
+  /** value = stored * slope + intercept. */
+  readonly slope: number;
+  readonly intercept: number;
+  /** To write results like it. */
+  readonly source: FileHeader | null;
+}
+
+/** A file that is open for reading its voxels. */
+export interface VoxelSource extends AsyncDisposable {
+  readonly header: VoxelHeader;
+  /** The voxels can have no more bytes than this; a damaged header may promise terabytes. */
+  readonly maxBytes: number;
+  /** The stored bytes in pieces of any size. */
+  readonly voxels: AsyncIterable<Uint8Array>;
+}
+
+/** Which of two volumes to read, where one file holds both. */
+export type Content = "image" | "label";
+
+/** The grid of a file to be written; axes are the file's. */
+export interface FileGrid {
+  /** Extents, voxels. */
+  readonly shape: Vec3;
+  /** mm; null = unknown. */
+  readonly spacing: Vec3 | null;
+  /** mm, RAS+; null = unknown. */
+  readonly affine: Affine | null;
+  /** The header to write like; another format's is left aside. */
+  readonly header: FileHeader | null;
+}
+
+/** What the voxels of a file to be written are. */
+export interface VoxelKind {
+  readonly type: VoxelType;
+  /** True for label ids: the header says so to viewers where it can. */
+  readonly labels: boolean;
+  /** At most 79 bytes. */
+  readonly description: string;
+}
+
+/** How a file to be written begins and how its voxels follow. */
+export interface FilePlan {
+  readonly head: Uint8Array;
+  readonly littleEndian: boolean;
+  /** What is packed: nothing, the voxels, or head and voxels together. */
+  readonly gzip: "nothing" | "voxels" | "all";
+}
+
+/** A file format of volumes. */
+export interface VolumeFormat {
+  /** Endings of names in lower case, longest first. */
+  readonly extensions: readonly string[];
+  /** True when one file holds image and label. */
+  readonly holdsLabel: boolean;
+  /** Ending of results that belong to an image of this format. */
+  readonly resultExtension: ".nii.gz" | ".nrrd" | ".mha";
+  /** Reads the header. @throws DataError when this is no file of the format with one 3D volume of real numbers */
+  open(path: string, content: Content): Promise<VoxelSource>;
+  /** Absent for formats that are only read. */
+  plan?(path: string, grid: FileGrid, kind: VoxelKind): FilePlan;
+}
+
+/** Three extents that hold at least one voxel each. @throws DataError */
+export function checkShape(path: string, extents: readonly number[]): Vec3 {
+  const given = extents.join(" x ");
+  if (extents.some((extent) => !Number.isSafeInteger(extent) || extent < 1)) {
+    throw new DataError(
+      `${path}: expected at least 1 voxel along every axis, received ${given}; the file is empty or damaged`,
+    );
+  }
+  const [x, y, z, ...more] = extents;
+  if (x === undefined || y === undefined || z === undefined) {
+    throw new DataError(
+      `${path}: expected one 3D volume, received ${extents.length} axes (${given}); put the slices into one volume`,
+    );
+  }
+  if (more.some((extent) => extent > 1)) {
+    throw new DataError(
+      `${path}: expected one 3D volume, received ${given}; split the file into one file per volume`,
+    );
+  }
+  if (!Number.isSafeInteger(x * y * z * 8)) {
+    throw new DataError(
+      `${path}: expected a volume that fits into memory, received ${given}; the header is damaged`,
+    );
+  }
+  return [x, y, z];
+}
+
+/** @returns the affine itself. @throws DataError when an entry is no number */
+export function checkAffine(path: string, affine: Affine): Affine {
+  if (affine.flat().every((entry) => Number.isFinite(entry))) return affine;
+  throw new DataError(
+    `${path}: expected finite numbers for the affine, received ${affine.flat().join(" ")}; correct the header`,
+  );
+}

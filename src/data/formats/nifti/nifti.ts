@@ -1,0 +1,237 @@
+import { DataError } from "../../../errors.js";
+import { closestOrientation } from "../../orientation.js";
+import type { Affine, FileHeader, Vec3 } from "../../volume.js";
+import { ByteStream } from "../byte-stream.js";
+import {
+  checkShape,
+  type FileGrid,
+  type FilePlan,
+  type VolumeFormat,
+  type VoxelHeader,
+  type VoxelKind,
+} from "../format.js";
+import { type VoxelType, voxelTypes } from "../voxel-type.js";
+import { readAffine, readSpacing } from "./affine.js";
+import { HeaderView, type NiftiFields, type NiftiLayout, niftiLayouts, parseFields } from "./fields.js";
+
+const INTENT_LABEL = 1002;
+const UNITS_MM = 2;
+const XFORM_ALIGNED = 2;
+/** Largest extent of NIfTI-1. */
+const MAX_INT16 = 32767;
+
+const CODES: Readonly<Record<VoxelType["name"], number>> = {
+  uint8: 2,
+  int16: 4,
+  int32: 8,
+  float32: 16,
+  float64: 64,
+  int8: 256,
+  uint16: 512,
+  uint32: 768,
+  int64: 1024,
+  uint64: 1280,
+};
+
+const OTHER_TYPES: Readonly<Record<number, string>> = {
+  1: "1-bit voxels",
+  32: "complex64 voxels",
+  128: "RGB voxels",
+  1536: "float128 voxels",
+  1792: "complex128 voxels",
+  2048: "complex256 voxels",
+  2304: "RGBA voxels",
+};
+
+/** NIfTI-1 and NIfTI-2 in one file, plain or gzip; results carry the header of their image. */
+export const nifti: VolumeFormat = {
+  extensions: [".nii.gz", ".nii"],
+  holdsLabel: false,
+  resultExtension: ".nii.gz",
+  async open(path) {
+    const stream = await ByteStream.open(path);
+    try {
+      const header = parseNiftiHeader(await takeHeader(stream), path);
+      const taken = header.source?.bytes.length ?? 0;
+      await stream.skip(header.voxelOffset - taken);
+      return {
+        header,
+        maxBytes: stream.maxLeft,
+        voxels: stream.rest(),
+        [Symbol.asyncDispose]: () => stream[Symbol.asyncDispose](),
+      };
+    } catch (error) {
+      await stream[Symbol.asyncDispose]();
+      throw error;
+    }
+  },
+  plan: planNifti,
+};
+
+/** As many bytes as the first field says that the header has. */
+async function takeHeader(stream: ByteStream): Promise<Uint8Array<ArrayBuffer>> {
+  const [short, long] = [niftiLayouts[1].size, niftiLayouts[2].size];
+  const begin = await stream.take(short);
+  const isLong = begin.length >= 4 && [begin.readInt32LE(0), begin.readInt32BE(0)].includes(long);
+  const more = isLong ? await stream.take(long - short) : Buffer.alloc(0);
+  return Uint8Array.from(Buffer.concat([begin, more]));
+}
+
+/** @throws DataError when this is no header of one 3D volume of real numbers */
+function parseNiftiHeader(
+  header: Uint8Array<ArrayBuffer>,
+  path: string,
+): VoxelHeader & { voxelOffset: number } {
+  const layout = layoutOf(header, path);
+  const fields = parseFields(header, layout);
+  const shape = readShape(fields, path);
+  const affine = readAffine(fields, path);
+  const orientation = closestOrientation(affine);
+  if (!orientation) throw flatAxes(fields, affine, path);
+  const { littleEndian } = fields;
+  return {
+    format: `NIfTI-${layout.version}`,
+    shape,
+    spacing: readSpacing(fields, affine),
+    affine,
+    orientation,
+    fastest: "x",
+    type: readType(fields, path),
+    littleEndian,
+    voxelOffset: readVoxelOffset(fields, path),
+    ...readScaling(fields, path),
+    source: { format: "nifti", bytes: header, littleEndian },
+  };
+}
+
+function layoutOf(header: Uint8Array<ArrayBuffer>, path: string): NiftiLayout {
+  const wrong = (received: string, cure: string): DataError =>
+    new DataError(`${path}: expected a NIfTI header, received ${received}; ${cure}`);
+  const size = header.length >= 4 ? new HeaderView(header, true).get([0, "i32"]) : 0;
+  const swapped = header.length >= 4 ? new HeaderView(header, false).get([0, "i32"]) : 0;
+  const layout = [size, swapped].includes(niftiLayouts[2].size) ? niftiLayouts[2] : niftiLayouts[1];
+  if (header.length < layout.size) {
+    throw wrong(`a file of ${header.length} bytes (unpacked)`, "copy the file again, it is cut short");
+  }
+  const [offset, expected] = layout.magic;
+  const magic = String.fromCharCode(...header.subarray(offset, offset + expected.length));
+  if (/^ni[12]/.test(magic)) {
+    throw wrong("the header of a .hdr/.img pair", "convert it to one .nii or .nii.gz file");
+  }
+  if (magic !== expected || ![size, swapped].includes(layout.size)) {
+    const found = JSON.stringify(magic);
+    throw wrong(`another file (size field ${size}, magic ${found})`, "give a .nii or .nii.gz file");
+  }
+  return layout;
+}
+
+function readShape({ dims }: NiftiFields, path: string): Vec3 {
+  const [rank = 0, ...extents] = dims;
+  if (rank < 1 || rank > 7) {
+    throw new DataError(
+      `${path}: expected 1 to 7 for the number of dimensions, received ${rank}; the header is damaged`,
+    );
+  }
+  // Extents beyond the rank mean nothing, whatever they hold.
+  return checkShape(path, extents.slice(0, rank));
+}
+
+function flatAxes({ parsed }: NiftiFields, affine: Affine, path: string): DataError {
+  if (parsed.sform_code > 0) {
+    return new DataError(
+      `${path}: expected three axes in different directions for the s-form, ` +
+        `received ${affine.slice(0, 3).flat().join(" ")}; correct the header`,
+    );
+  }
+  return new DataError(
+    `${path}: expected positive numbers for the voxel spacing (pixdim), ` +
+      `received ${parsed.pixDims.slice(1, 4).join(", ")}; correct the header`,
+  );
+}
+
+function readType({ parsed }: NiftiFields, path: string): VoxelType {
+  const name = (Object.keys(CODES) as VoxelType["name"][]).find((key) => CODES[key] === parsed.datatypeCode);
+  if (name === undefined) {
+    const received = OTHER_TYPES[parsed.datatypeCode] ?? `datatype code ${parsed.datatypeCode}`;
+    throw new DataError(
+      `${path}: expected integer or float voxels, received ${received}; convert the file to int16 or float32`,
+    );
+  }
+  const type = voxelTypes[name];
+  if (parsed.numBitsPerVoxel !== type.bytes * 8) {
+    throw new DataError(
+      `${path}: expected ${type.bytes * 8} bits per voxel for ${name}, ` +
+        `received ${parsed.numBitsPerVoxel}; the header is damaged`,
+    );
+  }
+  return type;
+}
+
+function readVoxelOffset({ voxOffset, layout }: NiftiFields, path: string): number {
+  const least = layout.size + 4;
+  if (!Number.isInteger(voxOffset) || voxOffset < least || voxOffset > 2 ** 31) {
+    throw new DataError(
+      `${path}: expected ${least} or more for vox_offset, received ${voxOffset}; the header is damaged`,
+    );
+  }
+  return voxOffset;
+}
+
+/** nibabel's rule: a slope of 0 or one that is no number means that values are stored as they are. */
+function readScaling({ parsed }: NiftiFields, path: string): { slope: number; intercept: number } {
+  const { scl_slope: slope, scl_inter: intercept } = parsed;
+  if (slope === 0 || !Number.isFinite(slope)) return { slope: 1, intercept: 0 };
+  if (!Number.isFinite(intercept)) {
+    throw new DataError(
+      `${path}: expected a number for scl_inter, received ${intercept}; correct the header`,
+    );
+  }
+  return { slope, intercept };
+}
+
+/**
+ * Header and empty extension flag of a file on the same grid: dim, pixdim, both forms, units and everything else as in
+ * the image's header and byte order; type, scaling, display range and description as the new voxels need them.
+ */
+function planNifti(path: string, grid: FileGrid, kind: VoxelKind): FilePlan {
+  const source = grid.header?.format === "nifti" ? grid.header : newHeader(grid);
+  const layout = source.bytes.length === niftiLayouts[2].size ? niftiLayouts[2] : niftiLayouts[1];
+  const head = new Uint8Array(layout.size + 4);
+  head.set(source.bytes);
+  const view = new HeaderView(head, source.littleEndian);
+  view.put(layout.datatype, CODES[kind.type.name]);
+  view.put(layout.bitpix, kind.type.bytes * 8);
+  view.put(layout.voxOffset, head.length);
+  view.put(layout.slope, 1);
+  view.put(layout.intercept, 0);
+  // The viewer finds the range itself.
+  view.put(layout.calMax, 0);
+  view.put(layout.calMin, 0);
+  if (layout.version === 1) head.fill(0, 140, 148); // glmax, glmin, of the old voxels
+  head.fill(0, layout.description, layout.description + 80);
+  new TextEncoder().encodeInto(kind.description, head.subarray(layout.description, layout.description + 79));
+  if (kind.labels) {
+    view.put(layout.intentParameters, 0, 0, 0);
+    view.put(layout.intentCode, INTENT_LABEL);
+    head.fill(0, layout.intentName, layout.intentName + 16);
+  }
+  return { head, littleEndian: source.littleEndian, gzip: /\.gz$/i.test(path) ? "all" : "nothing" };
+}
+
+/** A little-endian header with an s-form only; without an affine the spacing, or 1 with unknown unit, from origin 0. */
+function newHeader({ shape, spacing, affine }: FileGrid): FileHeader {
+  const layout = Math.max(...shape) > MAX_INT16 ? niftiLayouts[2] : niftiLayouts[1];
+  const view = new HeaderView(new Uint8Array(layout.size), true);
+  const [dx, dy, dz] = spacing ?? [1, 1, 1];
+  const rows = affine?.slice(0, 3).flat() ?? [dx, 0, 0, 0, 0, dy, 0, 0, 0, 0, dz, 0];
+  view.put([0, "i32"], layout.size);
+  const [offset, magic] = layout.magic;
+  view.bytes.set(new TextEncoder().encode(magic), offset);
+  if (layout.version === 1) view.put([38, "u8"], "r".charCodeAt(0)); // "regular", for old readers
+  view.put(layout.dim, 3, ...shape, 1, 1, 1, 1);
+  view.put(layout.pixdim, 1, dx, dy, dz);
+  view.put(layout.units, spacing ? UNITS_MM : 0);
+  view.put(layout.sformCode, XFORM_ALIGNED);
+  view.put(layout.srow, ...rows);
+  return { format: "nifti", bytes: view.bytes, littleEndian: true };
+}

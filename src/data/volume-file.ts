@@ -1,0 +1,294 @@
+import { Readable } from "node:stream";
+import { createGzip } from "node:zlib";
+import { DataError } from "../errors.js";
+import { version } from "../version.js";
+import { writeFileAtomic } from "./atomic-file.js";
+import { describeReadError } from "./formats/byte-stream.js";
+import type { Content, VoxelHeader, VoxelSource } from "./formats/format.js";
+import { formatOf } from "./formats/index.js";
+import { type VoxelType, voxelTypes } from "./formats/voxel-type.js";
+import type { Grid } from "./grid-match.js";
+import {
+  AS_STORED,
+  Placement,
+  toFileAffine,
+  toFileOrder,
+  toMemoryAffine,
+  toMemoryOrder,
+} from "./orientation.js";
+import {
+  formatShape,
+  type ImageVolume,
+  type LabelVolume,
+  sameShape,
+  type Vec3,
+  type Volume,
+  type VoxelArray,
+  voxelCount,
+} from "./volume.js";
+
+/** Largest label id that a written file can hold. */
+const MAX_LABEL_ID = 65535;
+
+/** Voxels per piece when writing. */
+const WRITE_PIECE = 1 << 18;
+/** Relative distance from an integer that rounding of a float32 slope explains (about 8 float32 eps). */
+const LABEL_ROUNDING = 1e-6;
+
+/** Takes `count` voxel values, scaled, that stand at position `start` of the file and after. */
+type VoxelSink = (values: Float64Array, count: number, start: number) => void;
+
+/**
+ * Reads a volume piece by piece. Beyond what the sink keeps, memory is about 5 MB (h5: the dataset).
+ *
+ * @param content which volume of a file that holds image and label
+ * @param makeSink called once, when the header is known and the file is long enough for it
+ * @throws DataError when the file cannot be read, is no 3D volume of real numbers, or has too few or too many voxels
+ */
+export async function streamVolume(
+  path: string,
+  content: Content,
+  makeSink: (header: VoxelHeader) => VoxelSink,
+): Promise<VoxelHeader> {
+  try {
+    await using source = await formatOf(path).open(path, content);
+    const { header } = source;
+    // Checked before the voxels get memory: a damaged header can promise terabytes.
+    if (voxelCount(header.shape) * header.type.bytes > source.maxBytes) refuseSize(path, header, "fewer");
+    await decodeVoxels(path, source, makeSink(header));
+    return header;
+  } catch (error) {
+    throw describeReadError(path, error);
+  }
+}
+
+async function decodeVoxels(path: string, { header, voxels }: VoxelSource, sink: VoxelSink): Promise<void> {
+  const { type, slope, intercept, littleEndian } = header;
+  const total = voxelCount(header.shape);
+  let values = new Float64Array(0);
+  let done = 0;
+  // A part of a voxel that waits for its other bytes.
+  let pending: Uint8Array = new Uint8Array(0);
+  for await (const piece of voxels) {
+    const bytes = pending.length > 0 ? Buffer.concat([pending, piece]) : piece;
+    const count = Math.floor(bytes.length / type.bytes);
+    pending = bytes.subarray(count * type.bytes);
+    if (done + count > total || (done + count === total && pending.length > 0))
+      refuseSize(path, header, "more");
+    if (values.length < count) values = new Float64Array(count);
+    type.decode(new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength), count, littleEndian, values);
+    if (slope !== 1 || intercept !== 0) {
+      for (let i = 0; i < count; i++) values[i] = (values[i] ?? 0) * slope + intercept;
+    }
+    sink(values, count, done);
+    done += count;
+  }
+  if (done !== total) refuseSize(path, header, `only ${done}`);
+}
+
+function refuseSize(path: string, { shape, type }: VoxelHeader, received: string): never {
+  throw new DataError(
+    `${path}: expected ${voxelCount(shape)} voxels as the header says ` +
+      `(${formatShape(shape)}, ${type.name}), received ${received}; ` +
+      "the header is wrong or the file is cut short, copy or convert it again",
+  );
+}
+
+/**
+ * Reads intensities, float32 after slope and intercept (applied in double; for NIfTI equal to nibabel's get_fdata
+ * rounded to float32). Axes are brought to memory's orientation on the way: one copy of the voxels in all.
+ *
+ * @throws DataError as streamVolume, and when a voxel is not a finite float32
+ */
+export async function readImage(path: string): Promise<ImageVolume> {
+  let data = new Float32Array(0);
+  const header = await streamVolume(path, "image", (found) => {
+    data = new Float32Array(voxelCount(found.shape));
+    const placement = new Placement(found.shape, found.orientation, found.fastest);
+    return (values, count, start) => {
+      refuseInfinite(path, found, values, count, start);
+      placement.scatter(values, count, start, data);
+    };
+  });
+  return { ...gridInMemory(header), data };
+}
+
+function refuseInfinite(
+  path: string,
+  header: VoxelHeader,
+  values: Float64Array,
+  count: number,
+  start: number,
+): void {
+  for (let i = 0; i < count; i++) {
+    const value = Math.fround(values[i] ?? 0);
+    if (value - value !== 0) {
+      throw new DataError(
+        `${path}: expected finite numbers for the voxels, received ${values[i]} at voxel ` +
+          `(${voxelAt(header, start + i).join(", ")}); repair or leave out this case`,
+      );
+    }
+  }
+}
+
+/** (x, y, z) of the voxel at a position of the file. */
+function voxelAt({ shape, fastest }: VoxelHeader, position: number): Vec3 {
+  const [nx, ny, nz] = shape;
+  if (fastest === "z")
+    return [Math.floor(position / (nz * ny)), Math.floor(position / nz) % ny, position % nz];
+  return [position % nx, Math.floor(position / nx) % ny, Math.floor(position / (nx * ny))];
+}
+
+/**
+ * Reads label ids, stored as any integer or float type: Uint8Array when no id is above 255, else Uint16Array.
+ *
+ * @throws DataError as streamVolume, and when a voxel is no integer in 0..65535
+ */
+export async function readLabels(path: string): Promise<LabelVolume> {
+  let data: Uint8Array | Uint16Array = new Uint8Array(0);
+  const header = await streamVolume(path, "label", (found) => {
+    data = new Uint8Array(voxelCount(found.shape));
+    const placement = new Placement(found.shape, found.orientation, found.fastest);
+    return (values, count, start) => {
+      const largest = roundLabels(path, found, values, count, start);
+      if (largest > 255 && data instanceof Uint8Array) data = Uint16Array.from(data);
+      placement.scatter(values, count, start, data);
+    };
+  });
+  return { ...gridInMemory(header), data };
+}
+
+/** Rounds values to ids in place and returns the largest. */
+function roundLabels(
+  path: string,
+  header: VoxelHeader,
+  values: Float64Array,
+  count: number,
+  start: number,
+): number {
+  let largest = 0;
+  for (let i = 0; i < count; i++) {
+    const value = values[i] ?? 0;
+    const id = Math.round(value);
+    if (!(Math.abs(value - id) <= LABEL_ROUNDING * id && id <= MAX_LABEL_ID)) {
+      throw new DataError(
+        `${path}: expected whole numbers 0..${MAX_LABEL_ID} for the label ids, received ${value} at voxel ` +
+          `(${voxelAt(header, start + i).join(", ")}); give a label file, not an image`,
+      );
+    }
+    values[i] = id;
+    if (id > largest) largest = id;
+  }
+  return largest;
+}
+
+/** Reads where an image lies and leaves its voxels. @throws DataError as streamVolume */
+export async function readGrid(path: string): Promise<Grid> {
+  try {
+    await using source = await formatOf(path).open(path, "image");
+    return gridInMemory(source.header);
+  } catch (error) {
+    throw describeReadError(path, error);
+  }
+}
+
+/** Where the voxels of a file lie once they are in memory. */
+export function gridInMemory(header: VoxelHeader): Grid {
+  const { affine, orientation, source } = header;
+  const shape = toMemoryOrder(header.shape, orientation);
+  const spacing = header.spacing === null ? null : toMemoryOrder(header.spacing, orientation);
+  if (affine === null) return { shape, spacing };
+  return {
+    shape,
+    spacing,
+    grid: { affine: toMemoryAffine(affine, orientation, shape), orientation, header: source },
+  };
+}
+
+/**
+ * Writes label ids on the grid of the image that they belong to, in the format of the name's ending: voxels in the
+ * order of the image's file, its header where the formats are the same, else a new one. uint8 when no id is above 255,
+ * else uint16. The same bytes on every call. Replaces an older file in one step (writeFileAtomic).
+ *
+ * @param like the image; without a grid (h5) the affine is its spacing, or the identity, and the unit unknown
+ * @throws DataError when the shapes differ, the format is only read, or the file cannot be written
+ */
+export async function writeLabels(path: string, labels: LabelVolume, like: Grid): Promise<void> {
+  const wide = labels.data.some((id) => id > 255);
+  await writeVoxels(path, labels, like, wide ? voxelTypes.uint16 : voxelTypes.uint8);
+}
+
+/**
+ * Writes intensities as float32 on the grid of `like` (default: the volume's own), otherwise as writeLabels.
+ *
+ * @throws DataError when the shapes differ, the format is only read, or the file cannot be written
+ */
+export async function writeImage(path: string, image: ImageVolume, like: Grid = image): Promise<void> {
+  await writeVoxels(path, image, like, voxelTypes.float32);
+}
+
+async function writeVoxels(path: string, volume: Volume, like: Grid, type: VoxelType): Promise<void> {
+  const format = formatOf(path);
+  if (!format.plan) {
+    throw new DataError(
+      `${path}: expected a format that can be written, received ${path}; end the name in .nii.gz`,
+    );
+  }
+  if (!sameShape(volume.shape, like.shape)) {
+    throw new DataError(
+      `${path}: expected ${formatShape(like.shape)} voxels as its image has, ` +
+        `received ${formatShape(volume.shape)}; write each result on the grid of its own image`,
+    );
+  }
+  const { grid, spacing } = like;
+  const orientation = grid?.orientation ?? AS_STORED;
+  const shape = toFileOrder(like.shape, orientation);
+  const { head, littleEndian, gzip } = format.plan(
+    path,
+    {
+      shape,
+      spacing: spacing === null ? null : toFileOrder(spacing, orientation),
+      affine: grid === undefined ? null : toFileAffine(grid.affine, orientation, like.shape),
+      header: grid?.header ?? null,
+    },
+    { type, labels: !(volume.data instanceof Float32Array), description: `sfr ${version}` },
+  );
+  const pieces = voxelPieces(volume.data, new Placement(shape, orientation), type, littleEndian);
+  if (gzip === "nothing") await writeFileAtomic(path, together([head], pieces));
+  else if (gzip === "all") await writeFileAtomic(path, packed(together([head], pieces)));
+  else await writeFileAtomic(path, together([head], packed(pieces)));
+}
+
+async function* together(
+  ...parts: (Iterable<Uint8Array> | AsyncIterable<Uint8Array>)[]
+): AsyncGenerator<Uint8Array> {
+  for (const part of parts) yield* part;
+}
+
+/** node:zlib writes mtime 0. Level 1: a third of the time of level 6 for masks of nearly the same size. */
+function packed(pieces: Iterable<Uint8Array> | AsyncIterable<Uint8Array>): AsyncIterable<Uint8Array> {
+  return Readable.from(pieces).pipe(createGzip({ level: 1 }));
+}
+
+function* voxelPieces(
+  data: VoxelArray,
+  placement: Placement,
+  type: VoxelType,
+  littleEndian: boolean,
+): Generator<Uint8Array> {
+  for (let start = 0; start < data.length; start += WRITE_PIECE) {
+    const count = Math.min(WRITE_PIECE, data.length - start);
+    const piece =
+      type.bytes === 4
+        ? new Float32Array(count)
+        : type.bytes === 2
+          ? new Uint16Array(count)
+          : new Uint8Array(count);
+    placement.gather(data, start, piece);
+    const bytes = Buffer.from(piece.buffer, piece.byteOffset, piece.byteLength);
+    // Memory is little-endian on every platform that we support.
+    if (!littleEndian && type.bytes === 2) bytes.swap16();
+    if (!littleEndian && type.bytes === 4) bytes.swap32();
+    yield bytes;
+  }
+}

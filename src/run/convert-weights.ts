@@ -1,0 +1,71 @@
+import type { Voxels } from "../config/schema.js";
+import { DataError, UsageError } from "../errors.js";
+import { writePth } from "../io/pth/write-pth.js";
+import { writeSafetensorsFrom } from "../io/safetensors.js";
+import type { TensorFile } from "../io/tensor-file.js";
+import { openWeights } from "../io/weights-file.js";
+import { segmenterStride } from "../models/segmenter.js";
+import { vnetMetadata } from "../predict/segmenter.js";
+import type { ModelCard } from "./model-card.js";
+
+/** What a conversion did. */
+export interface Conversion {
+  readonly tensors: number;
+  /** What the written file does not say, as sentences. */
+  readonly notes: readonly string[];
+}
+
+/**
+ * Writes the tensors of a weights file in the format that the output's name says; names, order of axes, element types
+ * and values stay.
+ *
+ * @param patch makes a segmenter of a V-Net's tensors: the extents of its training patch, voxels (x, y, z)
+ * @throws DataError when the input cannot be read, is no V-Net though a patch was given, or the output cannot be written;
+ *   UsageError for an output of another name, or a patch that does not fit
+ */
+export async function convertWeights(
+  input: string,
+  output: string,
+  patch: Voxels | undefined,
+): Promise<Conversion> {
+  const toPth = /\.(pth|pt)$/i.test(output);
+  if (!toPth && !/\.safetensors$/i.test(output))
+    throw new UsageError(
+      `${output}: expected .safetensors or .pth as output, received another name; rename it`,
+    );
+  if (toPth && patch !== undefined)
+    throw new UsageError(
+      `${output}: expected .safetensors as output with --patch, received .pth; leave one out`,
+    );
+  await using file = await openWeights(input);
+  const tensors = file.tensors.size;
+  if (toPth) {
+    await writePth(output, file);
+    const lost = Object.keys(file.metadata);
+    const note = `.pth has no place for the metadata ${lost.join(", ")}: keep ${input}`;
+    return { tensors, notes: lost.length === 0 ? [] : [note] };
+  }
+  await writeSafetensorsFrom(
+    output,
+    file,
+    patch === undefined ? file.metadata : segmenterMetadata(file, patch),
+  );
+  return { tensors, notes: [] };
+}
+
+/** Metadata of a segmenter whose label ids are its classes. */
+function segmenterMetadata(file: TensorFile, patch: Voxels): Record<string, string> {
+  if (patch.some((extent) => extent === 0 || extent % segmenterStride !== 0))
+    throw new UsageError(
+      `--patch: expected multiples of ${segmenterStride} voxels, received ${patch.join(",")}; round it`,
+    );
+  const metadata = vnetMetadata(file.tensors, patch);
+  if (metadata === undefined)
+    throw new DataError(
+      `${file.path}: expected the tensors of a V-Net (block_one.conv.0.weight, out_conv.weight), received others; ` +
+        "leave out --patch to convert them as they are",
+    );
+  const labelIds = Array.from({ length: metadata.classes }, (_, index) => index);
+  const card: ModelCard = { labelIds, labelNames: {}, halve: false };
+  return { sfr: JSON.stringify(metadata), data: JSON.stringify(card) };
+}

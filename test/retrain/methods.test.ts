@@ -1,0 +1,107 @@
+/** Every method of the registry, as `retrain` runs it on phantoms: it learns, and goes on after a stop in the same bits. */
+import assert from "node:assert/strict";
+import { mkdtemp, readFile, rm } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { after, before, describe, it } from "node:test";
+import { retrainSettings, segmenterSettings } from "../../src/config/schema.js";
+import { generatePhantom } from "../../src/data/phantom.js";
+import { type PreparedCase, prepareImage } from "../../src/data/prepare.js";
+import { CancelledError } from "../../src/errors.js";
+import { Tensor } from "../../src/native/tensor.js";
+import { type MethodName, methods } from "../../src/retrain/methods/index.js";
+import { type PseudoLabelSource, type RetrainOptions, retrain } from "../../src/retrain/retrain.js";
+
+const extents = [36, 26, 24] as const;
+const steps = 9;
+/** Not a multiple of checkpointEvery: what was done since the last checkpoint is saved by the stop itself. */
+const stopAfter = 4;
+
+async function phantom(index: number): Promise<PreparedCase> {
+  const { id, image, label } = generatePhantom(index, 1, [...extents]);
+  const shape = [extents[2], extents[1], extents[0]];
+  return {
+    id,
+    image: await prepareImage(image, false),
+    label: Tensor.from("u8", shape, Uint8Array.from(label.data)),
+    source: image,
+    halved: false,
+  };
+}
+
+describe("re-training methods", () => {
+  let root = "";
+  let cases: PreparedCase[] = [];
+  before(async () => {
+    root = await mkdtemp(join(tmpdir(), "sfr-methods-"));
+    cases = await Promise.all([0, 1, 2, 3, 4, 5].map(phantom));
+  });
+  after(() => rm(root, { recursive: true }));
+
+  function optionsOf(method: MethodName, withPseudoLabels: boolean, name: string): RetrainOptions {
+    // The phantoms' own labels stand for SAM's: what a method makes of pseudo-labels is looked at, not where they are from.
+    const labels = new Map(cases.map(({ id, label }) => [id, label ?? assert.fail(id)]));
+    const pseudoLabels: PseudoLabelSource = withPseudoLabels
+      ? { kind: "per-volume", labels }
+      : { kind: "none" };
+    return {
+      labelled: cases.slice(0, 2),
+      unlabelled: cases.slice(2),
+      classes: 3,
+      patch: [32, 16, 16],
+      segmenter: segmenterSettings.parse({ filters: 2 }),
+      settings: retrainSettings.parse({ steps, learningRate: 0.05, consistency: 1 }),
+      method,
+      pseudoLabels,
+      seed: 3,
+      checkpointEvery: 3,
+      checkpointPath: join(root, `${name}-checkpoint.safetensors`),
+      weightsPath: join(root, `${name}.safetensors`),
+    };
+  }
+
+  /** Trains to the end; returns the cross-entropy of each step and the bytes of the weights. */
+  async function train(options: RetrainOptions): Promise<{ losses: number[]; weights: Buffer }> {
+    const losses: number[] = [];
+    await retrain(options, {
+      onStep(_, record) {
+        for (const [name, value] of Object.entries(record)) assert.ok(Number.isFinite(value), name);
+        losses.push(record.crossEntropy ?? assert.fail("crossEntropy is not recorded"));
+      },
+    });
+    return { losses, weights: await readFile(options.weightsPath) };
+  }
+
+  const all = Object.entries(methods) as [MethodName, (typeof methods)[MethodName]][];
+  for (const [method, { names }] of all) {
+    // Pseudo-labels make no difference to stopping, so one arm of a method is stopped.
+    const stopped = names.sam === undefined ? "none" : "sam";
+    it(`${method}, pseudo-labels ${stopped}: learns and resumes`, async () => {
+      const whole = await train(optionsOf(method, stopped === "sam", method));
+      const mean = (values: readonly number[]) => values.reduce((a, b) => a + b, 0) / values.length;
+      const [first, last] = [whole.losses.slice(0, 3), whole.losses.slice(-3)].map(mean);
+      assert.ok((last ?? 0) < (first ?? 0), `cross-entropy: ${first} at first, ${last} in the end`);
+
+      const options = optionsOf(method, stopped === "sam", `${method}-resumed`);
+      const stop = new AbortController();
+      const stopping = {
+        onStep: (t: number) => {
+          if (t + 1 === stopAfter) stop.abort();
+        },
+      };
+      await assert.rejects(retrain(options, stopping, stop.signal), CancelledError);
+      const resumed = await train(options);
+      assert.deepEqual(resumed.losses, whole.losses.slice(stopAfter));
+      assert.ok(
+        resumed.weights.equals(whole.weights),
+        "other bits than those of the run that was not stopped",
+      );
+    });
+    if (names.none === undefined || names.sam === undefined) continue;
+    it(`${method} without pseudo-labels: learns`, async () => {
+      const { losses } = await train(optionsOf(method, false, `${method}-alone`));
+      assert.equal(losses.length, steps);
+      assert.ok((losses.at(-1) ?? 0) < (losses[0] ?? 0), `cross-entropy: ${losses}`);
+    });
+  }
+});
