@@ -9,7 +9,12 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { test } from "node:test";
 import { fileURLToPath } from "node:url";
-import { finetuneSettings, retrainSettings, samSettings, segmenterSettings } from "../../src/config/schema.js";
+import {
+  finetuneSettings,
+  retrainSettings,
+  samSettings,
+  segmenterSettings,
+} from "../../src/config/schema.js";
 import { generatePhantom } from "../../src/data/phantom.js";
 import type { PreparedCase } from "../../src/data/prepare.js";
 import { finetune } from "../../src/finetune/finetune.js";
