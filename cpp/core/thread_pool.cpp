@@ -57,7 +57,6 @@ void ThreadPool::run(int64_t chunks, Body body, void* context) {
     chunks_ = chunks;
     next_.store(0, std::memory_order_relaxed);
     running_ = static_cast<int>(workers_.size());
-    resting_ = false;
     ++generation_;
   }
   start_.notify_all();
@@ -78,7 +77,7 @@ void ThreadPool::take_chunks(int thread) {
 void ThreadPool::work(int thread) {
   uint64_t seen = 0;
   for (;;) {
-    if (spins_) spin_until([&] { return stop_ || resting_ || generation_ != seen; });
+    if (spins_) spin_until([&] { return stop_ || generation_ != seen; });
     {
       std::unique_lock<std::mutex> lock(mutex_);
       start_.wait(lock, [&] { return stop_ || generation_ != seen; });

@@ -21,10 +21,6 @@ class ThreadPool {
 
   int threads() const { return static_cast<int>(workers_.size()) + 1; }
 
-  /// No more work for now: waiting threads sleep at once instead of looking for it, so that whoever takes
-  /// over from here finds a free core.
-  void rest() { resting_ = true; }
-
   /// Calls body(chunk, thread) once for each chunk in [0, chunks); thread is in [0, threads()).
   /// Returns when all are done. The body must not throw and must not call parallel_for.
   template <class F>
@@ -48,7 +44,7 @@ class ThreadPool {
   std::condition_variable start_, done_;
   std::atomic<uint64_t> generation_{0};  // of work; changed under the lock
   std::atomic<int> running_{0};
-  std::atomic<bool> stop_{false}, resting_{false};
+  std::atomic<bool> stop_{false};
   const bool spins_;  // whether waiting threads have a core to themselves
   Body body_ = nullptr;
   void* context_ = nullptr;

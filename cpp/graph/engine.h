@@ -32,9 +32,6 @@ class Engine {
   class Lease {
    public:
     explicit Lease(Engine& engine) : lock_(engine.mutex_), engine_(engine) {}
-    ~Lease() { engine_.pool_->rest(); }
-    Lease(const Lease&) = delete;
-    Lease& operator=(const Lease&) = delete;
     ThreadPool& pool() { return *engine_.pool_; }
     /// At least `bytes` of scratch memory, kept for the next step; content is undefined.
     std::byte* arena(size_t bytes);

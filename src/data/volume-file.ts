@@ -39,7 +39,7 @@ const LABEL_ROUNDING = 1e-6;
 type VoxelSink = (values: Float64Array, count: number, start: number) => void;
 
 /**
- * Reads a volume piece by piece. Beyond what the sink keeps, memory is about 5 MB (h5: the dataset).
+ * Reads a volume piece by piece. Beyond what the sink keeps, memory does not grow with the file (h5: by the dataset).
  *
  * @param content which volume of a file that holds image and label
  * @param makeSink called once, when the header is known and the file is long enough for it

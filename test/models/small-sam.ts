@@ -7,7 +7,7 @@ import { SamNetwork, type SamTraining } from "../../src/models/sam/network.js";
 import { weight } from "../oracle/inputs.js";
 
 /** The network of test/fixtures/checkpoints; their LoRA file has rank 2 and 3 classes. */
-export const smallConfig: SamConfig = {
+const smallConfig: SamConfig = {
   ...{ width: 8, depth: 2, heads: 2, globalBlocks: [1], window: 2, canvas: 64, classes: 4 },
   ...{ decoderWidth: 16, decoderMlp: 8, iouHidden: 16 },
 };

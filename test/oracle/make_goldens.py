@@ -64,16 +64,15 @@ def sam_batch() -> tuple[torch.Tensor, torch.Tensor]:
     return inputs.image("canvas", label), inputs.ignore_some(label)
 
 
-def sam_training(lora: bool) -> goldens.Case:
-    """`logits` (low resolution), `grad/*` of the first step, `losses` [10, 3] = (total, CE, Dice), `travel/*`.
+def sam_training(c: sam.SamConfig, lora: bool, steps: int = STEPS) -> goldens.Case:
+    """`logits` (low resolution), `grad/*` of the first step, `losses` [steps, 3] = (total, CE, Dice), `travel/*`.
 
-    `logits_after`. AdamW lr 1e-4 (t + 1) at step t = 0 .. 9, betas 0.9 / 0.999, eps 1e-8, weight decay 0.1. Full: every
+    `logits_after`. AdamW lr 1e-4 (t + 1) at step t = 0, 1, .., betas 0.9 / 0.999, eps 1e-8, weight decay 0.1. Full: every
     tensor trains. LoRA: rank 4, encoder frozen; LoRA, prompt encoder and mask decoder train. The Fourier matrix never
     trains. Calm (see calmed).
     """
 
     def case(dtype: torch.dtype) -> Tensors:
-        c = sam.tiny(256, CLASSES)
         start = calmed(inputs.weights(sam.parameter_shapes(c)))
         pairs = inputs.weights(sam.lora_shapes(c, LORA_RANK)) if lora else {}
         p = {n: v.to(dtype) for n, v in start.items()}
@@ -84,7 +83,7 @@ def sam_training(lora: bool) -> goldens.Case:
         image, label = sam_batch()
         optimiser = torch.optim.AdamW(trained.values(), betas=(0.9, 0.999), eps=1e-8, weight_decay=0.1)
         result, rows = {}, []
-        for step in range(STEPS):
+        for step in range(steps):
             optimiser.param_groups[0]["lr"] = 1e-4 * (step + 1)
             logits = sam.forward(p, c, image.to(dtype), adapters)
             full = sam.full_size(logits, 256)
@@ -332,8 +331,9 @@ def cases() -> dict[str, tuple[goldens.Case, list[str]]]:
     decoder_keys = [n for n in keys if n.startswith("mask_decoder.")]
     block_keys = {i: [f"image_encoder.blocks.{i}.attn.qkv.bias[key]"] for i in (0, 2)}
     return {
-        "sam-tiny-full": (sam_training(lora=False), keys),
-        "sam-tiny-lora": (sam_training(lora=True), decoder_keys),
+        "sam-tiny-full": (sam_training(tiny, lora=False), keys),
+        "sam-tiny-lora": (sam_training(tiny, lora=True), decoder_keys),
+        "vit-b-lora": (sam_training(sam.vit_b(256, CLASSES), lora=True, steps=5), decoder_keys),
         "vit-b-block-window": (vit_b_block(0), block_keys[0]),
         "vit-b-block-global": (vit_b_block(2), block_keys[2]),
         "mask-decoder": (mask_decoder, decoder_keys),

@@ -9,7 +9,7 @@ const PIECE = 1 << 18;
 /** Deflate packs at most 1032 bytes into one; a header that promises more than this factor lies. */
 export const MAX_DEFLATE_RATIO = 1040;
 
-/** A file that is read once from front to back, unpacked on the way; memory is about 3 MB. */
+/** A file that is read once from front to back, unpacked on the way, in pieces that do not grow with it. */
 export class ByteStream implements AsyncDisposable {
   readonly #source: Readable;
   readonly #pieces: AsyncIterator<Buffer>;
