@@ -118,7 +118,7 @@ describe("resolveConfig", () => {
   });
 
   it("names the flag of a wrong value that a flag gave", () => {
-    refuses(good, /^--finetune-steps: expected integer >= 1 for finetune\.steps, received "abc"; /, {
+    refuses(good, /^--finetune-steps: expected integer >= 0 for finetune\.steps, received "abc"; /, {
       "finetune.steps": "abc",
     });
     refuses(good, /^--patch: expected three integers/, { patch: "16,16" });
