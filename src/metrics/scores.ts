@@ -16,8 +16,6 @@ export interface ScoreOptions {
 export interface ClassResult extends MetricScores {
   /** Original label id. */
   readonly label: number;
-  /** The same metrics with 0 in all four where the prediction lacks the class; never to be shown alone. */
-  readonly paperRule: MetricScores;
   /** Voxel counts: true and false positives and negatives, predicted and reference voxels. */
   readonly tp: number;
   readonly fp: number;
