@@ -3,6 +3,7 @@ import { type FileHandle, open } from "node:fs/promises";
 import { pipeline, Readable } from "node:stream";
 import { createGunzip, createUnzip } from "node:zlib";
 import { DataError } from "../../errors.js";
+import type { VoxelHeader, VoxelSource } from "./format.js";
 
 /** Bytes per piece of a stream. */
 const PIECE = 1 << 18;
@@ -113,6 +114,16 @@ export class ByteStream implements AsyncDisposable {
   /** What has not been taken yet cannot be more bytes than this. */
   get maxLeft(): number {
     return Math.max(0, this.maxBytes - this.#taken);
+  }
+
+  /** What is left, as the voxels of a file with this header; disposing of them closes the file. */
+  asSource(header: VoxelHeader): VoxelSource {
+    return {
+      header,
+      maxBytes: this.maxLeft,
+      voxels: this.rest(),
+      [Symbol.asyncDispose]: () => this[Symbol.asyncDispose](),
+    };
   }
 
   /** All bytes that have not been taken. */

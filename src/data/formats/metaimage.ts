@@ -65,13 +65,7 @@ export const metaimage: VolumeFormat = {
         stream = await ByteStream.openData(besideHeader(path, dataFile), skip === -1 ? -voxelBytes : skip);
       }
       if (isPacked) stream = stream.unpacked();
-      const opened = stream;
-      return {
-        header,
-        maxBytes: opened.maxLeft,
-        voxels: opened.rest(),
-        [Symbol.asyncDispose]: () => opened[Symbol.asyncDispose](),
-      };
+      return stream.asSource(header);
     } catch (error) {
       await stream[Symbol.asyncDispose]();
       throw error;

@@ -66,13 +66,7 @@ export const nrrd: VolumeFormat = {
         await stream.line(MAX_TEXT_HEADER);
       if (isGzip) stream = stream.unpacked();
       if (byteSkip > 0) await stream.skip(byteSkip);
-      const opened = stream;
-      return {
-        header,
-        maxBytes: opened.maxLeft,
-        voxels: opened.rest(),
-        [Symbol.asyncDispose]: () => opened[Symbol.asyncDispose](),
-      };
+      return stream.asSource(header);
     } catch (error) {
       await stream[Symbol.asyncDispose]();
       throw error;

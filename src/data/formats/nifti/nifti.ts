@@ -54,12 +54,7 @@ export const nifti: VolumeFormat = {
       const header = parseNiftiHeader(await takeHeader(stream), path);
       const taken = header.source?.bytes.length ?? 0;
       await stream.skip(header.voxelOffset - taken);
-      return {
-        header,
-        maxBytes: stream.maxLeft,
-        voxels: stream.rest(),
-        [Symbol.asyncDispose]: () => stream[Symbol.asyncDispose](),
-      };
+      return stream.asSource(header);
     } catch (error) {
       await stream[Symbol.asyncDispose]();
       throw error;
