@@ -119,6 +119,7 @@ describe("sfr init and sfr check", () => {
     );
     const config = resolveConfig(out);
     assert.deepEqual(config.patch, [16, 16, 16]);
+    assert.deepEqual([config.sam.size, config.sam.canvas, config.retrain.steps], ["tiny", 512, 600]);
     assert.deepEqual([config.data.labelled, config.data.root, config.arms.length], [3, data, 2]);
     const again = await sfr("init", data, "--out", out);
     assert.equal(again.code, 2);

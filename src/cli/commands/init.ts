@@ -9,6 +9,13 @@ import type { Command } from "../command.js";
 const PATCH_STEP = 16;
 /** Crop of the paper's left-atrium runs, voxels (x, y, z): what fits is taken of it. */
 const PATCH: Vec3 = [112, 112, 80];
+/** Sides of canvases, pixels: the first that holds all slices of a crop is taken. */
+const CANVASES = [512, 1024];
+
+const comment = `# To begin with: a tiny SAM from random weights, short trainings. The paper has size vit_b with a checkpoint,
+# canvas 1024, 6000 steps each and pseudoLabels per-crop, which are the defaults but for the checkpoint.
+# docs/reference/configuration.md lists all settings.
+`;
 
 export const init: Command = {
   name: "init",
@@ -35,16 +42,21 @@ export const init: Command = {
     const first = await lookAtFirst(dataset);
     const labelled = dataset.train.filter(({ label }) => label !== undefined).length;
     const unlabelled = dataset.train.length - labelled;
+    const patch = patchFor(first.shape);
     const config = {
       name,
       data: { root: resolve(root), layout: dataset.layout, labelled, unlabelled: "all", test: "all" },
-      patch: patchFor(first.shape),
+      patch,
+      sam: { size: "tiny", canvas: canvasFor(patch) },
+      finetune: { steps: 600 },
+      retrain: { steps: 600 },
+      pseudoLabels: "per-volume",
       arms:
         unlabelled > 0
           ? [{ method: "labelled-only" }, { method: "mean-teacher", pseudoLabels: "sam" }]
           : [{ method: "labelled-only" }],
     };
-    await writeFileAtomic(out, stringify(config));
+    await writeFileAtomic(out, comment + stringify(config));
     const facts = {
       layout: dataset.layout,
       labelled,
@@ -78,9 +90,15 @@ async function lookAtFirst({ root, train, test }: Dataset): Promise<{ shape: Vec
   };
 }
 
-function patchFor(shape: Vec3): number[] {
-  return PATCH.map((extent, axis) => {
-    const most = Math.min(extent, shape[axis] ?? extent);
+function patchFor(shape: Vec3): Vec3 {
+  const along = (axis: 0 | 1 | 2): number => {
+    const most = Math.min(PATCH[axis], shape[axis]);
     return Math.max(PATCH_STEP, Math.floor(most / PATCH_STEP) * PATCH_STEP);
-  });
+  };
+  return [along(0), along(1), along(2)];
+}
+
+function canvasFor([x, y, z]: Vec3): number | undefined {
+  const holdsAll = (side: number) => Math.floor(side / x) * Math.floor(side / y) >= z;
+  return CANVASES.find(holdsAll) ?? CANVASES.at(-1);
 }
