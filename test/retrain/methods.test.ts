@@ -14,6 +14,8 @@ import { type PseudoLabelSource, type RetrainOptions, retrain } from "../../src/
 
 const extents = [36, 26, 24] as const;
 const steps = 9;
+/** Enough for the cross-entropy to fall through the noise of crops and dropout, on every SIMD level. */
+const learningSteps = 30;
 /** Not a multiple of checkpointEvery: what was done since the last checkpoint is saved by the stop itself. */
 const stopAfter = 4;
 
@@ -38,7 +40,12 @@ describe("re-training methods", () => {
   });
   after(() => rm(root, { recursive: true }));
 
-  function optionsOf(method: MethodName, withPseudoLabels: boolean, name: string): RetrainOptions {
+  function optionsOf(
+    method: MethodName,
+    withPseudoLabels: boolean,
+    name: string,
+    total = steps,
+  ): RetrainOptions {
     // The phantoms' own labels stand for SAM's: what a method makes of pseudo-labels is looked at, not where they are from.
     const labels = new Map(cases.map(({ id, label }) => [id, label ?? assert.fail(id)]));
     const pseudoLabels: PseudoLabelSource = withPseudoLabels
@@ -50,7 +57,7 @@ describe("re-training methods", () => {
       classes: 3,
       patch: [32, 16, 16],
       segmenter: segmenterSettings.parse({ filters: 2 }),
-      settings: retrainSettings.parse({ steps, learningRate: 0.05, consistency: 1 }),
+      settings: retrainSettings.parse({ steps: total, learningRate: 0.05, consistency: 1 }),
       method,
       pseudoLabels,
       seed: 3,
@@ -76,12 +83,8 @@ describe("re-training methods", () => {
   for (const [method, { names }] of all) {
     // Pseudo-labels make no difference to stopping, so one arm of a method is stopped.
     const stopped = names.sam === undefined ? "none" : "sam";
-    it(`${method}, pseudo-labels ${stopped}: learns and resumes`, async () => {
+    it(`${method}, pseudo-labels ${stopped}: resumes`, async () => {
       const whole = await train(optionsOf(method, stopped === "sam", method));
-      const mean = (values: readonly number[]) => values.reduce((a, b) => a + b, 0) / values.length;
-      const [first, last] = [whole.losses.slice(0, 3), whole.losses.slice(-3)].map(mean);
-      assert.ok((last ?? 0) < (first ?? 0), `cross-entropy: ${first} at first, ${last} in the end`);
-
       const options = optionsOf(method, stopped === "sam", `${method}-resumed`);
       const stop = new AbortController();
       const stopping = {
@@ -97,11 +100,15 @@ describe("re-training methods", () => {
         "other bits than those of the run that was not stopped",
       );
     });
-    if (names.none === undefined || names.sam === undefined) continue;
-    it(`${method} without pseudo-labels: learns`, async () => {
-      const { losses } = await train(optionsOf(method, false, `${method}-alone`));
-      assert.equal(losses.length, steps);
-      assert.ok((losses.at(-1) ?? 0) < (losses[0] ?? 0), `cross-entropy: ${losses}`);
-    });
+    for (const kind of ["none", "sam"] as const) {
+      if (names[kind] === undefined) continue;
+      it(`${method}, pseudo-labels ${kind}: learns`, async () => {
+        const { losses } = await train(optionsOf(method, kind === "sam", `${method}-${kind}`, learningSteps));
+        const mean = (values: readonly number[]) => values.reduce((a, b) => a + b, 0) / values.length;
+        const [first, last] = [mean(losses.slice(0, 6)), mean(losses.slice(-6))];
+        // It falls to between 0.4 and 0.75 of what it was.
+        assert.ok(last < 0.95 * first, `cross-entropy: ${first} at first, ${last} in the end`);
+      });
+    }
   }
 });
