@@ -7,6 +7,7 @@
 #include <string>
 #include <vector>
 
+#include "core/chunks.h"
 #include "core/tensor.h"
 #include "core/thread_pool.h"
 #include "graph/attributes.h"
@@ -129,6 +130,16 @@ struct KernelContext {
     return *static_cast<const A*>(attributes);
   }
 };
+
+/// Calls row(begin, count) for parts of the first output's elements, in parallel.
+template <class F>
+void over_elements(const KernelContext& c, F row) {
+  const int64_t count = c.outputs[0].count(), chunks = chunk_count(count, kElementGrain);
+  c.pool->parallel_for(chunks, [&](int64_t chunk, int) {
+    const Range r = chunk_range(count, chunk, chunks);
+    row(r.begin, r.end - r.begin);
+  });
+}
 
 struct CpuKernel {
   const char* name;

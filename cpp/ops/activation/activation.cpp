@@ -1,6 +1,5 @@
 #include "ops/activation/activation.h"
 
-#include "core/chunks.h"
 #include "graph/graph.h"
 
 namespace sfr {
@@ -19,16 +18,6 @@ void infer_backward(InferContext& c) {
   c.expect_dtype(1, "x", DType::f32);
   c.expect_shape(1, "x", c.input(0, "dy").shape);
   c.output(c.input(0, "dy"));
-}
-
-/// Calls row(begin, count) over all elements.
-template <class F>
-void over_elements(const KernelContext& c, F row) {
-  const int64_t count = c.outputs[0].count(), chunks = chunk_count(count, kElementGrain);
-  c.pool->parallel_for(chunks, [&](int64_t chunk, int) {
-    const Range r = chunk_range(count, chunk, chunks);
-    row(r.begin, r.end - r.begin);
-  });
 }
 
 void relu_cpu(const KernelContext& c) {

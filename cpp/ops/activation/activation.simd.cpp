@@ -1,27 +1,10 @@
-// Element by element, a vector at a time; each vector is read before it is written, so in-place is safe.
 #include "ops/activation/activation.h"
 
-#include "math/simd.h"
+#include "math/element_loops.h"
 
 namespace sfr::SFR_LEVEL {
 
 namespace {
-
-template <class F>
-inline void unary_loop(const float* x, float* y, int64_t count, F f) {
-  int64_t i = 0;
-  for (; i + kLanes <= count; i += kLanes) store(y + i, f(load(x + i)));
-  const int rest = static_cast<int>(count - i);
-  if (rest > 0) store_partial(y + i, f(load_partial(x + i, rest)), rest);
-}
-
-template <class F>
-inline void binary_loop(const float* a, const float* b, float* y, int64_t count, F f) {
-  int64_t i = 0;
-  for (; i + kLanes <= count; i += kLanes) store(y + i, f(load(a + i), load(b + i)));
-  const int rest = static_cast<int>(count - i);
-  if (rest > 0) store_partial(y + i, f(load_partial(a + i, rest), load_partial(b + i, rest)), rest);
-}
 
 /// The lower tail of the normal distribution: Phi(-|x|) = exp(-x^2 / 2) erfcx(z) / 2 with z = |x| / sqrt(2).
 /// erfcx(z) is a polynomial of degree 9 in t = 1 / (1 + 0.45 z) without constant term, fitted by least

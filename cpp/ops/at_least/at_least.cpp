@@ -1,6 +1,5 @@
 #include "ops/at_least/at_least.h"
 
-#include "core/chunks.h"
 #include "graph/graph.h"
 
 namespace sfr {
@@ -18,11 +17,7 @@ void infer(InferContext& c) {
 void at_least_cpu(const KernelContext& c) {
   const auto row = SFR_DISPATCH(at_least_row);
   const float threshold = c.in<float>(1)[0];
-  const int64_t count = c.outputs[0].count(), chunks = chunk_count(count, kElementGrain);
-  c.pool->parallel_for(chunks, [&](int64_t chunk, int) {
-    const Range r = chunk_range(count, chunk, chunks);
-    row(c.in<float>(0) + r.begin, threshold, c.out<float>(0) + r.begin, r.end - r.begin);
-  });
+  over_elements(c, [&](int64_t i, int64_t n) { row(c.in<float>(0) + i, threshold, c.out<float>(0) + i, n); });
 }
 
 }  // namespace

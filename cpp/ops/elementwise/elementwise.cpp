@@ -94,12 +94,9 @@ void infer_affine(InferContext& c) {
 void affine_cpu(const KernelContext& c) {
   const auto row = SFR_DISPATCH(affine_row);
   const auto& a = c.as<AffineAttributes>();
-  const int64_t count = c.inputs[0].count(), chunks = chunk_count(count, kElementGrain);
-  c.pool->parallel_for(chunks, [&](int64_t chunk, int) {
-    const Range r = chunk_range(count, chunk, chunks);
-    row(c.in<float>(0) + r.begin, static_cast<float>(a.factor), static_cast<float>(a.offset),
-        c.out<float>(0) + r.begin, r.end - r.begin);
-  });
+  const auto factor = static_cast<float>(a.factor), offset = static_cast<float>(a.offset);
+  over_elements(
+      c, [&](int64_t i, int64_t n) { row(c.in<float>(0) + i, factor, offset, c.out<float>(0) + i, n); });
 }
 
 void gradient_affine(GradientContext& c) {

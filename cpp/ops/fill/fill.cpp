@@ -1,5 +1,4 @@
 // fill: a tensor of one value. Attributes: shape, value.  -> y [shape] f32
-#include "core/chunks.h"
 #include "graph/graph.h"
 
 namespace sfr {
@@ -24,11 +23,7 @@ void infer(InferContext& c) {
 void fill_cpu(const KernelContext& c) {
   float* y = c.out<float>(0);
   const float value = static_cast<float>(c.as<FillAttributes>().value);
-  const int64_t count = c.outputs[0].count(), chunks = chunk_count(count, kElementGrain);
-  c.pool->parallel_for(chunks, [&](int64_t chunk, int) {
-    const Range r = chunk_range(count, chunk, chunks);
-    std::fill(y + r.begin, y + r.end, value);
-  });
+  over_elements(c, [&](int64_t i, int64_t n) { std::fill(y + i, y + i + n, value); });
 }
 
 }  // namespace

@@ -67,11 +67,9 @@ void infer_select(InferContext& c) {
 void select_cpu(const KernelContext& c) {
   const uint8_t *a = c.in<uint8_t>(0), *b = c.has(1) ? c.in<uint8_t>(1) : nullptr;
   const float* mask = c.in<float>(2);
-  const int64_t count = c.inputs[0].count(), inner = c.inputs[2].count();
-  const int64_t chunks = chunk_count(count, kElementGrain);
-  c.pool->parallel_for(chunks, [&](int64_t chunk, int) {
-    const Range r = chunk_range(count, chunk, chunks);
-    for (int64_t i = r.begin; i < r.end; ++i) {
+  const int64_t inner = c.inputs[2].count();
+  over_elements(c, [&](int64_t begin, int64_t count) {
+    for (int64_t i = begin; i < begin + count; ++i) {
       const uint8_t other = b == nullptr ? kIgnored : b[i];
       c.out<uint8_t>(0)[i] = mask[i % inner] != 0 ? a[i] : other;
     }

@@ -1,6 +1,5 @@
 #include "ops/log/log.h"
 
-#include "core/chunks.h"
 #include "graph/graph.h"
 
 namespace sfr {
@@ -13,20 +12,14 @@ void infer(InferContext& c) {
   c.output(c.input(0, "x"));
 }
 
-void over_elements(const KernelContext& c, void (*row)(const float*, float*, int64_t)) {
-  const int64_t count = c.outputs[0].count(), chunks = chunk_count(count, kElementGrain);
-  c.pool->parallel_for(chunks, [&](int64_t chunk, int) {
-    const Range r = chunk_range(count, chunk, chunks);
-    row(c.in<float>(0) + r.begin, c.out<float>(0) + r.begin, r.end - r.begin);
-  });
-}
-
 void exp_cpu(const KernelContext& c) {
-  over_elements(c, SFR_DISPATCH(exp_row));
+  const auto row = SFR_DISPATCH(exp_row);
+  over_elements(c, [&](int64_t i, int64_t n) { row(c.in<float>(0) + i, c.out<float>(0) + i, n); });
 }
 
 void log_cpu(const KernelContext& c) {
-  over_elements(c, SFR_DISPATCH(log_row));
+  const auto row = SFR_DISPATCH(log_row);
+  over_elements(c, [&](int64_t i, int64_t n) { row(c.in<float>(0) + i, c.out<float>(0) + i, n); });
 }
 
 void gradient_exp(GradientContext& c) {

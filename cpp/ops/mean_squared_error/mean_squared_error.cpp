@@ -45,13 +45,10 @@ void error_cpu(const KernelContext& c) {
 
 void backward_cpu(const KernelContext& c) {
   const auto row = SFR_DISPATCH(squared_error_backward_row);
-  const int64_t count = c.inputs[0].count(), chunks = chunk_count(count, kElementGrain);
-  const auto factor =
-      static_cast<float>(2.0 * c.in<float>(2)[0] / static_cast<double>(std::max<int64_t>(count, 1)));
-  c.pool->parallel_for(chunks, [&](int64_t chunk, int) {
-    const Range r = chunk_range(count, chunk, chunks);
-    row(c.in<float>(0) + r.begin, c.in<float>(1) + r.begin, factor, c.out<float>(0) + r.begin,
-        r.end - r.begin);
+  const double count = static_cast<double>(std::max<int64_t>(c.inputs[0].count(), 1));
+  const auto factor = static_cast<float>(2.0 * c.in<float>(2)[0] / count);
+  over_elements(c, [&](int64_t i, int64_t n) {
+    row(c.in<float>(0) + i, c.in<float>(1) + i, factor, c.out<float>(0) + i, n);
   });
 }
 
