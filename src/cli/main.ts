@@ -1,5 +1,5 @@
+import { messageOf } from "../error-text.js";
 import { type ErrorCode, SfrError } from "../errors.js";
-import { messageOf } from "../run/error-text.js";
 import { Progress } from "../run/progress.js";
 import { type Arguments, type Command, type Context, exitCodes } from "./command.js";
 import { memoryLimit } from "./memory-limit.js";

@@ -1,12 +1,12 @@
 import { z } from "zod";
 import type { SamSettings } from "../config/schema.js";
+import { namingFile } from "../error-text.js";
 import { DataError } from "../errors.js";
 import { jsonOf, type TensorFile } from "../io/tensor-file.js";
 import { openWeights } from "../io/weights-file.js";
 import { samConfig } from "../models/sam/config.js";
 import type { LoadingReport } from "../models/sam/loading.js";
 import { SamNetwork, type SamTraining } from "../models/sam/network.js";
-import { namingFile } from "../run/error-text.js";
 
 /** Told what was taken from a file that SAM starts from: its checkpoint, or LoRA updates. */
 export type OnLoad = (name: "sam" | "lora", path: string, report: LoadingReport) => Promise<void>;

@@ -1,10 +1,10 @@
 import { existsSync } from "node:fs";
 import { mkdir } from "node:fs/promises";
 import type { Case } from "../data/cases.js";
+import { isCaseError, messageOf, namingFile } from "../error-text.js";
 import type { Tensor } from "../native/tensor.js";
 import { Segmenter } from "../predict/segmenter.js";
 import { disposeCase } from "./case-store.js";
-import { isCaseError, messageOf, namingFile } from "./error-text.js";
 import type { StageKeys } from "./keys.js";
 import type { Arm } from "./plan.js";
 import { caseFile, type RunContext, runPaths, runStage } from "./stage.js";

@@ -1,10 +1,10 @@
 import type { Voxels } from "../config/schema.js";
 import type { Case } from "../data/cases.js";
 import { prepareCase } from "../data/prepare.js";
+import { namingFile } from "../error-text.js";
 import { DataError } from "../errors.js";
 import { Segmenter } from "../predict/segmenter.js";
 import { disposeCase } from "./case-store.js";
-import { namingFile } from "./error-text.js";
 import { type ModelCard, readModelCard } from "./model-card.js";
 import { writeClasses } from "./training-stages.js";
 

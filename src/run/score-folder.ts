@@ -6,10 +6,10 @@ import { pathKind, volumeFiles } from "../data/layouts/layout.js";
 import { loadLabelIds } from "../data/load-case.js";
 import type { LabelVolume } from "../data/volume.js";
 import { readLabels } from "../data/volume-file.js";
+import { isCaseError, messageOf } from "../error-text.js";
 import { CancelledError, DataError } from "../errors.js";
 import { scoreClasses } from "../metrics/scores.js";
 import { Tensor } from "../native/tensor.js";
-import { isCaseError, messageOf } from "./error-text.js";
 import type { Progress } from "./progress.js";
 
 import type { CaseScores } from "./summary.js";

@@ -1,9 +1,9 @@
 import { existsSync } from "node:fs";
 import { rm } from "node:fs/promises";
 import type { Config } from "../config/schema.js";
+import { messageOf } from "../error-text.js";
 import { SfrError } from "../errors.js";
 import type { CaseStore } from "./case-store.js";
-import { messageOf } from "./error-text.js";
 import type { Arm } from "./plan.js";
 import type { Progress } from "./progress.js";
 import type { RunFolder } from "./run-folder.js";

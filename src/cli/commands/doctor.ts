@@ -1,7 +1,7 @@
 import { readFileSync } from "node:fs";
 import { createRequire } from "node:module";
 import { availableParallelism, cpus, freemem, release, totalmem } from "node:os";
-import { messageOf } from "../../run/error-text.js";
+import { messageOf } from "../../error-text.js";
 import type { JsonValue } from "../../run/stage-key.js";
 import { commit, version } from "../../version.js";
 import { type Command, exitCodes } from "../command.js";

@@ -5,8 +5,8 @@ import { predictSettings, type Voxels } from "../../config/schema.js";
 import { settings } from "../../config/settings.js";
 import type { Case } from "../../data/cases.js";
 import { extensions, formatOf } from "../../data/formats/index.js";
+import { isCaseError, messageOf } from "../../error-text.js";
 import { UsageError } from "../../errors.js";
-import { isCaseError, messageOf } from "../../run/error-text.js";
 import { type Command, exitCodes, outFlag } from "../command.js";
 import { findInputs } from "../inputs.js";
 

@@ -1,4 +1,4 @@
-import { DataError, SfrError } from "../errors.js";
+import { DataError, SfrError } from "./errors.js";
 
 /** The first line of an error's message. */
 export function messageOf(error: unknown): string {
