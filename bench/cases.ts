@@ -61,7 +61,7 @@ export interface BenchCase {
   readonly simd?: "v3";
   /** Memory that a peer needs, bytes, as measured with PyTorch 2.13. */
   readonly peerBytes: number;
-  /** Settings that need more than the others, bytes, as measured with ONNX Runtime 1.32. */
+  /** Memory of settings that need more than the others, bytes. */
   readonly settingBytes?: Readonly<Record<string, number>>;
   /** Name of the case to time instead where a peer does not fit the memory. */
   readonly smaller?: string;
