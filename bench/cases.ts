@@ -276,7 +276,7 @@ const lists: Readonly<Record<BenchName, readonly BenchCase[]>> = {
     {
       name: "240x160x88",
       request: { work: "metrics", shape: [240, 160, 88], spacing: [0.625, 0.625, 0.625] },
-      settings: ["default"],
+      settings: ["default", "all"],
       tolerance: 1e-6, // medpy computes in f64, our distances are f32
       peerBytes: gigabyte,
     },

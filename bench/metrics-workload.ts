@@ -5,10 +5,24 @@ import { labelOrder, permute } from "../test/oracle/axes.js";
 import type { RequestOf } from "./cases.js";
 import type { Workload } from "./workloads.js";
 
+/** What bench/peers/metrics.py computes, in its order. */
+const compared = [
+  "Dice",
+  "Jaccard",
+  "HD95",
+  "ASD",
+  "Precision",
+  "Recall",
+  "HD",
+  "ASSD",
+  "VolumeError",
+  "NSD",
+] as const;
+
 /** Probability of a false voxel in the prediction. */
 const speckle = 2e-5;
 
-/** Dice, Jaccard, 95 % Hausdorff and average surface distance of the ellipsoids that bench/peers/metrics.py describes. */
+/** Every metric, of the ellipsoids that bench/peers/metrics.py describes. */
 export async function startMetrics({ shape, spacing }: RequestOf<"metrics">): Promise<Workload> {
   const truth = ellipsoid(shape, [0, 0, 0], 0);
   const noise = new RandomStream(1, 0, "input/speckle");
@@ -18,9 +32,8 @@ export async function startMetrics({ shape, spacing }: RequestOf<"metrics">): Pr
   const [prediction, reference] = [tensor(predicted), tensor(truth)];
   const run = () => scoreClasses(prediction, reference, { labelIds: [0, 1], spacing: spacing ?? [1, 1, 1] });
   const [scores] = await run();
-  const { dice, jaccard, hd95, asd } = scores ?? {};
   return {
-    values: new Map([["metrics", [dice, jaccard, hd95, asd].map((value) => value ?? Number.NaN)]]),
+    values: new Map([["metrics", compared.map((name) => scores?.metrics[name] ?? Number.NaN)]]),
     explain: null,
     run: async () => void (await run()),
   };

@@ -128,6 +128,18 @@ SFR_INLINE vf vmin(vf a, vf b) {
 SFR_INLINE vf vmax(vf a, vf b) {
   return a > b ? a : b;
 }
+/// Whether any lane of a comparison holds.
+SFR_INLINE bool any(vi holds) {
+#if SFR_VECTOR_BYTES == 64
+  return _mm512_test_epi32_mask(reinterpret_cast<__m512i>(holds), reinterpret_cast<__m512i>(holds)) != 0;
+#elif SFR_VECTOR_BYTES == 32
+  return _mm256_movemask_epi8(reinterpret_cast<__m256i>(holds)) != 0;
+#else
+  int32_t all = 0;
+  for (int i = 0; i < kLanes; ++i) all |= holds[i];
+  return all != 0;
+#endif
+}
 SFR_INLINE vf vabs(vf a) {
   return as_float(as_int(a) & 0x7fffffff);
 }

@@ -1,4 +1,5 @@
 import { DataError } from "../errors.js";
+import { add, cross, dot, length, scale } from "./vectors.js";
 import type { Affine, Orientation, Vec3, Volume, VolumeGrid, VoxelArray } from "./volume.js";
 
 /** Last row of every affine. */
@@ -213,14 +214,3 @@ export function fromColumns(columns: readonly Vec3[]): Affine {
 export function column(affine: Affine, index: number): Vec3 {
   return [affine[0]?.[index] ?? 0, affine[1]?.[index] ?? 0, affine[2]?.[index] ?? 0];
 }
-
-// `+ 0` turns -0 into 0, which headers and messages would show.
-const scale = (a: Vec3, factor: number): Vec3 => [a[0] * factor + 0, a[1] * factor + 0, a[2] * factor + 0];
-const add = (a: Vec3, b: Vec3): Vec3 => [a[0] + b[0], a[1] + b[1], a[2] + b[2]];
-const dot = (a: Vec3, b: Vec3): number => a[0] * b[0] + a[1] * b[1] + a[2] * b[2];
-const length = (a: Vec3): number => Math.hypot(...a);
-const cross = (a: Vec3, b: Vec3): Vec3 => [
-  a[1] * b[2] - a[2] * b[1],
-  a[2] * b[0] - a[0] * b[2],
-  a[0] * b[1] - a[1] * b[0],
-];

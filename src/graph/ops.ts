@@ -374,6 +374,10 @@ export const windowMean = (sums: Value, counts: Value): Value =>
 /** Confusion matrix i32 [K,K] of two u8 label volumes; rows are the reference. */
 export const overlapCounts = (prediction: Value, reference: Value, classes: number): Value =>
   only(prediction.graph.node("overlap_counts", [prediction, reference], { classes }));
-/** Distance of each border voxel of a to the border of b (f32 [D,H,W], elsewhere -1); spacing (x, y, z). */
+/** u8 [D,H,W]: 1 at voxels of the mask that have one of their six neighbours outside it, or outside the volume. */
+export const border = (mask: Value): Value => only(mask.graph.node("border", [mask]));
+/** u8 [D+1,H+1,W+1]: per cell of eight voxels, voxel i of them in bit i (x fastest); 0 in cells of one kind alone. */
+export const surfaceCodes = (mask: Value): Value => only(mask.graph.node("surface_codes", [mask]));
+/** Distance of each marked element of a to the nearest one of b (f32 [D,H,W], elsewhere -1); spacing (x, y, z). */
 export const surfaceDistance = (a: Value, b: Value, spacing: readonly number[]): Value =>
   only(a.graph.node("surface_distance", [a, b], { spacing }));

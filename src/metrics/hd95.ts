@@ -1,22 +1,14 @@
 import type { ClassEvidence } from "./evidence.js";
+import { percentile } from "./statistics.js";
 
 /**
  * 95 % Hausdorff distance, medpy's `hd95`: the 95th percentile (numpy's linear interpolation) of the surface
- * distances of both directions together. Null when either volume lacks the class.
+ * distances of both directions together.
  */
-export function hd95({ predictionToReference, referenceToPrediction }: ClassEvidence): number | null {
-  if (predictionToReference === undefined || referenceToPrediction === undefined) return null;
+export function hd95({ borders }: ClassEvidence): number | null {
+  const { predictionToReference, referenceToPrediction } = borders;
   const all = new Float32Array(predictionToReference.length + referenceToPrediction.length);
   all.set(predictionToReference);
   all.set(referenceToPrediction, predictionToReference.length);
   return percentile(all.sort(), 0.95);
-}
-
-/** Value at `fraction` of a sorted list, interpolated between neighbours; null when the list is empty. */
-function percentile(sorted: Float32Array, fraction: number): number | null {
-  const at = fraction * (sorted.length - 1);
-  const below = sorted[Math.floor(at)];
-  const above = sorted[Math.ceil(at)];
-  if (below === undefined || above === undefined) return null;
-  return below + (above - below) * (at - Math.floor(at));
 }

@@ -1,7 +1,6 @@
 import type { ClassEvidence } from "./evidence.js";
 
-/** |P n R| / |P u R|, medpy's `jc`. 0 when only one volume has the class, null when neither has it. */
-export function jaccard({ tp, fp, fn }: ClassEvidence): number | null {
-  const voxels = tp + fp + fn;
-  return voxels === 0 ? null : tp / voxels;
+/** |P n R| / |P u R|, medpy's `jc`; intersection over union is another name of it. */
+export function jaccard({ counts }: ClassEvidence): number {
+  return counts.tp / (counts.tp + counts.fp + counts.fn);
 }

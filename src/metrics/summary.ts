@@ -1,28 +1,20 @@
 import { readFileSync } from "node:fs";
 import { writeFileAtomic } from "../data/atomic-file.js";
 import { DataError } from "../errors.js";
+import type { Counts } from "./evidence.js";
+import {
+  isDistance,
+  type MetricName,
+  metricNames,
+  missingClassRule,
+  scoresByRule,
+  tableMetrics,
+} from "./index.js";
+import type { ClassScores } from "./scores.js";
+import { bootstrapInterval, type Interval, mean, sampleSd } from "./statistics.js";
 
 /** Unit of surface distances. Voxels where a case has no known spacing. */
 export type DistanceUnit = "mm" | "voxel";
-
-/** Scores of one class in one case. Null where a metric is not defined. */
-export interface ClassScores {
-  /** Original label id. */
-  readonly label: number;
-  readonly dice: number | null;
-  readonly jaccard: number | null;
-  /** 95 % Hausdorff distance. */
-  readonly hd95: number | null;
-  /** Average surface distance. */
-  readonly asd: number | null;
-  /** Voxel counts: true and false positives and negatives, predicted and reference voxels. */
-  readonly tp: number;
-  readonly fp: number;
-  readonly fn: number;
-  readonly tn: number;
-  readonly nPred: number;
-  readonly nRef: number;
-}
 
 /** Scores of one case. */
 export interface CaseScores {
@@ -33,22 +25,14 @@ export interface CaseScores {
   readonly classes: readonly ClassScores[];
 }
 
-/** Metrics under the names of nnU-Net's summary.json. IoU and Jaccard are the same number under both names. */
-export interface MetricValues {
-  readonly Dice: number | null;
-  readonly IoU: number | null;
-  readonly Jaccard: number | null;
-  readonly HD95: number | null;
-  readonly ASD: number | null;
-  readonly TP: number | null;
-  readonly FP: number | null;
-  readonly FN: number | null;
-  readonly TN: number | null;
-  readonly n_pred: number | null;
-  readonly n_ref: number | null;
-}
+const countNames = ["TP", "FP", "FN", "TN", "n_pred", "n_ref"] as const;
+const valueNames = [...metricNames, ...countNames];
 
-export type MetricName = keyof MetricValues;
+/** Name of a column of `summary.csv`. IoU and Jaccard are the same number under both names. */
+export type ValueName = (typeof valueNames)[number];
+
+/** Metrics and voxel counts under the names of nnU-Net's summary.json. */
+export type MetricValues = Readonly<Record<ValueName, number | null>>;
 
 /** Values by label id, as text because JSON keys are. */
 export type ByLabel = Readonly<Record<string, MetricValues>>;
@@ -62,96 +46,147 @@ export interface CaseMetrics {
   readonly metrics: ByLabel;
 }
 
-/** Content of `summary.json`: nnU-Net's shape, and beside it standard deviations, counts and units. */
-export interface Summary {
+/** What is said about the scores of all cases. */
+export interface Statistics {
   /** Mean over the classes' means (background is never scored). */
   readonly foreground_mean: MetricValues;
   /** Sample standard deviation over cases of the case's mean over classes. */
   readonly foreground_sd: MetricValues;
+  /** 95 % bootstrap interval of the mean over cases of the case's mean over classes; null for fewer than two values. */
+  readonly foreground_ci95: Intervals;
   /** Mean over cases, per class. */
   readonly mean: ByLabel;
   /** Sample standard deviation over cases, per class; null for fewer than two values. */
   readonly sd: ByLabel;
+  /** 95 % bootstrap interval of the mean, per class; null for fewer than two values. */
+  readonly ci95: Readonly<Record<string, Intervals>>;
   /** Number of cases that went into a mean, per class. */
   readonly n_valid: ByLabel;
-  /** `mixed` when cases have different units: distances then have no mean. */
-  readonly distance_unit: DistanceUnit | "mixed";
-  readonly units: Readonly<Record<string, string>>;
-  readonly rule: string;
-  readonly metric_per_case: readonly CaseMetrics[];
 }
 
-const metricNames = "Dice IoU Jaccard HD95 ASD TP FP FN TN n_pred n_ref".split(" ") as MetricName[];
+/** Interval by metric. */
+export type Intervals = Readonly<Record<MetricName, Interval | null>>;
 
-/** How a class that a case lacks is scored. */
-export const missingClassRule =
-  "A class that is in neither prediction nor reference is left out, one that is in only one of them has Dice and " +
-  "Jaccard 0 and no distances.";
+/** Content of `summary.json`: nnU-Net's shape, and beside it standard deviations, intervals, counts and units. */
+export interface Summary extends Statistics {
+  /** `mixed` when cases have different units: distances then have no mean. */
+  readonly distance_unit: DistanceUnit | "mixed";
+  /** Distance up to which NSD counts surfaces as equal, in the distance unit; null where it was not computed here. */
+  readonly nsd_tolerance: number | null;
+  readonly units: Readonly<Record<string, string>>;
+  readonly rule: string;
+  /** The same under the rule of the SFR authors' scripts, where that was asked for. */
+  readonly paper?: Statistics & { readonly rule: string };
+  readonly metric_per_case: readonly CaseMetrics[];
+}
 
 /** What belongs beside scores that not all cases have (see `partialCounts`). */
 export const validCountNote =
   "n: cases that have the score, where not all do. The authors' scripts count 0 in all scores where the prediction " +
   "lacks the class, and 0 is the best distance.";
 
+/** How the SFR authors' scripts score a class that the prediction lacks. */
+export const paperRule =
+  "A class that the prediction lacks counts 0 in all scores, as in the SFR authors' scripts; 0 is the best distance.";
+
+export interface SummaryOptions {
+  /** The tolerance of the cases' NSD. */
+  readonly tolerance?: number;
+  /** Adds statistics under `paperRule`. */
+  readonly paper?: boolean;
+}
+
 /** Puts scores of cases together; the rule for absent classes is applied here, whatever the scores say. */
-export function summarize(cases: readonly CaseScores[]): Summary {
+export function summarize(cases: readonly CaseScores[], { tolerance, paper }: SummaryOptions = {}): Summary {
   const perCase = cases.map(
     (scores): CaseMetrics => ({
       id: scores.id,
       reference_file: scores.referenceFile ?? null,
       prediction_file: scores.predictionFile ?? null,
       distance_unit: scores.unit,
-      metrics: Object.fromEntries(scores.classes.map((item) => [String(item.label), toMetrics(item)])),
+      metrics: Object.fromEntries(scores.classes.map((item) => [String(item.label), toValues(item)])),
     }),
   );
   const units = new Set(perCase.map((item) => item.distance_unit));
   const unit = units.size > 1 ? "mixed" : ([...units][0] ?? "voxel");
-  const labels = [...new Set(cases.flatMap((item) => item.classes.map(({ label }) => label)))].sort(
-    (a, b) => a - b,
-  );
-  const overCases = (statistic: (values: readonly number[]) => number | null): ByLabel =>
-    Object.fromEntries(
-      labels.map((label) => [
-        String(label),
-        eachMetric((name) => statistic(valid(perCase.map((item) => item.metrics[label]?.[name])))),
-      ]),
-    );
-  // Millimetres and voxels have no common mean.
-  const sound = (name: MetricName) => unit !== "mixed" || (name !== "HD95" && name !== "ASD");
-  const blank = (byLabel: ByLabel): ByLabel =>
-    Object.fromEntries(
-      Object.entries(byLabel).map(([label, values]) => [
-        label,
-        eachMetric((name) => (sound(name) ? values[name] : null)),
-      ]),
-    );
-  const means = blank(overCases(mean));
-  const ofCase = (item: CaseMetrics, name: MetricName) =>
-    mean(valid(Object.values(item.metrics).map((values) => values[name])));
   return {
-    foreground_mean: eachMetric((name) => mean(valid(Object.values(means).map((values) => values[name])))),
-    foreground_sd: eachMetric((name) =>
-      sound(name) ? sampleSd(valid(perCase.map((item) => ofCase(item, name)))) : null,
+    ...statisticsOf(
+      perCase.map(({ metrics }) => metrics),
+      unit,
     ),
-    mean: means,
-    sd: blank(overCases(sampleSd)),
-    n_valid: overCases((values) => values.length),
     distance_unit: unit,
-    units: { Dice: "1", IoU: "1", Jaccard: "1", HD95: unit, ASD: unit, counts: "voxel" },
+    nsd_tolerance: tolerance ?? null,
+    units: {
+      ...Object.fromEntries(metricNames.map((name) => [name, isDistance(name) ? unit : "1"])),
+      counts: "voxel",
+    },
     rule:
-      `${missingClassRule} What is left out is null; sd is the sample standard deviation over cases, n_valid the ` +
-      "number of values in a mean.",
+      `${missingClassRule} What is left out is null; sd is the sample standard deviation over cases, ci95 a bootstrap ` +
+      "interval of the mean, n_valid the number of values in a mean.",
+    ...(paper === true && {
+      paper: {
+        ...statisticsOf(
+          perCase.map(({ metrics }) => byPaper(metrics)),
+          unit,
+        ),
+        rule: paperRule,
+      },
+    }),
     metric_per_case: perCase,
   };
 }
 
-/** How many cases have a score of a class, for the metrics that not all of them have. */
-export function partialCounts(summary: Summary, label: string): Partial<Record<MetricName, number>> {
-  const counts = Object.entries(summary.n_valid[label] ?? {});
-  return Object.fromEntries(counts.filter(([, count]) => (count ?? 0) < summary.metric_per_case.length));
+function byPaper(metrics: ByLabel): ByLabel {
+  return Object.fromEntries(
+    Object.entries(metrics).map(([label, values]) => {
+      const zeros = Object.fromEntries(metricNames.map((name) => [name, 0]));
+      return [label, values.n_pred === 0 ? { ...values, ...zeros } : values];
+    }),
+  );
 }
 
-/** Whether every case has every score of every class. */
+function statisticsOf(cases: readonly ByLabel[], unit: Summary["distance_unit"]): Statistics {
+  const labels = [...new Set(cases.flatMap((metrics) => Object.keys(metrics)))].sort((a, b) => +a - +b);
+  // Millimetres and voxels have no common mean.
+  const sound = (name: ValueName, values: readonly number[]) =>
+    unit !== "mixed" || !isDistance(name) ? values : [];
+  const ofLabel = (label: string, name: ValueName) =>
+    sound(name, valid(cases.map((metrics) => metrics[label]?.[name])));
+  const byLabel = <T>(of: (label: string) => T) =>
+    Object.fromEntries(labels.map((label) => [label, of(label)]));
+  const means = byLabel((label) => eachValue((name) => mean(ofLabel(label, name))));
+  const ofCases = (name: ValueName) =>
+    sound(
+      name,
+      valid(cases.map((metrics) => mean(valid(Object.values(metrics).map((values) => values[name]))))),
+    );
+  return {
+    foreground_mean: eachValue((name) => mean(valid(Object.values(means).map((values) => values[name])))),
+    foreground_sd: eachValue((name) => sampleSd(ofCases(name))),
+    foreground_ci95: intervals(ofCases),
+    mean: means,
+    sd: byLabel((label) => eachValue((name) => sampleSd(ofLabel(label, name)))),
+    ci95: byLabel((label) => intervals((name) => ofLabel(label, name))),
+    n_valid: byLabel((label) =>
+      eachValue((name) => valid(cases.map((metrics) => metrics[label]?.[name])).length),
+    ),
+  };
+}
+
+function intervals(valuesOf: (name: MetricName) => readonly number[]): Intervals {
+  return Object.fromEntries(metricNames.map((name) => [name, bootstrapInterval(valuesOf(name))])) as Record<
+    MetricName,
+    Interval | null
+  >;
+}
+
+/** How many cases have a score of a class, for the metrics of tables that not all of them have. */
+export function partialCounts(summary: Summary, label: string): Partial<Record<MetricName, number>> {
+  const counts = tableMetrics.map(({ name }) => [name, summary.n_valid[label]?.[name] ?? 0] as const);
+  return Object.fromEntries(counts.filter(([, count]) => count < summary.metric_per_case.length));
+}
+
+/** Whether every case has every score of every class that tables show. */
 export function hasAllScores(summary: Summary): boolean {
   const labels = Object.keys(summary.n_valid);
   return labels.every((label) => Object.keys(partialCounts(summary, label)).length === 0);
@@ -189,7 +224,11 @@ export function readSummary(path: string): Summary {
       `summary: expected a list metric_per_case in ${path}, received none; name a summary.json of this program or nnU-Net`,
     );
   }
-  return summarize(list.map((item, index) => fromFile(item, index)));
+  const tolerance = isRecord(content) ? content.nsd_tolerance : undefined;
+  return summarize(
+    list.map((item, index) => fromFile(item, index)),
+    typeof tolerance === "number" ? { tolerance } : {},
+  );
 }
 
 /**
@@ -197,42 +236,34 @@ export function readSummary(path: string): Summary {
  * per class and over the foreground. Empty fields have no value. Distances are in the row's `distance_unit`.
  */
 export function summaryCsv(summary: Summary): string {
-  const rows: (string | number | null)[][] = [["row", "case", "class", "distance_unit", ...metricNames]];
+  const rows: (string | number | null)[][] = [["row", "case", "class", "distance_unit", ...valueNames]];
   for (const item of summary.metric_per_case) {
     for (const [label, values] of Object.entries(item.metrics)) {
-      rows.push(["case", item.id, label, item.distance_unit, ...metricNames.map((name) => values[name])]);
+      rows.push(["case", item.id, label, item.distance_unit, ...valueNames.map((name) => values[name])]);
     }
   }
-  for (const row of ["mean", "sd", "n_valid"] as const) {
-    for (const [label, values] of Object.entries(summary[row])) {
-      rows.push([row, null, label, summary.distance_unit, ...metricNames.map((name) => values[name])]);
+  const statistics = (of: Statistics, prefix: string) => {
+    const add = (row: string, label: string | null, values: MetricValues | undefined) =>
+      rows.push([
+        prefix + row,
+        null,
+        label,
+        summary.distance_unit,
+        ...valueNames.map((name) => values?.[name] ?? null),
+      ]);
+    for (const row of ["mean", "sd", "n_valid"] as const) {
+      for (const [label, values] of Object.entries(of[row])) add(row, label, values);
     }
-  }
-  for (const row of ["foreground_mean", "foreground_sd"] as const) {
-    rows.push([row, null, null, summary.distance_unit, ...metricNames.map((name) => summary[row][name])]);
-  }
+    for (const row of ["foreground_mean", "foreground_sd"] as const) add(row, null, of[row]);
+  };
+  statistics(summary, "");
+  if (summary.paper !== undefined) statistics(summary.paper, "paper_");
   return rows.map((row) => `${row.map(csvField).join(",")}\r\n`).join("");
 }
 
-function toMetrics(scores: ClassScores): MetricValues {
-  const { nPred, nRef } = scores;
-  const isAbsent = nPred === 0 && nRef === 0;
-  const isMissed = !isAbsent && (nPred === 0 || nRef === 0);
-  const overlap = (value: number | null) => (isAbsent ? null : isMissed ? 0 : finite(value));
-  const distance = (value: number | null) => (isAbsent || isMissed ? null : finite(value));
-  return {
-    Dice: overlap(scores.dice),
-    IoU: overlap(scores.jaccard),
-    Jaccard: overlap(scores.jaccard),
-    HD95: distance(scores.hd95),
-    ASD: distance(scores.asd),
-    TP: scores.tp,
-    FP: scores.fp,
-    FN: scores.fn,
-    TN: scores.tn,
-    n_pred: nPred,
-    n_ref: nRef,
-  };
+function toValues({ counts, metrics }: ClassScores): MetricValues {
+  const { tp: TP, fp: FP, fn: FN, tn: TN, nPred: n_pred, nRef: n_ref } = counts;
+  return { ...scoresByRule(counts, (name) => finite(metrics[name])), TP, FP, FN, TN, n_pred, n_ref };
 }
 
 function fromFile(item: Record<string, unknown>, index: number): CaseScores {
@@ -257,40 +288,26 @@ function fromFile(item: Record<string, unknown>, index: number): CaseScores {
 function scoresFromFile(label: number, values: Record<string, unknown>): ClassScores {
   const number = (name: string) => (typeof values[name] === "number" ? values[name] : null);
   const count = (name: string) => number(name) ?? 0;
-  return {
-    label,
-    dice: number("Dice"),
-    jaccard: number("Jaccard") ?? number("IoU"),
-    hd95: number("HD95"),
-    asd: number("ASD"),
-    tp: count("TP"),
-    fp: count("FP"),
-    fn: count("FN"),
-    tn: count("TN"),
-    nPred: number("n_pred") ?? count("TP") + count("FP"),
-    nRef: number("n_ref") ?? count("TP") + count("FN"),
+  const [tp, fp, fn, tn] = [count("TP"), count("FP"), count("FN"), count("TN")];
+  const counts: Counts = {
+    ...{ tp, fp, fn, tn },
+    nPred: number("n_pred") ?? tp + fp,
+    nRef: number("n_ref") ?? tp + fn,
   };
+  // nnU-Net's files have IoU and no Jaccard.
+  const metrics = scoresByRule(counts, (name) => number(name) ?? (name === "Jaccard" ? number("IoU") : null));
+  return { label, counts, metrics };
 }
 
-function eachMetric(value: (name: MetricName) => number | null): MetricValues {
-  return Object.fromEntries(metricNames.map((name) => [name, value(name)])) as unknown as MetricValues;
+function eachValue(value: (name: ValueName) => number | null): MetricValues {
+  return Object.fromEntries(valueNames.map((name) => [name, value(name)])) as Record<
+    ValueName,
+    number | null
+  >;
 }
 
 function valid(values: readonly (number | null | undefined)[]): number[] {
   return values.filter((value) => value !== null && value !== undefined);
-}
-
-function mean(values: readonly number[]): number | null {
-  return values.length === 0 ? null : values.reduce((sum, value) => sum + value, 0) / values.length;
-}
-
-/** Standard deviation with n - 1; null for fewer than two values. */
-function sampleSd(values: readonly number[]): number | null {
-  const center = mean(values);
-  if (center === null || values.length < 2) {
-    return null;
-  }
-  return Math.sqrt(values.reduce((sum, value) => sum + (value - center) ** 2, 0) / (values.length - 1));
 }
 
 function finite(value: number | null): number | null {

@@ -7,14 +7,8 @@ import type { PreparedCase } from "../data/prepare.js";
 import type { Vec3 } from "../data/volume.js";
 import { isCaseError, messageOf } from "../error-text.js";
 import { encodePng } from "../io/png.js";
+import { defaultTolerance } from "../metrics/index.js";
 import { scoreClasses } from "../metrics/scores.js";
-import { Tensor } from "../native/tensor.js";
-import { renderOverlay } from "../viewer/overlay.js";
-import { disposeCase, gridOf } from "./case-store.js";
-import type { StageKeys } from "./keys.js";
-import type { Arm } from "./plan.js";
-import { predictionPath } from "./predict-stage.js";
-import { caseFile, type RunContext, runPaths, runStage } from "./stage.js";
 import {
   type CaseScores,
   readSummary,
@@ -22,7 +16,14 @@ import {
   summarize,
   writeSummary,
   writeSummaryCsv,
-} from "./summary.js";
+} from "../metrics/summary.js";
+import { Tensor } from "../native/tensor.js";
+import { renderOverlay } from "../viewer/overlay.js";
+import { disposeCase, gridOf } from "./case-store.js";
+import type { StageKeys } from "./keys.js";
+import type { Arm } from "./plan.js";
+import { predictionPath } from "./predict-stage.js";
+import { caseFile, type RunContext, runPaths, runStage } from "./stage.js";
 import { readClasses } from "./training-stages.js";
 
 /** Path of an arm's scores. */
@@ -64,7 +65,7 @@ export async function evaluateStage(
       const scores = await evaluateCase(context, arm, entry);
       if (scores !== undefined) all.push(scores);
     }
-    const summary = summarize(all);
+    const summary = summarize(all, { tolerance: defaultTolerance });
     await writeSummaryCsv(folder.file(runPaths.arm(arm), "summary.csv"), summary);
     await writeSummary(path, summary);
     const failures = scored.length - all.length;

@@ -2,6 +2,7 @@ import { existsSync, readFileSync } from "node:fs";
 import { cpus } from "node:os";
 import { writeFileAtomic } from "../data/atomic-file.js";
 import { decodePng, type Picture } from "../io/png.js";
+import type { Summary } from "../metrics/summary.js";
 import { curvesFromEvents } from "../viewer/curves.js";
 import { type PictureGroup, type ReportData, writeReport } from "../viewer/report.js";
 import { canvasPictures } from "./canvas-pictures.js";
@@ -10,7 +11,6 @@ import type { Arm } from "./plan.js";
 import { formatDuration } from "./progress.js";
 import type { ScoredArm } from "./score-table.js";
 import { type RunContext, stageSeconds } from "./stage.js";
-import type { Summary } from "./summary.js";
 
 /** Cases whose pictures go into the report; the folder `pictures` has them all. */
 const shownCases = 4;

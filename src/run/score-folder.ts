@@ -4,15 +4,15 @@ import { gridDifference } from "../data/grid-match.js";
 import { classesOfIds, makeLabelTable } from "../data/label-table.js";
 import { pathKind, volumeFiles } from "../data/layouts/layout.js";
 import { loadLabelIds } from "../data/load-case.js";
+import { resampleLabels } from "../data/resample-labels.js";
 import type { LabelVolume } from "../data/volume.js";
 import { readLabels } from "../data/volume-file.js";
 import { isCaseError, messageOf } from "../error-text.js";
 import { CancelledError, DataError } from "../errors.js";
 import { scoreClasses } from "../metrics/scores.js";
+import type { CaseScores } from "../metrics/summary.js";
 import { Tensor } from "../native/tensor.js";
 import type { Progress } from "./progress.js";
-
-import type { CaseScores } from "./summary.js";
 
 /** Scores of a folder. */
 export interface FolderScores {
@@ -21,6 +21,15 @@ export interface FolderScores {
   readonly failures: Readonly<Record<string, string>>;
   /** Number of references that were to be scored. */
   readonly references: number;
+}
+
+export interface FolderOptions {
+  readonly progress: Progress;
+  readonly signal?: AbortSignal;
+  /** Of NSD, in mm (voxels where the reference has no spacing); default 1. */
+  readonly tolerance?: number | undefined;
+  /** Brings predictions that lie on another grid to that of their reference, by nearest neighbour. */
+  readonly resample?: boolean | undefined;
 }
 
 /** A reference: where it lies and how its ids are read. */
@@ -39,7 +48,7 @@ interface Reference {
 export async function scoreFolder(
   predictionFolder: string,
   referenceRoot: string,
-  { progress, signal }: { progress: Progress; signal?: AbortSignal },
+  { progress, signal, tolerance, resample }: FolderOptions,
 ): Promise<FolderScores> {
   const predictions = await volumeFiles(predictionFolder);
   const { references, isComplete } = await findReferences(referenceRoot);
@@ -60,7 +69,7 @@ export async function scoreFolder(
   for (const [index, [id, reference]] of wanted.entries()) {
     if (signal?.aborted) throw new CancelledError("evaluate: stopped on request; no scores were written");
     try {
-      scores.push(await scoreFile(id, predictions.get(id), reference));
+      scores.push(await scoreFile(id, predictions.get(id), reference, { tolerance, resample }));
     } catch (error) {
       if (!isCaseError(error)) throw error;
       failures[id] = messageOf(error);
@@ -98,21 +107,25 @@ async function scoreFile(
   id: string,
   predictionFile: string | undefined,
   reference: Reference,
+  { tolerance, resample }: Pick<FolderOptions, "tolerance" | "resample">,
 ): Promise<CaseScores> {
   if (predictionFile === undefined) {
     throw new DataError(
       `case '${id}': expected a prediction for ${reference.path}, received none; predict it first`,
     );
   }
-  const predicted = await readLabels(predictionFile);
+  let predicted = await readLabels(predictionFile);
   const truth = await reference.read();
   const difference = gridDifference(truth, predicted);
   // Results of h5 volumes have an affine that says nothing.
   if (difference && !(difference.what === "geometry" && truth.grid === undefined)) {
-    throw new DataError(
-      `${predictionFile}: expected ${difference.expected} as ${reference.path} has, ` +
-        `received ${difference.received}; resample one of them to the grid of the other`,
-    );
+    if (resample !== true) {
+      throw new DataError(
+        `${predictionFile}: expected ${difference.expected} as ${reference.path} has, ` +
+          `received ${difference.received}; resample it to that grid, or have it done with --resample`,
+      );
+    }
+    predicted = resampleLabels(predicted, truth, predictionFile);
   }
   const ids = [...new Set([0, ...new Set(predicted.data), ...new Set(truth.data)])];
   const common = { id, referenceFile: reference.path, predictionFile, unit: unitOf(truth) };
@@ -128,7 +141,10 @@ async function scoreFile(
   using prediction = toTensor(predicted);
   using target = toTensor(truth);
   const spacing = truth.spacing ?? [1, 1, 1];
-  return { ...common, classes: await scoreClasses(prediction, target, { labelIds: table.ids, spacing }) };
+  return {
+    ...common,
+    classes: await scoreClasses(prediction, target, { labelIds: table.ids, spacing, tolerance }),
+  };
 }
 
 function unitOf({ spacing }: LabelVolume): CaseScores["unit"] {

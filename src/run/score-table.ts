@@ -1,13 +1,13 @@
-import { formatDuration } from "./progress.js";
+import { isDistance, missingClassRule, tableMetrics } from "../metrics/index.js";
 import {
   hasAllScores,
-  type MetricName,
   type MetricValues,
-  missingClassRule,
   partialCounts,
   type Summary,
   validCountNote,
-} from "./summary.js";
+} from "../metrics/summary.js";
+import { formatDuration } from "./progress.js";
+import { layOut } from "./text-table.js";
 
 /** Scores of one arm under the name it is shown by. */
 export interface ScoredArm {
@@ -16,13 +16,6 @@ export interface ScoredArm {
   /** Seconds; undefined leaves the column out. */
   readonly wallSeconds?: number;
 }
-
-const columns: readonly { readonly name: MetricName; readonly digits: number }[] = [
-  { name: "Dice", digits: 3 },
-  { name: "Jaccard", digits: 3 },
-  { name: "HD95", digits: 2 },
-  { name: "ASD", digits: 2 },
-];
 
 /**
  * Scores as a table of plain text: per arm mean ± sample standard deviation over cases, with classes below it when
@@ -36,7 +29,7 @@ export function scoreTable(
   const hasTime = arms.some(({ wallSeconds }) => wallSeconds !== undefined);
   const units = [...new Set(arms.map(({ summary }) => summary.distance_unit))];
   const unit = units.length === 1 ? units[0] : "mixed";
-  const header = columns.map(({ name }) => (name === "HD95" || name === "ASD" ? `${name} (${unit})` : name));
+  const header = tableMetrics.map(({ name }) => (isDistance(name) ? `${name} (${unit})` : name));
   const rows = [["", ...header, "cases", ...(hasTime ? ["time"] : [])]];
   for (const { name, summary, wallSeconds } of arms) {
     const time = hasTime ? [wallSeconds === undefined ? "" : formatDuration(wallSeconds)] : [];
@@ -60,7 +53,7 @@ function scoreCells(
   sds: MetricValues | undefined,
   counts: ReturnType<typeof partialCounts>,
 ): string[] {
-  return columns.map(({ name, digits }) => {
+  return tableMetrics.map(({ name, digits }) => {
     const mean = means?.[name] ?? null;
     if (mean === null) return "-";
     const sd = sds?.[name] ?? null;
@@ -68,19 +61,4 @@ function scoreCells(
     const spread = sd === null ? "" : ` ± ${sd.toFixed(digits)}`;
     return `${mean.toFixed(digits)}${spread}${count === undefined ? "" : ` (n=${count})`}`;
   });
-}
-
-/** First column to the left, the others to the right. */
-function layOut(rows: readonly (readonly string[])[]): string {
-  const widths = (rows[0] ?? []).map((_, column) => Math.max(...rows.map((row) => row[column]?.length ?? 0)));
-  const lines = rows.map((row) =>
-    row
-      .map((cell, column) =>
-        column === 0 ? cell.padEnd(widths[0] ?? 0) : cell.padStart(widths[column] ?? 0),
-      )
-      .join("  ")
-      .trimEnd(),
-  );
-  const rule = "-".repeat(Math.max(...lines.map((line) => line.length)));
-  return [lines[0], rule, ...lines.slice(1)].join("\n");
 }

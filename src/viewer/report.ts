@@ -1,17 +1,17 @@
 import { stringify } from "yaml";
 import { writeFileAtomic } from "../data/atomic-file.js";
 import { encodePng, type Picture } from "../io/png.js";
-import { formatDuration } from "../run/progress.js";
-import type { JsonValue } from "../run/stage-key.js";
+import { isDistance, missingClassRule, tableMetrics } from "../metrics/index.js";
 import {
   hasAllScores,
-  type MetricName,
   type MetricValues,
-  missingClassRule,
   partialCounts,
   type Summary,
+  type ValueName,
   validCountNote,
-} from "../run/summary.js";
+} from "../metrics/summary.js";
+import { formatDuration } from "../run/progress.js";
+import type { JsonValue } from "../run/stage-key.js";
 import { cssColor, labelColor } from "./colors.js";
 import type { CurveGroup } from "./curves.js";
 import { escapeHtml } from "./html.js";
@@ -49,14 +49,6 @@ export interface ReportData {
   /** Versions, device, seed and what else is worth knowing, in the order shown. */
   readonly facts: Readonly<Record<string, string>>;
 }
-
-/** Metrics of the tables: digits, and whether more is better. */
-const columns: readonly { name: MetricName; digits: number; isMoreBetter: boolean }[] = [
-  { name: "Dice", digits: 3, isMoreBetter: true },
-  { name: "Jaccard", digits: 3, isMoreBetter: true },
-  { name: "HD95", digits: 2, isMoreBetter: false },
-  { name: "ASD", digits: 2, isMoreBetter: false },
-];
 
 /**
  * Writes the report as one HTML file that needs nothing else: style, charts (SVG) and pictures (PNG) are inside, there
@@ -107,7 +99,7 @@ function section(title: string, parts: readonly string[]): string[] {
 }
 
 function armsSection(data: ReportData, labels: readonly string[]): string {
-  const header = columns.map(({ name }) => `<th>${name}${unitOf(name, data.arms)}</th>`).join("");
+  const header = tableMetrics.map(({ name }) => `<th>${name}${unitOf(name, data.arms)}</th>`).join("");
   const best = bestOf(data.arms.map((arm) => arm.summary.foreground_mean));
   const rows = data.arms.flatMap(({ name, summary, wallSeconds }) => {
     const time = `<td class="from">${formatDuration(wallSeconds)}</td>`;
@@ -136,8 +128,10 @@ function casesSection(data: ReportData, labels: readonly string[]): string {
   const ids = [...new Set(data.arms.flatMap((arm) => arm.summary.metric_per_case.map((item) => item.id)))];
   const hasClasses = labels.length > 1;
   const classHeader = hasClasses ? '<th class="text" rowspan="2">Class</th>' : "";
-  const top = data.arms.map((arm) => `<th colspan="${columns.length}">${escapeHtml(arm.name)}</th>`).join("");
-  const names = columns.map(({ name }, i) => `<th${i === 0 ? ' class="from"' : ""}>${name}</th>`);
+  const top = data.arms
+    .map((arm) => `<th colspan="${tableMetrics.length}">${escapeHtml(arm.name)}</th>`)
+    .join("");
+  const names = tableMetrics.map(({ name }, i) => `<th${i === 0 ? ' class="from"' : ""}>${name}</th>`);
   const header =
     `<tr><th class="first" rowspan="2">Case</th>${classHeader}${top}</tr>` +
     `<tr>${data.arms.map(() => names.join("")).join("")}</tr>`;
@@ -148,7 +142,7 @@ function casesSection(data: ReportData, labels: readonly string[]): string {
       );
       const best = bestOf(values);
       const cells = values.map((value) =>
-        columns
+        tableMetrics
           .map(({ name }, i) => {
             const from = i === 0 ? "from" : "";
             return `<td class="${from}${isBest(value, name, best) ? " best" : ""}">${number(value?.[name], name)}</td>`;
@@ -170,7 +164,7 @@ function scrollTable(header: string, rows: readonly string[]): string {
   return `<div class="scroll"><table><thead>${header}</thead><tbody>\n${rows.join("\n")}\n</tbody></table></div>`;
 }
 
-type Best = Partial<Record<MetricName, number>>;
+type Best = Partial<Record<ValueName, number>>;
 
 function scoreCells(
   mean: MetricValues | undefined,
@@ -178,7 +172,7 @@ function scoreCells(
   counts: ReturnType<typeof partialCounts>,
   best: Best = {},
 ): string {
-  return columns
+  return tableMetrics
     .map(({ name }) => {
       const spread = sd?.[name] ?? null;
       const count = counts[name] === undefined ? "" : ` (n=${counts[name]})`;
@@ -193,21 +187,21 @@ function scoreCells(
 /** Best value of each metric; none where there is nothing to compare. */
 function bestOf(values: readonly (MetricValues | undefined)[]): Best {
   const best: Best = {};
-  for (const { name, isMoreBetter } of columns) {
+  for (const { name } of tableMetrics) {
     const numbers = values.map((value) => value?.[name]).filter((value) => typeof value === "number");
     if (new Set(numbers).size > 1) {
-      best[name] = isMoreBetter ? Math.max(...numbers) : Math.min(...numbers);
+      best[name] = isDistance(name) ? Math.min(...numbers) : Math.max(...numbers);
     }
   }
   return best;
 }
 
-function isBest(values: MetricValues | undefined, name: MetricName, best: Best): boolean {
+function isBest(values: MetricValues | undefined, name: ValueName, best: Best): boolean {
   return best[name] !== undefined && values?.[name] === best[name];
 }
 
-function number(value: number | null | undefined, name: MetricName): string {
-  const digits = columns.find((column) => column.name === name)?.digits ?? 3;
+function number(value: number | null | undefined, name: ValueName): string {
+  const digits = tableMetrics.find((column) => column.name === name)?.digits ?? 3;
   return value === null || value === undefined ? "–" : value.toFixed(digits);
 }
 
@@ -261,8 +255,8 @@ function labelsOf(arms: readonly ArmReport[]): string[] {
   return [...new Set(labels)].sort((a, b) => Number(a) - Number(b));
 }
 
-function unitOf(name: MetricName, arms: readonly ArmReport[]): string {
-  return name === "HD95" || name === "ASD" ? ` (${distanceNote(arms)})` : "";
+function unitOf(name: ValueName, arms: readonly ArmReport[]): string {
+  return isDistance(name) ? ` (${distanceNote(arms)})` : "";
 }
 
 function distanceNote(arms: readonly ArmReport[]): string {

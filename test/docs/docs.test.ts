@@ -9,8 +9,9 @@ import { exitCodeMeanings } from "../../src/cli/command.js";
 import { commands } from "../../src/cli/commands/index.js";
 import { flagsOf, parseCommandLine } from "../../src/cli/parse.js";
 import { resolveConfig } from "../../src/config/load.js";
+import { summarize } from "../../src/metrics/summary.js";
 import { planArms } from "../../src/run/plan.js";
-import { summarize } from "../../src/run/summary.js";
+import { classScores } from "../metrics/class-scores.js";
 import { type CodeBlock, type Page, readMarkdown, shellCommands } from "./markdown.js";
 
 const root = fileURLToPath(new URL("../../../", import.meta.url));
@@ -144,9 +145,9 @@ describe("documentation", () => {
   });
 
   it("describes every field of a summary", () => {
-    const counts = { tp: 1, fp: 0, fn: 0, tn: 0, nPred: 1, nRef: 1 };
-    const scores = { label: 1, dice: 1, jaccard: 1, hd95: 0, asd: 0, ...counts };
-    const summary = summarize([{ id: "a", unit: "mm", classes: [scores] }]);
+    const summary = summarize([{ id: "a", unit: "mm", classes: [classScores(1, { Dice: 1 })] }], {
+      paper: true,
+    });
     const page = readFileSync(join(root, "docs", "reference", "run-folder.md"), "utf8");
     // The first cells of table rows: elsewhere a name is only mentioned.
     const cells = [...page.matchAll(/^\| (`[^|]+) \|/gm)].flatMap(([, cell = ""]) => [

@@ -5,6 +5,7 @@ import { fileURLToPath } from "node:url";
 import { DataError, ShapeError } from "../../src/errors.js";
 import { readSafetensors } from "../../src/io/safetensors.js";
 import { scoreClasses } from "../../src/metrics/scores.js";
+import { surfaceAreas } from "../../src/metrics/surface-areas.js";
 import { Tensor } from "../../src/native/tensor.js";
 
 const fixtures = fileURLToPath(new URL("../../../test/fixtures/reference/metrics/", import.meta.url));
@@ -58,15 +59,88 @@ test("scores equal medpy's, with and without spacing, in both directions", async
     const [scores] = await scoreClasses(prediction, reference, options);
     const [reverse] = await scoreClasses(reference, prediction, options);
     assert.equal(scores?.label, 7);
-    for (const key of ["dice", "jaccard", "hd95", "asd"] as const)
-      assertClose(scores?.[key], item[key], `${key} of case ${item.case}`);
-    assertClose(reverse?.asd, item.asd_reverse, `reverse asd of case ${item.case}`);
-    assertClose(reverse?.hd95, item.hd95, `reverse hd95 of case ${item.case}`);
+    for (const [name, value] of [
+      ["Dice", item.dice],
+      ["Jaccard", item.jaccard],
+      ["HD95", item.hd95],
+      ["ASD", item.asd],
+    ] as const)
+      assertClose(scores?.metrics[name], value, `${name} of case ${item.case}`);
+    assertClose(reverse?.metrics.ASD, item.asd_reverse, `reverse asd of case ${item.case}`);
+    assertClose(reverse?.metrics.HD95, item.hd95, `reverse hd95 of case ${item.case}`);
   }
 });
 
 /** [1, 2, 8] volumes. */
 const line = (...classes: number[]) => Tensor.from("u8", [1, 2, 8], classes);
+
+/** What test/oracle/make-metrics.py writes. */
+interface OtherPrograms {
+  scores: (Record<"Precision" | "Recall" | "HD" | "ASSD" | "VolumeError", number> & {
+    NSD: number[];
+    simpleitk: { Dice: number; Jaccard: number };
+  })[];
+  tolerances: number[];
+  sortedSurfaceAreas: Record<string, number[]>;
+}
+
+const others = JSON.parse(
+  readFileSync(fileURLToPath(new URL("../../../test/fixtures/metrics.json", import.meta.url)), "utf8"),
+) as OtherPrograms;
+
+/** Voxels of a box in a volume [z, y, x]. */
+function box(shape: [number, number, number], begin: number[], end: number[]): Tensor {
+  const tensor = Tensor.zeros("u8", shape);
+  const values = tensor.u8;
+  for (let z = begin[0] ?? 0; z < (end[0] ?? 0); z++) {
+    for (let y = begin[1] ?? 0; y < (end[1] ?? 0); y++)
+      for (let x = begin[2] ?? 0; x < (end[2] ?? 0); x++) values[(z * shape[1] + y) * shape[2] + x] = 1;
+  }
+  return tensor;
+}
+
+test("the other scores equal medpy's, surface-distance's and SimpleITK's", async () => {
+  const cases = JSON.parse(readFileSync(`${fixtures}expected.json`, "utf8")) as MedpyCase[];
+  const { tensors } = await readSafetensors(`${fixtures}masks.safetensors`);
+  type Pair = [Tensor, Tensor, readonly [number, number, number]];
+  const pairs = cases.map((item): Pair => {
+    const mask = (name: string) => {
+      const data = tensors.get(`${name}_${item.case}`)?.data;
+      assert.ok(data instanceof Uint8Array);
+      return volumeOf(data, item.shape);
+    };
+    return [mask("prediction"), mask("reference"), item.spacing ?? [1, 1, 1]];
+  });
+  pairs.push(
+    [box([28, 36, 40], [0, 0, 0], [3, 5, 4]), box([28, 36, 40], [25, 30, 34], [28, 36, 40]), [0.7, 0.9, 3]],
+    [box([7, 8, 9], [3, 4, 4], [4, 5, 5]), box([7, 8, 9], [3, 4, 6], [4, 5, 7]), [1, 2, 3]],
+  );
+  assert.equal(pairs.length, others.scores.length);
+  for (const [i, [prediction, reference, spacing]] of pairs.entries()) {
+    const expected = others.scores[i];
+    assert.ok(expected);
+    for (const [k, tolerance] of others.tolerances.entries()) {
+      const options = { labelIds: [0, 1], spacing, tolerance };
+      const [scores] = await scoreClasses(prediction, reference, options);
+      assertClose(scores?.metrics.NSD, expected.NSD[k] ?? -1, `NSD at ${tolerance} of pair ${i}`);
+      for (const name of ["Precision", "Recall", "HD", "ASSD", "VolumeError"] as const)
+        assertClose(scores?.metrics[name], expected[name], `${name} of pair ${i}`);
+      for (const name of ["Dice", "Jaccard"] as const)
+        assertClose(scores?.metrics[name], expected.simpleitk[name], `${name} of pair ${i}`);
+    }
+    prediction.dispose();
+    reference.dispose();
+  }
+});
+
+test("the area of a surface in every cell of eight voxels is surface-distance's", () => {
+  for (const [name, areas] of Object.entries(others.sortedSurfaceAreas)) {
+    const [x = 1, y = 1, z = 1] = name.split(",").map(Number);
+    const ours = [...surfaceAreas([x, y, z])].sort((a, b) => a - b);
+    assert.equal(areas.length, 256);
+    for (const [code, area] of areas.entries()) assertClose(ours[code], area, `area ${code} at ${name} mm`);
+  }
+});
 
 test("classes are scored apart, and absent ones by rule", async () => {
   // Class 1 in both, class 2 in the reference only, class 3 in the prediction only, class 4 in neither.
@@ -76,28 +150,35 @@ test("classes are scored apart, and absent ones by rule", async () => {
     labelIds: [0, 10, 20, 30, 40],
     spacing: [2, 1, 1],
   });
+  const none = { HD95: null, HD: null, ASD: null, ASSD: null };
+  const missed = { Dice: 0, IoU: 0, Jaccard: 0, Precision: 0, Recall: 0, NSD: 0, ...none };
   const common = { tn: 14, tp: 0, fp: 0, fn: 0, nPred: 0, nRef: 0 };
-  const missed = { dice: 0, jaccard: 0, hd95: null, asd: null };
-  const absent = { dice: null, jaccard: null, hd95: null, asd: null };
-  const [one, ...others] = scores;
-  assert.deepEqual(others, [
-    { label: 20, ...missed, ...common, fn: 2, nRef: 2 },
-    { label: 30, ...missed, ...common, fp: 2, nPred: 2 },
-    { label: 40, ...absent, ...common, tn: 16 },
-  ]);
-  assert.deepEqual([one?.tp, one?.fp, one?.fn, one?.tn, one?.nPred, one?.nRef], [2, 1, 1, 12, 3, 3]);
-  assertClose(one?.dice, 2 / 3, "dice");
-  assertClose(one?.jaccard, 0.5, "jaccard");
+  const [one, two, three, four] = scores;
+  assert.deepEqual(two, {
+    label: 20,
+    metrics: { ...missed, VolumeError: -1 },
+    counts: { ...common, fn: 2, nRef: 2 },
+  });
+  assert.deepEqual(three, {
+    label: 30,
+    metrics: { ...missed, VolumeError: null },
+    counts: { ...common, fp: 2, nPred: 2 },
+  });
+  assert.deepEqual(four?.counts, { ...common, tn: 16 });
+  assert.deepEqual(new Set(Object.values(four?.metrics ?? {})), new Set([null]));
+  assert.deepEqual(one?.counts, { tp: 2, fp: 1, fn: 1, tn: 12, nPred: 3, nRef: 3 });
+  assertClose(one?.metrics.Dice, 2 / 3, "Dice");
+  assertClose(one?.metrics.Jaccard, 0.5, "Jaccard");
   // Directed distances 2, 0, 0 and 0, 0, 2 (a step in x is 2 mm): sorted 0 0 0 0 2 2, the 95th percentile is 2.
-  assertClose(one?.hd95, 2, "hd95");
-  assertClose(one?.asd, 2 / 3, "asd");
+  assertClose(one?.metrics.HD95, 2, "HD95");
+  assertClose(one?.metrics.ASD, 2 / 3, "ASD");
 });
 
 test("the percentile is interpolated as numpy does", async () => {
   using prediction = line(1, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0);
   using reference = line(1, 1, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0);
   const [scores] = await scoreClasses(prediction, reference, { labelIds: [0, 1], spacing: [1, 1, 1] });
-  assertClose(scores?.hd95, 0.9, "np.percentile([0, 0, 1], 95)");
+  assertClose(scores?.metrics.HD95, 0.9, "np.percentile([0, 0, 1], 95)");
 });
 
 test("labels beyond the table and unlike shapes are refused", async () => {

@@ -98,7 +98,7 @@ test("all 48 orientations: one volume in memory, results on the grid of their fi
   for (const { id, classes } of scores) {
     assert.deepEqual(classes, scores[0]?.classes, id);
     assert.ok(
-      classes.every(({ dice }) => dice === 1),
+      classes.every(({ metrics }) => metrics.Dice === 1),
       id,
     );
   }
@@ -165,6 +165,16 @@ test("a prediction on another grid is refused, with what differs", async (t) => 
     });
     assert.match(failures[name] ?? "none", message);
   }
+  // Moved by one voxel of 0.5 mm, resampling finds the ids again but for the plane that left the volume.
+  const { scores, failures: none } = await scoreFolder(join(root, "a"), join(root, "b"), {
+    progress: new Progress({ quiet: true }),
+    resample: true,
+  });
+  assert.deepEqual(none, {});
+  assert.deepEqual(
+    scores.map(({ id }) => id),
+    ["direction", "origin", "shape", "spacing"],
+  );
   // A tenth of a voxel is what headers may be off.
   const near = moved((affine) => {
     affine[0]?.splice(3, 1, -20.04);

@@ -1,12 +1,13 @@
 import assert from "node:assert/strict";
 import { describe, it } from "node:test";
+import { type CaseScores, summarize } from "../../src/metrics/summary.js";
 import { scoreTable } from "../../src/run/score-table.js";
-import { type CaseScores, summarize } from "../../src/run/summary.js";
+import { classScores } from "../metrics/class-scores.js";
 
 /** Scores of a class; `isPredicted: false` is a prediction that lacks it. */
 function scored(label: number, isPredicted = true) {
-  const counts = { tp: 10, fp: 2, fn: 3, tn: 85, nPred: isPredicted ? 12 : 0, nRef: 13 };
-  return { label, dice: 0.8, jaccard: 0.7, hd95: 4, asd: 1, ...counts };
+  const metrics = { Dice: 0.8, Jaccard: 0.7, HD95: 4, ASD: 1 };
+  return classScores(label, metrics, { nPred: isPredicted ? 12 : 0 });
 }
 
 const entry = (id: string, classes: CaseScores["classes"]): CaseScores => ({ id, unit: "mm", classes });
@@ -32,7 +33,7 @@ describe("scoreTable", () => {
     assert.deepEqual([blank, rest], ["", []]);
     assert.match(
       note ?? "",
-      /only one of them has Dice and Jaccard 0 and no distances\. n: cases that have the score/,
+      /only one of them has Dice, Jaccard and the like 0 and no distances\. n: cases that have the score/,
     );
     assert.match(note ?? "", /authors' scripts count 0 in all scores where the prediction lacks the class/);
   });

@@ -4,7 +4,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { describe, it } from "node:test";
 import { decodePng } from "../../src/io/png.js";
-import { summarize } from "../../src/run/summary.js";
+import { summarize } from "../../src/metrics/summary.js";
 import { reportHtml, writeReport } from "../../src/viewer/report.js";
 import { sampleReport } from "./sample-report.js";
 

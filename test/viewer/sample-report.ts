@@ -1,8 +1,9 @@
-import { type CaseScores, summarize } from "../../src/run/summary.js";
+import { type CaseScores, summarize } from "../../src/metrics/summary.js";
 import { renderCanvas } from "../../src/viewer/canvas-preview.js";
 import { curvesFromEvents } from "../../src/viewer/curves.js";
 import { renderOverlay } from "../../src/viewer/overlay.js";
 import type { ReportData } from "../../src/viewer/report.js";
+import { classScores } from "../metrics/class-scores.js";
 
 const size = [48, 40, 32] as const;
 
@@ -72,10 +73,12 @@ export function sampleReport(): ReportData {
       wallSeconds: 75 + 60 * k,
       summary: summarize(
         caseIds.map((id, i): CaseScores => {
-          const scores = (label: number, dice: number) => ({
-            ...{ label, dice, jaccard: dice / (2 - dice), hd95: 12 * (1 - dice) + i, asd: 3 * (1 - dice) },
-            ...{ tp: 900, fp: 30, fn: 40, tn: 60000, nPred: 930, nRef: i === 3 && label === 2 ? 0 : 940 },
-          });
+          const scores = (label: number, Dice: number) =>
+            classScores(
+              label,
+              { Dice, Jaccard: Dice / (2 - Dice), HD95: 12 * (1 - Dice) + i, ASD: 3 * (1 - Dice) },
+              { nRef: i === 3 && label === 2 ? 0 : 940 },
+            );
           return {
             id,
             unit: "mm",

@@ -12,10 +12,24 @@ namespace sfr {
 
 namespace {
 
-constexpr double kInfinity = std::numeric_limits<double>::infinity();
-constexpr int64_t kLines = 8;  // lines worked on together: their doubles fill a cache line at every step
+void infer_mask(InferContext& c) {
+  c.expect_inputs(1, 1);
+  c.expect_dtype(0, "mask", DType::u8);
+  c.expect_rank(0, "mask", 3);
+}
 
-void infer(InferContext& c) {
+void infer_border(InferContext& c) {
+  infer_mask(c);
+  c.output(c.input(0, "mask"));
+}
+
+void infer_codes(InferContext& c) {
+  infer_mask(c);
+  const Shape& s = c.input(0, "mask").shape;
+  c.output({DType::u8, {s[0] + 1, s[1] + 1, s[2] + 1}});
+}
+
+void infer_distance(InferContext& c) {
   c.expect_inputs(2, 2);
   c.expect_dtype(0, "a", DType::u8);
   c.expect_rank(0, "a", 3);
@@ -27,192 +41,183 @@ void infer(InferContext& c) {
   c.output({DType::f32, shape});
 }
 
-/// Work memory of one thread for lines of `length`.
-struct LineWork {
-  double* values;  // [length][kLines]
-  double* starts;  // where each parabola of the envelope takes over
-  int64_t* sites;  // whose parabola it is
-  static int64_t bytes(int64_t length) { return length * (kLines + 2) * 8; }
-};
-
-int64_t longest(const Shape& s) {
-  return std::max({s[0], s[1], s[2]});
+/// Calls body(item, thread) for all items, `elements` of the output each.
+template <class F>
+void over(const KernelContext& c, int64_t items, int64_t elements, F body) {
+  const int64_t chunks = chunk_count(items, kElementGrain / std::max<int64_t>(elements, 1) + 1);
+  c.pool->parallel_for(chunks, [&](int64_t chunk, int thread) {
+    const Range r = chunk_range(items, chunk, chunks);
+    for (int64_t i = r.begin; i < r.end; ++i) body(i, thread);
+  });
 }
 
+bool is_empty(const uint8_t* row, int64_t count) {
+  uint64_t all = 0, eight;
+  int64_t i = 0;
+  for (; i + 8 <= count; i += 8) {
+    std::memcpy(&eight, row + i, 8);
+    all |= eight;
+  }
+  for (; i < count; ++i) all |= row[i];
+  return all == 0;
+}
+
+void border_cpu(const KernelContext& c) {
+  const Shape& s = c.inputs[0].type.shape;
+  const int64_t width = s[2], plane = s[1] * width;
+  over(c, s[0] * s[1], width, [&](int64_t i, int) {
+    const int64_t z = i / s[1], y = i % s[1];
+    const uint8_t* row = c.in<uint8_t>(0) + i * width;
+    uint8_t* out = c.out<uint8_t>(0) + i * width;
+    const bool is_edge = z == 0 || y == 0 || z == s[0] - 1 || y == s[1] - 1;
+    for (int64_t x = 0; x < width; ++x) out[x] = row[x] != 0;
+    if (is_edge || is_empty(row, width)) return;
+    for (int64_t x = 1; x < width - 1; ++x) {
+      const bool is_inner = row[x - 1] != 0 && row[x + 1] != 0 && row[x - width] != 0 &&
+                            row[x + width] != 0 && row[x - plane] != 0 && row[x + plane] != 0;
+      if (is_inner) out[x] = 0;
+    }
+  });
+}
+
+void codes_cpu(const KernelContext& c) {
+  const Shape& s = c.inputs[0].type.shape;
+  const int64_t rows = s[1] + 1, width = s[2];
+  over(c, (s[0] + 1) * rows, width + 1, [&](int64_t i, int) {
+    uint8_t* out = c.out<uint8_t>(0) + i * (width + 1);
+    std::fill(out, out + width + 1, uint8_t{0});
+    for (int corner = 0; corner < 4; ++corner) {
+      const int64_t z = i / rows - 1 + corner / 2, y = i % rows - 1 + corner % 2;
+      if (z < 0 || y < 0 || z == s[0] || y == s[1]) continue;
+      const uint8_t* row = c.in<uint8_t>(0) + (z * s[1] + y) * width;
+      if (is_empty(row, width)) continue;
+      const auto right = static_cast<uint8_t>(2 << 2 * corner), left = static_cast<uint8_t>(1 << 2 * corner);
+      for (int64_t x = 0; x < width; ++x) out[x] |= row[x] != 0 ? right : 0;
+      for (int64_t x = 0; x < width; ++x) out[x + 1] |= row[x] != 0 ? left : 0;
+    }
+    for (int64_t x = 0; x <= width; ++x) out[x] = out[x] == 255 ? 0 : out[x];
+  });
+}
+
+/// Squared distance to the nearest mark of the row, infinity where it has none.
+void row_squares(const uint8_t* marks, int64_t count, float spacing, float* out) {
+  constexpr float kInfinity = std::numeric_limits<float>::infinity();
+  std::fill(out, out + count, kInfinity);
+  if (is_empty(marks, count)) return;
+  float steps = kInfinity;  // from the last mark
+  for (int64_t x = 0; x < count; ++x) out[x] = steps = marks[x] != 0 ? 0 : steps + 1;
+  for (int64_t x = count - 1; x >= 0; --x) {
+    steps = std::min(out[x], x == count - 1 ? kInfinity : steps + 1);
+    const float distance = steps * spacing;
+    out[x] = distance * distance;
+  }
+}
+
+int64_t tiles_of(const Shape& s) {
+  return (s[2] + kColumnTile - 1) / kColumnTile;
+}
+
+/// Floats that a thread works in: a plane, or a tile of columns along z.
+int64_t work_floats(const Shape& s) {
+  return std::max(s[1] * s[2], s[0] * kColumnTile);
+}
+
+/// Behind the threads' floats: whether a has marks in a tile of columns, [H, tiles] u8.
 size_t work_bytes(const NodeTypes& types, int threads) {
   const Shape& s = types.input(0).shape;
-  return static_cast<size_t>(s.count() * 8 + threads * LineWork::bytes(longest(s)));
+  return static_cast<size_t>(work_floats(s) * threads) * sizeof(float) +
+         static_cast<size_t>(s[1] * tiles_of(s));
 }
 
-/// A border voxel: in the object, and with a neighbour (or the volume's edge) outside it.
-bool is_border(const uint8_t* v, const Shape& s, int64_t z, int64_t y, int64_t x) {
-  const int64_t row = s[2], plane = s[1] * s[2];
-  const uint8_t* p = v + z * plane + y * row + x;
-  if (*p == 0) return false;
-  if (z == 0 || y == 0 || x == 0 || z == s[0] - 1 || y == s[1] - 1 || x == s[2] - 1) return true;
-  return p[-1] == 0 || p[1] == 0 || p[-row] == 0 || p[row] == 0 || p[-plane] == 0 || p[plane] == 0;
-}
-
-/// The smallest box that holds both objects: every border voxel lies in it, so distances need nothing
-/// outside.
-struct Box {
-  int64_t begin[3], end[3];  // z, y, x
-  int64_t extent(int axis) const { return end[axis] - begin[axis]; }
-};
-
-Box objects_box(const uint8_t* a, const uint8_t* b, const Shape& s) {
-  Box box = {{s[0], s[1], s[2]}, {0, 0, 0}};
-  for (int64_t z = 0; z < s[0]; ++z)
-    for (int64_t y = 0; y < s[1]; ++y) {
-      const int64_t row = (z * s[1] + y) * s[2];
-      int64_t first = 0, last = s[2];
-      while (first < last && (a[row + first] | b[row + first]) == 0) ++first;
-      while (last > first && (a[row + last - 1] | b[row + last - 1]) == 0) --last;
-      if (first == last) continue;
-      const int64_t at[3] = {z, y, first}, behind[3] = {z + 1, y + 1, last};
-      for (int axis = 0; axis < 3; ++axis) {
-        box.begin[axis] = std::min(box.begin[axis], at[axis]);
-        box.end[axis] = std::max(box.end[axis], behind[axis]);
-      }
-    }
-  return box;
-}
-
-/// Squared distance along x to the nearest border voxel of b in the same row; infinity where the row has
-/// none.
-void row_distances(const uint8_t* b, const Shape& s, const Box& box, int64_t z, int64_t y, double spacing,
-                   double* out) {
-  const int64_t count = box.extent(2);
-  int64_t steps = -1;  // to the last border voxel; -1: none yet
-  for (int64_t i = 0; i < count; ++i) {
-    steps = is_border(b, s, z, y, box.begin[2] + i) ? 0 : steps < 0 ? -1 : steps + 1;
-    out[i] = steps < 0 ? kInfinity : static_cast<double>(steps);
-  }
-  double back = kInfinity;
-  for (int64_t i = count - 1; i >= 0; --i) {
-    back = out[i] == 0 ? 0 : back + 1;
-    const double distance = std::min(out[i], back) * spacing;
-    out[i] = distance * distance;
-  }
-}
-
-/// One line: out[q] = min over p of (spacing (q - p))^2 + f[p], by the lower envelope of the parabolas.
-void envelope_line(double* f, int64_t stride, int64_t length, double spacing, const LineWork& work,
-                   double* out, int64_t out_stride) {
-  const double unit = spacing * spacing;
-  int64_t count = 0;
-  for (int64_t q = 0; q < length; ++q) {
-    const double height = f[q * stride];
-    if (height == kInfinity) continue;
-    double start = -kInfinity;
-    while (count > 0) {
-      const int64_t p = work.sites[count - 1];
-      start = (height - f[p * stride]) / (2 * unit * static_cast<double>(q - p)) +
-              0.5 * static_cast<double>(q + p);
-      if (start > work.starts[count - 1]) break;
-      --count;
-      start = -kInfinity;
-    }
-    work.sites[count] = q;
-    work.starts[count++] = start;
-  }
-  int64_t k = 0;
-  for (int64_t q = 0; q < length; ++q) {
-    while (k + 1 < count && work.starts[k + 1] < static_cast<double>(q)) ++k;
-    const double step = count == 0 ? 0 : static_cast<double>(q - work.sites[k]);
-    out[q * out_stride] = count == 0 ? kInfinity : step * step * unit + f[work.sites[k] * stride];
-  }
-}
-
-/// Envelopes along lines of the box: `lines` neighbouring ones (at most kLines) in place, from `grid` on.
-void envelope_lines(double* grid, int64_t pitch, int64_t lines, int64_t length, double spacing,
-                    const LineWork& work) {
-  for (int64_t q = 0; q < length; ++q)
-    std::memcpy(work.values + q * kLines, grid + q * pitch, static_cast<size_t>(lines) * sizeof(double));
-  for (int64_t line = 0; line < lines; ++line)
-    envelope_line(work.values + line, kLines, length, spacing, work, grid + line, pitch);
-}
-
-/// The distance transform of the box, squared: x, then y, then z.
-class Transform {
+/// The op's arguments, and its three passes.
+class Search {
  public:
-  Transform(const KernelContext& c, const Box& box)
-      : c_(c), shape_(c.inputs[0].type.shape), box_(box), grid_(static_cast<double*>(c.work)) {}
+  Search(const KernelContext& c, int threads)
+      : c_(c),
+        s_(c.inputs[0].type.shape),
+        plane_(s_[1] * s_[2]),
+        tiles_(tiles_of(s_)),
+        work_(static_cast<float*>(c.work)),
+        is_needed_(reinterpret_cast<uint8_t*>(work_ + work_floats(s_) * threads)) {
+    const auto& spacing = c.as<SurfaceDistanceAttributes>().spacing;
+    for (size_t axis = 0; axis < 3; ++axis) spacing_[axis] = static_cast<float>(spacing[axis]);
+  }
 
-  const double* run() {
-    const auto& spacing = c_.as<SurfaceDistanceAttributes>().spacing;
-    const int64_t d = box_.extent(0), h = box_.extent(1), w = box_.extent(2);
-    over(d * h, w, [&](int64_t i, int) {
-      row_distances(c_.in<uint8_t>(1), shape_, box_, box_.begin[0] + i / h, box_.begin[1] + i % h, spacing[0],
-                    grid_ + i * w);
-    });
-    const int64_t groups = (w + kLines - 1) / kLines;
-    over(d * groups, h * kLines, [&](int64_t i, int thread) {
-      const int64_t x = i % groups * kLines;
-      envelope_lines(grid_ + i / groups * h * w + x, w, std::min(kLines, w - x), h, spacing[1],
-                     line_work(thread));
-    });
-    over(h * groups, d * kLines, [&](int64_t i, int thread) {
-      const int64_t x = i % groups * kLines;
-      envelope_lines(grid_ + i / groups * w + x, h * w, std::min(kLines, w - x), d, spacing[2],
-                     line_work(thread));
-    });
-    return grid_;
+  void run() {
+    over(c_, s_[1] * tiles_, s_[0] * kColumnTile, [&](int64_t i, int) { find_marks(i); });
+    over(c_, s_[0], plane_,
+         [&](int64_t z, int thread) { search_plane(z, work_ + thread * work_floats(s_)); });
+    over(c_, s_[1] * tiles_, s_[0] * kColumnTile,
+         [&](int64_t i, int thread) { search_columns(i, work_ + thread * work_floats(s_)); });
   }
 
  private:
-  template <class F>
-  void over(int64_t items, int64_t elements_each, F body) {
-    const int64_t chunks = chunk_count(items, kElementGrain / elements_each + 1);
-    c_.pool->parallel_for(chunks, [&](int64_t chunk, int thread) {
-      const Range r = chunk_range(items, chunk, chunks);
-      for (int64_t i = r.begin; i < r.end; ++i) body(i, thread);
-    });
+  int64_t columns(int64_t tile) const { return std::min(kColumnTile, s_[2] - tile * kColumnTile); }
+  int64_t first(int64_t i) const { return i / tiles_ * s_[2] + i % tiles_ * kColumnTile; }
+
+  void find_marks(int64_t i) {
+    is_needed_[i] = 0;
+    for (int64_t z = 0; z < s_[0] && is_needed_[i] == 0; ++z)
+      is_needed_[i] = !is_empty(c_.in<uint8_t>(0) + z * plane_ + first(i), columns(i % tiles_));
   }
 
-  LineWork line_work(int thread) const {
-    const int64_t length = longest(shape_);
-    auto* block = static_cast<std::byte*>(c_.work) + shape_.count() * 8 + thread * LineWork::bytes(length);
-    auto* values = reinterpret_cast<double*>(block);
-    return {values, values + length * kLines, reinterpret_cast<int64_t*>(values + length * (kLines + 1))};
+  void search_plane(int64_t z, float* squares) {
+    const auto nearest = SFR_DISPATCH(nearest_in_columns);
+    const uint8_t* marks = c_.in<uint8_t>(1) + z * plane_;
+    float* y = c_.out<float>(0) + z * plane_;
+    if (is_empty(marks, plane_)) {
+      std::fill(y, y + plane_, std::numeric_limits<float>::infinity());
+      return;
+    }
+    for (int64_t row = 0; row < s_[1]; ++row)
+      row_squares(marks + row * s_[2], s_[2], spacing_[0], squares + row * s_[2]);
+    for (int64_t tile = 0; tile < tiles_; ++tile)
+      nearest(squares + tile * kColumnTile, s_[2], s_[1], columns(tile), spacing_[1], is_needed_ + tile,
+              tiles_, y + tile * kColumnTile);
+  }
+
+  void search_columns(int64_t i, float* squares) {
+    const int64_t count = columns(i % tiles_);
+    float* y = c_.out<float>(0) + first(i);
+    for (int64_t z = 0; z < s_[0]; ++z, y += plane_) {
+      if (is_needed_[i] != 0)
+        std::copy(y, y + count, squares + z * kColumnTile);
+      else
+        std::fill(y, y + count, -1.0f);
+    }
+    if (is_needed_[i] != 0) SFR_DISPATCH(nearest_at_marks)
+    (squares, c_.in<uint8_t>(0) + first(i), plane_, s_[0], count, spacing_[2], c_.out<float>(0) + first(i));
   }
 
   const KernelContext& c_;
-  const Shape& shape_;
-  const Box& box_;
-  double* grid_;
+  const Shape& s_;
+  int64_t plane_, tiles_;
+  float* work_;
+  uint8_t* is_needed_;
+  float spacing_[3];
 };
 
-void surface_distance_cpu(const KernelContext& c) {
-  const Shape& s = c.inputs[0].type.shape;
-  const uint8_t* a = c.in<uint8_t>(0);
-  float* y = c.out<float>(0);
-  std::fill(y, y + s.count(), -1.0f);
-  const Box box = objects_box(a, c.in<uint8_t>(1), s);
-  if (box.end[0] == 0) return;  // both empty
-  const double* squared = Transform(c, box).run();
-  const int64_t rows = box.extent(0) * box.extent(1), width = box.extent(2);
-  const int64_t chunks = chunk_count(rows, kElementGrain / width + 1);
-  c.pool->parallel_for(chunks, [&](int64_t chunk, int) {
-    const Range r = chunk_range(rows, chunk, chunks);
-    for (int64_t i = r.begin; i < r.end; ++i) {
-      const int64_t z = box.begin[0] + i / box.extent(1), row = box.begin[1] + i % box.extent(1);
-      for (int64_t x = 0; x < width; ++x)
-        if (is_border(a, s, z, row, box.begin[2] + x))
-          y[(z * s[1] + row) * s[2] + box.begin[2] + x] =
-              static_cast<float>(std::sqrt(squared[i * width + x]));
-    }
-  });
+void distance_cpu(const KernelContext& c) {
+  Search(c, c.pool->threads()).run();
+}
+
+template <class Attributes>
+void add(OpRegistry& registry, const char* name, void (*infer)(InferContext&), CpuKernel kernel,
+         size_t (*work)(const NodeTypes&, int) = nullptr) {
+  OpDef op = op_definition<Attributes>(name);
+  op.infer = infer;
+  op.cpu = {kernel};
+  op.work_bytes = work;
+  registry.add(std::move(op));
 }
 
 }  // namespace
 
 void register_surface_distance(OpRegistry& registry) {
-  OpDef op = op_definition<SurfaceDistanceAttributes>("surface_distance");
-  op.infer = &infer;
-  op.cpu = {{"separable_envelope", &surface_distance_cpu}};
-  op.work_bytes = &work_bytes;
-  registry.add(std::move(op));
+  add<NoAttributes>(registry, "border", &infer_border, {"rows", &border_cpu});
+  add<NoAttributes>(registry, "surface_codes", &infer_codes, {"rows", &codes_cpu});
+  add<SurfaceDistanceAttributes>(registry, "surface_distance", &infer_distance,
+                                 {"separable_search", &distance_cpu}, &work_bytes);
 }
 
 }  // namespace sfr

@@ -12,29 +12,57 @@ namespace sfr::test {
 namespace {
 
 template <class T>
-std::vector<std::array<int64_t, 3>> border(const RefTensor<T>& v) {
-  const auto inside = [&](int64_t z, int64_t y, int64_t x) {
-    return z >= 0 && z < v.dim(0) && y >= 0 && y < v.dim(1) && x >= 0 && x < v.dim(2) &&
-           v[(z * v.dim(1) + y) * v.dim(2) + x] != 0;
-  };
-  std::vector<std::array<int64_t, 3>> voxels;
+bool is_inside(const RefTensor<T>& v, int64_t z, int64_t y, int64_t x) {
+  return z >= 0 && z < v.dim(0) && y >= 0 && y < v.dim(1) && x >= 0 && x < v.dim(2) &&
+         v[(z * v.dim(1) + y) * v.dim(2) + x] != 0;
+}
+
+template <class T>
+void border_reference(RefContext<T>& c) {
+  const auto& v = c.inputs[0];
+  int64_t i = 0;
   for (int64_t z = 0; z < v.dim(0); ++z)
     for (int64_t y = 0; y < v.dim(1); ++y)
       for (int64_t x = 0; x < v.dim(2); ++x)
-        if (inside(z, y, x) && !(inside(z - 1, y, x) && inside(z + 1, y, x) && inside(z, y - 1, x) &&
-                                 inside(z, y + 1, x) && inside(z, y, x - 1) && inside(z, y, x + 1)))
-          voxels.push_back({z, y, x});
-  return voxels;
+        c.outputs[0][i++] =
+            is_inside(v, z, y, x) &&
+            !(is_inside(v, z - 1, y, x) && is_inside(v, z + 1, y, x) && is_inside(v, z, y - 1, x) &&
+              is_inside(v, z, y + 1, x) && is_inside(v, z, y, x - 1) && is_inside(v, z, y, x + 1));
 }
 
-/// Every border voxel of a against every one of b.
+template <class T>
+void surface_codes_reference(RefContext<T>& c) {
+  const auto& v = c.inputs[0];
+  int64_t i = 0;
+  for (int64_t z = 0; z <= v.dim(0); ++z)
+    for (int64_t y = 0; y <= v.dim(1); ++y)
+      for (int64_t x = 0; x <= v.dim(2); ++x) {
+        int code = 0;
+        for (int corner = 0; corner < 8; ++corner)
+          if (is_inside(v, z - 1 + corner / 4, y - 1 + corner / 2 % 2, x - 1 + corner % 2))
+            code |= 1 << corner;
+        c.outputs[0][i++] = code == 255 ? 0 : code;
+      }
+}
+
+template <class T>
+std::vector<std::array<int64_t, 3>> marks(const RefTensor<T>& v) {
+  std::vector<std::array<int64_t, 3>> found;
+  for (int64_t z = 0; z < v.dim(0); ++z)
+    for (int64_t y = 0; y < v.dim(1); ++y)
+      for (int64_t x = 0; x < v.dim(2); ++x)
+        if (is_inside(v, z, y, x)) found.push_back({z, y, x});
+  return found;
+}
+
+/// Every mark of a against every one of b.
 template <class T>
 void surface_distance_reference(RefContext<T>& c) {
   const auto& spacing = c.template as<SurfaceDistanceAttributes>().spacing;
   const auto& a = c.inputs[0];
-  const auto targets = border(c.inputs[1]);
+  const auto targets = marks(c.inputs[1]);
   for (T& y : c.outputs[0].data) y = -1;
-  for (const auto& p : border(a)) {
+  for (const auto& p : marks(a)) {
     T nearest = std::numeric_limits<T>::infinity();
     for (const auto& q : targets) {
       T sum = 0;
@@ -82,6 +110,16 @@ const std::vector<OpCase> cases = {
 };
 
 SFR_OP_TEST(surface_distance, surface_distance_reference, cases);
+
+const std::vector<OpCase> mask_cases = {
+    {"voxel", {}, {object({1, 1, 1}, {0, 0, 0}, 0.5)}},
+    {"noise", {}, {labels({7, 11, 13}, 2)}},
+    {"mostly_inside", {}, {labels({5, 6, 70}, 9)}},
+    {"sphere_at_the_edge", {}, {object({9, 20, 17}, {0, 9, 4}, 9)}},
+};
+
+SFR_OP_TEST(border, border_reference, mask_cases);
+SFR_OP_TEST(surface_codes, surface_codes_reference, mask_cases);
 
 SFR_TEST("surface_distance: infinite when b is empty, -1 when both are; refuses a spacing of 0") {
   const TensorType type = {DType::u8, {3, 4, 5}};

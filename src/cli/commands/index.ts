@@ -1,6 +1,7 @@
 import type { Command } from "../command.js";
 import { bench } from "./bench.js";
 import { check } from "./check.js";
+import { compare } from "./compare.js";
 import { convert } from "./convert.js";
 import { demo } from "./demo.js";
 import { doctor } from "./doctor.js";
@@ -26,6 +27,7 @@ export const commands: readonly Command[] = [
   retrain,
   predict,
   evaluate,
+  compare,
   stitch,
   unstitch,
   inspect,

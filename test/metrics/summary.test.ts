@@ -4,36 +4,35 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, before, describe, it } from "node:test";
 import { DataError } from "../../src/errors.js";
+import type { Counts } from "../../src/metrics/evidence.js";
 import {
   type CaseScores,
-  type ClassScores,
   readSummary,
   summarize,
   summaryCsv,
   writeSummary,
-} from "../../src/run/summary.js";
+} from "../../src/metrics/summary.js";
+import { classScores } from "./class-scores.js";
 
-const scores = (
-  label: number,
-  dice: number | null,
-  hd95: number | null,
-  change: Partial<ClassScores> = {},
-) => ({
-  label,
-  dice,
-  jaccard: dice === null ? null : dice / (2 - dice),
-  hd95,
-  asd: hd95 === null ? null : hd95 / 4,
-  ...{ tp: 10, fp: 2, fn: 3, tn: 85, nPred: 12, nRef: 13 },
-  ...change,
-});
+const scores = (label: number, dice: number | null, hd95: number | null, counts: Partial<Counts> = {}) =>
+  classScores(
+    label,
+    {
+      Dice: dice,
+      IoU: dice === null ? null : dice / (2 - dice),
+      Jaccard: dice === null ? null : dice / (2 - dice),
+      HD95: hd95,
+      ASD: hd95 === null ? null : hd95 / 4,
+    },
+    counts,
+  );
 const cases: CaseScores[] = [
   { id: "a", unit: "mm", classes: [scores(1, 0.8, 4), scores(3, 0.5, 8)] },
   { id: "b", unit: "mm", classes: [scores(1, 0.6, 2), scores(3, 1, 1, { nPred: 0, nRef: 0 })] },
   {
     id: 'c "x", y',
     unit: "mm",
-    classes: [scores(1, 1, 0), scores(3, null, 5, { nPred: 0, asd: Number.NaN })],
+    classes: [scores(1, 1, 0), scores(3, null, Number.NaN, { nPred: 0 })],
   },
 ];
 
@@ -72,11 +71,38 @@ describe("summary", () => {
       Dice: "1",
       IoU: "1",
       Jaccard: "1",
+      Precision: "1",
+      Recall: "1",
+      NSD: "1",
       HD95: "mm",
+      HD: "mm",
       ASD: "mm",
+      ASSD: "mm",
+      VolumeError: "1",
       counts: "voxel",
     });
     assert.equal(summary.mean["1"]?.IoU, summary.mean["1"]?.Jaccard);
+  });
+
+  it("adds the authors' rule beside ours, where a missing prediction has the best distance", () => {
+    const { paper, ...ours } = summarize(cases, { paper: true, tolerance: 2 });
+    assert.deepEqual(ours, summarize(cases, { tolerance: 2 }));
+    assert.equal(ours.nsd_tolerance, 2);
+    near(paper?.mean["1"]?.Dice, 0.8);
+    // Case c lacks class 3: Dice 0 as with us, but HD95 0 too. Case b has it nowhere; the authors count 0 there as well.
+    near(paper?.mean["3"]?.Dice, 0.5 / 3);
+    near(paper?.mean["3"]?.HD95, 8 / 3);
+    assert.equal(paper?.n_valid["3"]?.HD95, 3);
+    const rows = summaryCsv({ ...ours, paper: paper ?? assert.fail("no statistics") }).split("\r\n");
+    assert.equal(rows.filter((row) => row.startsWith("paper_mean,")).length, 2);
+  });
+
+  it("says how sure a mean is", () => {
+    const { ci95, foreground_ci95 } = summarize(cases);
+    const [low, high] = ci95["1"]?.Dice ?? [0, 0];
+    assert.ok(low >= 0.6 && low < 0.8 && high > 0.8 && high <= 1, `${low} .. ${high}`);
+    assert.equal(ci95["3"]?.HD95, null);
+    assert.notEqual(foreground_ci95.Dice, null);
   });
 
   it("gives no mean distance over cases of different units", () => {
@@ -119,10 +145,13 @@ describe("summary", () => {
 
   it("makes a CSV with one row per case and class, quoted where needed", () => {
     const lines = summaryCsv(summarize(cases)).split("\r\n");
-    assert.equal(lines[0], "row,case,class,distance_unit,Dice,IoU,Jaccard,HD95,ASD,TP,FP,FN,TN,n_pred,n_ref");
-    assert.equal(lines[2], `case,a,3,mm,0.5,${0.5 / 1.5},${0.5 / 1.5},8,2,10,2,3,85,12,13`);
-    assert.equal(lines[4], "case,b,3,mm,,,,,,10,2,3,85,0,0");
-    assert.ok(lines[5]?.startsWith('case,"c ""x"", y",1,mm,1,1,1,0,0,'));
+    assert.equal(
+      lines[0],
+      "row,case,class,distance_unit,Dice,IoU,Jaccard,Precision,Recall,NSD,HD95,HD,ASD,ASSD,VolumeError,TP,FP,FN,TN,n_pred,n_ref",
+    );
+    assert.equal(lines[2], `case,a,3,mm,0.5,${0.5 / 1.5},${0.5 / 1.5},,,,8,,2,,,10,2,3,85,12,13`);
+    assert.equal(lines[4], "case,b,3,mm,,,,,,,,,,,,10,2,3,85,0,0");
+    assert.ok(lines[5]?.startsWith('case,"c ""x"", y",1,mm,1,1,1,,,,0,,0,'));
     assert.deepEqual(
       lines.slice(7).map((line) => line.split(",").slice(0, 3).join()),
       [
