@@ -86,7 +86,7 @@ export const validCountNote =
   "lacks the class, and 0 is the best distance.";
 
 /** How the SFR authors' scripts score a class that the prediction lacks. */
-export const paperRule =
+const paperRule =
   "A class that the prediction lacks counts 0 in all scores, as in the SFR authors' scripts; 0 is the best distance.";
 
 export interface SummaryOptions {
