@@ -188,8 +188,9 @@ def plain(net: ModuleType, calm: bool = False) -> goldens.Case:
     return case
 
 
-def mean_teacher(net: ModuleType, calm: bool = False, steps: int = STEPS) -> goldens.Case:
-    """Mean Teacher steps, ten of the V-Net and five of the 3D U-Net: student weights seed 1, teacher weights seed 2, dropout in both, noise for the teacher.
+def mean_teacher(net: ModuleType, steps: int, calm: bool = False) -> goldens.Case:
+    """Mean Teacher steps, 20 of the V-Net and five of the 3D U-Net: student weights seed 1, teacher weights seed 2,
+    dropout in both, noise for the teacher.
 
     `logits` and `teacher_logits` of the first step, `grad/*` of the first step, `losses` [steps, 4] = (total, labelled,
     pseudo-label, consistency without its weight), `travel/*` of the student, `teacher/*` and `statistics/*` at the end,
@@ -340,8 +341,8 @@ def cases() -> dict[str, tuple[goldens.Case, list[str]]]:
         "table-resize": (table_resize, []),
         "vnet": (plain(vnet), convs),
         "vnet-calm": (plain(vnet, calm=True), convs),
-        "mean-teacher": (mean_teacher(vnet), convs),
-        "mean-teacher-calm": (mean_teacher(vnet, calm=True), convs),
+        "mean-teacher": (mean_teacher(vnet, steps=20), convs),
+        "mean-teacher-calm": (mean_teacher(vnet, steps=20, calm=True), convs),
         "unet3d": (plain(unet3d), unet_convs),
         "mean-teacher-unet3d": (mean_teacher(unet3d, steps=5), unet_convs),
         **{f"method-{name}": (methods.five_steps(name), []) for name in methods.LOSSES},

@@ -151,8 +151,8 @@ async function compare(name: string, which: Case): Promise<void> {
   );
 }
 
-test("calm V-Net: ten steps", () => compare("mean-teacher-calm", { model: "vnet", calm: true }));
+test("calm V-Net: twenty steps", () => compare("mean-teacher-calm", { model: "vnet", calm: true }));
 
-test("V-Net: ten steps", () => compare("mean-teacher", { model: "vnet", calm: false }));
+test("V-Net: twenty steps", () => compare("mean-teacher", { model: "vnet", calm: false }));
 
 test("3D U-Net: five steps", () => compare("mean-teacher-unet3d", { model: "unet3d", calm: false }));
