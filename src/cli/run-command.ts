@@ -4,7 +4,7 @@ import type { Config } from "../config/schema.js";
 import { settings } from "../config/settings.js";
 import type { LastStage } from "../run/pipeline.js";
 import type { JsonValue } from "../run/stage-key.js";
-import { type Arguments, type Command, type Context, exitCodes, outFlag } from "./command.js";
+import { type Arguments, type Command, type Context, exitCodes, type Flag, outFlag } from "./command.js";
 
 /** What differs between the commands that run stages of a configuration. */
 interface StageCommand {
@@ -20,15 +20,24 @@ export function stageCommand({ name, summary, until, examples }: StageCommand): 
     name,
     summary,
     positionals: [{ name: "config", help: "Configuration file (YAML)", count: "one" }],
-    flags: [outFlag("Run folder; a started run of the same configuration in it goes on", "runs/<name>")],
+    flags: [
+      outFlag("Run folder; a started run of the same configuration in it goes on", "runs/<name>"),
+      skipCheckFlag,
+    ],
     settings,
     examples,
     async run(args, context) {
       const config = resolveConfig(args.text("config"), args.overrides);
-      return runStagesOf(config, runFolderOf(args, config), until, context);
+      return runStagesOf(config, runFolderOf(args, config), until, context, args.is("skip-check"));
     },
   };
 }
+
+const skipCheckFlag: Flag = {
+  name: "skip-check",
+  kind: "boolean",
+  help: "Do not check the data before the training, as `sfr check` does",
+};
 
 /** Folder of a run: --out, or runs/<name>. */
 function runFolderOf(args: Arguments, config: Config): string {
@@ -41,12 +50,13 @@ export async function runStagesOf(
   out: string,
   until: LastStage,
   context: Context,
+  skipCheck = false,
 ): Promise<number> {
   const engine = await context.engine();
   const { failureLines, runPipeline } = await import("../run/pipeline.js");
   const { scoreTable } = await import("../run/score-table.js");
   const { progress, signal } = context;
-  const result = await runPipeline(config, { out, until, engine, progress, signal });
+  const result = await runPipeline(config, { out, until, engine, skipCheck, progress, signal });
   const { scores, labelNames, notes, report, failures } = result;
   const text = [
     ...(scores.length > 0 ? [scoreTable(scores, labelNames), "", notes.join(" ")] : []),

@@ -9,6 +9,7 @@ import type { EngineInfo } from "../native/native.js";
 import { version } from "../version.js";
 import { canvasPictureStage } from "./canvas-pictures.js";
 import { CaseStore, disposeCase, hashFiles } from "./case-store.js";
+import { checkData } from "./check-data.js";
 import { evaluateStage } from "./evaluate-stage.js";
 import { StageKeys, type WeightHashes } from "./keys.js";
 import { planArms, requireUnlabelled } from "./plan.js";
@@ -28,6 +29,8 @@ export interface PipelineOptions {
   readonly out: string;
   readonly until: LastStage;
   readonly engine: EngineInfo;
+  /** Leaves out the check of the data before a training. */
+  readonly skipCheck?: boolean;
   readonly progress: Progress;
   readonly signal?: AbortSignal;
 }
@@ -69,7 +72,7 @@ export async function runPipeline(settings: Config, options: PipelineOptions): P
   for (const warning of folder.warnings) options.progress.note(`warning: ${warning}`);
   try {
     await folder.addHashes({ inputs: cases.hashes, weights });
-    const result = await runStages(context, new StageKeys(context, weights), options.until);
+    const result = await runStages(context, new StageKeys(context, weights), options);
     await folder.close(result.status);
     return result;
   } catch (error) {
@@ -91,9 +94,13 @@ async function hashSam({ sam }: Config, signal: AbortSignal | undefined): Promis
   };
 }
 
-async function runStages(context: RunContext, keys: StageKeys, until: LastStage): Promise<PipelineResult> {
+async function runStages(
+  context: RunContext,
+  keys: StageKeys,
+  { until, skipCheck }: PipelineOptions,
+): Promise<PipelineResult> {
   const { arms, config, folder, cases } = context;
-  await prepareStage(context, keys);
+  await prepareStage(context, keys, skipCheck);
   if (arms.some(({ needsSam }) => needsSam)) {
     await finetuneStage(context, keys);
     await canvasPictureStage(context, keys);
@@ -130,12 +137,13 @@ async function runStages(context: RunContext, keys: StageKeys, until: LastStage)
 }
 
 /** Stage 0: which case takes which part, as lists; reads all training cases, so that a bad one is found at once. */
-async function prepareStage(context: RunContext, keys: StageKeys): Promise<void> {
+async function prepareStage(context: RunContext, keys: StageKeys, skipCheck = false): Promise<void> {
   const { cases, folder, progress } = context;
   const lists = ["labelled", "unlabelled", "test"] as const;
   const paths = lists.map((name) => folder.file(runPaths.splits, `${name}.list`));
   const spec = { name: "prepare", key: keys.prepare(), owns: [], results: paths };
   await runStage(context, spec, async () => {
+    if (!skipCheck) await checkData(context);
     await mkdir(folder.file(runPaths.splits), { recursive: true });
     for (const [index, name] of lists.entries()) {
       const text = cases.split[name].map(({ id }) => `${id}\n`).join("");

@@ -50,7 +50,8 @@ describe("sfr, bad input", () => {
   });
   after(() => rm(root, { recursive: true }));
 
-  const run = (): Promise<Outcome> => sfr("run", config, "--data", data, "--out", out(), "--quiet");
+  const run = (...flags: string[]): Promise<Outcome> =>
+    sfr("run", config, "--data", data, "--out", out(), "--quiet", ...flags);
   const image = (): string => join(data, "images", "phantom_000.nii.gz");
   const label = (): string => join(data, "labels", "phantom_000.nii.gz");
 
@@ -83,11 +84,35 @@ describe("sfr, bad input", () => {
       bytes.writeFloatLE(Number.NaN, firstVoxel + 4 * 7);
       return undefined;
     });
+    await refuses(await run(), 3, /phantom_000\.nii\.gz: expected finite numbers .* received 1 that are not/);
+  });
+
+  it("the same without the check: found while the case is read", async () => {
+    await patchFile(image(), (bytes) => {
+      bytes.writeFloatLE(Number.NaN, firstVoxel + 4 * 7);
+      return undefined;
+    });
     await refuses(
-      await run(),
+      await run("--skip-check"),
       3,
       /phantom_000\.nii\.gz: expected finite numbers .* NaN at voxel \(7, 0, 0\)/,
     );
+  });
+
+  it("several faults: each is told, and a case that is there twice is one; code 3", async () => {
+    await cp(image(), join(data, "imagesTs", "phantom_003.nii.gz"));
+    await patchFile(join(data, "images", "phantom_001.nii.gz"), (bytes) => {
+      bytes.writeFloatLE(Number.POSITIVE_INFINITY, firstVoxel);
+      return undefined;
+    });
+    const { code, stderr } = await run();
+    assert.equal(code, 3, stderr);
+    assert.match(stderr, /phantom_001\.nii\.gz: expected finite numbers/);
+    assert.match(
+      stderr,
+      /imagesTs\/phantom_003\.nii\.gz: expected other voxels than in .*phantom_000\.nii\.gz/,
+    );
+    assert.match(stderr, /expected training cases without fault, received 2 faults/);
   });
 
   it("a label of another shape: code 3", async () => {
@@ -252,8 +277,9 @@ describe("sfr, weights that do not fit", () => {
       for (const folder of ["images", "labels", "imagesTs"])
         await mkdir(join(data(classes), folder), { recursive: true });
       const { id, image, label } = generatePhantom(0, 1, [24, 24, 24]);
-      for (const folder of ["images", "imagesTs"])
-        await writeImage(join(data(classes), folder, `${folder}-${id}.nii.gz`), image);
+      await writeImage(join(data(classes), "images", `images-${id}.nii.gz`), image);
+      const test = generatePhantom(1, 1, [24, 24, 24]);
+      await writeImage(join(data(classes), "imagesTs", `imagesTs-${id}.nii.gz`), test.image);
       const ids = { ...label, data: label.data.map((index) => Math.min(index, classes - 1)) };
       await writeLabels(join(data(classes), "labels", `images-${id}.nii.gz`), ids, image);
     }

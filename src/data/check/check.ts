@@ -9,6 +9,8 @@ import type { FactsCache, Finding, VolumeFacts } from "./facts.js";
 export interface Remark {
   /** A fault stops a training; a note does not. */
   readonly kind: "fault" | "note";
+  /** Id of the case whose files are at fault; absent where several are. */
+  readonly caseId?: string;
   /** One line: file, expected, received, cure. */
   readonly text: string;
 }
@@ -65,7 +67,9 @@ export async function checkDataset(
     examined.flatMap(({ entry, image }) => ("facts" in image ? [[entry.id, image.facts] as const] : [])),
   );
   const remarks = [
-    ...examined.flatMap(remarksOfCase),
+    ...examined.flatMap((item) =>
+      remarksOfCase(item).map((remark) => ({ ...remark, caseId: item.entry.id })),
+    ),
     ...duplicates(examined),
     ...unlikeIds(examined, dataset),
     ...unlikeImages(examined),
