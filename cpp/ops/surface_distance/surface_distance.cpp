@@ -65,37 +65,29 @@ bool is_empty(const uint8_t* row, int64_t count) {
 void border_cpu(const KernelContext& c) {
   const Shape& s = c.inputs[0].type.shape;
   const int64_t width = s[2], plane = s[1] * width;
+  const auto border = SFR_DISPATCH(border_row);
   over(c, s[0] * s[1], width, [&](int64_t i, int) {
     const int64_t z = i / s[1], y = i % s[1];
     const uint8_t* row = c.in<uint8_t>(0) + i * width;
-    uint8_t* out = c.out<uint8_t>(0) + i * width;
     const bool is_edge = z == 0 || y == 0 || z == s[0] - 1 || y == s[1] - 1;
-    for (int64_t x = 0; x < width; ++x) out[x] = row[x] != 0;
-    if (is_edge || is_empty(row, width)) return;
-    for (int64_t x = 1; x < width - 1; ++x) {
-      const bool is_inner = row[x - 1] != 0 && row[x + 1] != 0 && row[x - width] != 0 &&
-                            row[x + width] != 0 && row[x - plane] != 0 && row[x + plane] != 0;
-      if (is_inner) out[x] = 0;
-    }
+    border(row, is_edge ? nullptr : row - width, row + width, row - plane, row + plane, width,
+           c.out<uint8_t>(0) + i * width);
   });
 }
 
 void codes_cpu(const KernelContext& c) {
   const Shape& s = c.inputs[0].type.shape;
   const int64_t rows = s[1] + 1, width = s[2];
+  const auto codes = SFR_DISPATCH(surface_code_row);
   over(c, (s[0] + 1) * rows, width + 1, [&](int64_t i, int) {
-    uint8_t* out = c.out<uint8_t>(0) + i * (width + 1);
-    std::fill(out, out + width + 1, uint8_t{0});
+    const uint8_t* corners[4];
     for (int corner = 0; corner < 4; ++corner) {
       const int64_t z = i / rows - 1 + corner / 2, y = i % rows - 1 + corner % 2;
-      if (z < 0 || y < 0 || z == s[0] || y == s[1]) continue;
-      const uint8_t* row = c.in<uint8_t>(0) + (z * s[1] + y) * width;
-      if (is_empty(row, width)) continue;
-      const auto right = static_cast<uint8_t>(2 << 2 * corner), left = static_cast<uint8_t>(1 << 2 * corner);
-      for (int64_t x = 0; x < width; ++x) out[x] |= row[x] != 0 ? right : 0;
-      for (int64_t x = 0; x < width; ++x) out[x + 1] |= row[x] != 0 ? left : 0;
+      const bool is_outside = z < 0 || y < 0 || z == s[0] || y == s[1];
+      const uint8_t* row = is_outside ? nullptr : c.in<uint8_t>(0) + (z * s[1] + y) * width;
+      corners[corner] = is_outside || is_empty(row, width) ? nullptr : row;
     }
-    for (int64_t x = 0; x <= width; ++x) out[x] = out[x] == 255 ? 0 : out[x];
+    codes(corners, width, c.out<uint8_t>(0) + i * (width + 1));
   });
 }
 

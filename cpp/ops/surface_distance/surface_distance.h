@@ -30,6 +30,15 @@ struct SurfaceDistanceAttributes {
   }
 };
 
+// A row of border: voxels of the object without a neighbour outside it. `above` is null in rows at the
+// volume's edge, where the whole object is border.
+SFR_DECLARE_LEVELS(void border_row(const uint8_t* row, const uint8_t* above, const uint8_t* below,
+                                   const uint8_t* before, const uint8_t* behind, int64_t width, uint8_t* y))
+
+// A row of surface_codes [width + 1] from the rows of voxels (dz, dy) = (0, 0), (0, 1), (1, 0), (1, 1); null:
+// all outside.
+SFR_DECLARE_LEVELS(void surface_code_row(const uint8_t* const* rows, int64_t width, uint8_t* y))
+
 /// Columns that are searched together.
 constexpr int64_t kColumnTile = 16;
 

@@ -27,6 +27,29 @@ SFR_INLINE int lanes_left(int64_t columns, int64_t x) {
 
 }  // namespace
 
+void border_row(const uint8_t* row, const uint8_t* above, const uint8_t* below, const uint8_t* before,
+                const uint8_t* behind, int64_t width, uint8_t* __restrict y) {
+  for (int64_t x = 0; x < width; ++x) y[x] = row[x] != 0;
+  if (above == nullptr) return;
+  for (int64_t x = 1; x < width - 1; ++x) {
+    const int inside = (row[x - 1] != 0) & (row[x + 1] != 0) & (above[x] != 0) & (below[x] != 0) &
+                       (before[x] != 0) & (behind[x] != 0);
+    y[x] &= static_cast<uint8_t>(1 - inside);
+  }
+}
+
+void surface_code_row(const uint8_t* const* rows, int64_t width, uint8_t* __restrict y) {
+  for (int64_t x = 0; x <= width; ++x) y[x] = 0;
+  for (int corner = 0; corner < 4; ++corner) {
+    const uint8_t* row = rows[corner];
+    if (row == nullptr) continue;
+    const auto right = static_cast<uint8_t>(2 << 2 * corner), left = static_cast<uint8_t>(1 << 2 * corner);
+    for (int64_t x = 0; x < width; ++x) y[x] |= static_cast<uint8_t>(row[x] != 0 ? right : 0);
+    for (int64_t x = 0; x < width; ++x) y[x + 1] |= static_cast<uint8_t>(row[x] != 0 ? left : 0);
+  }
+  for (int64_t x = 0; x <= width; ++x) y[x] = y[x] == 255 ? 0 : y[x];
+}
+
 void nearest_in_columns(const float* f, int64_t pitch, int64_t length, int64_t columns, float spacing,
                         const uint8_t* is_needed, int64_t needed_pitch, float* y) {
   for (int64_t x = 0; x < columns; x += kLanes) {
