@@ -4,6 +4,7 @@
 #include "graph/graph.h"
 #include "math/gemm.h"
 #include "ops/elementwise/elementwise.h"
+#include "ops/linear/few_outputs.h"
 
 namespace sfr {
 
@@ -41,6 +42,76 @@ double product_flops(const NodeTypes& t, size_t a, size_t b) {
   return 2.0 * static_cast<double>(t.input(a).shape.count()) * static_cast<double>(t.input(b).shape.back());
 }
 
+// ---- all three for few outputs
+
+const char* refuses_weight(int64_t channels, int64_t outputs) {
+  return channels <= kMostChannels && outputs <= kMostFewOutputs ? nullptr
+                                                                 : "wants at most 64 channels and 8 outputs";
+}
+
+/// Forward and input gradient, whose input 1 is the weight.
+const char* refuses_few_outputs(const NodeTypes& t) {
+  return refuses_weight(t.input(1).shape[0], t.input(1).shape[1]);
+}
+
+int64_t few_outputs_chunks(int64_t rows, int64_t channels) {
+  return chunk_count(rows, kElementGrain / channels + 1);
+}
+
+void few_outputs_cpu(const KernelContext& c) {
+  const auto run = SFR_DISPATCH(few_outputs_rows);
+  const int64_t channels = c.inputs[1].type.shape[0], outputs = c.inputs[1].type.shape[1];
+  const int64_t rows = row_count(c.inputs[0].type.shape), chunks = few_outputs_chunks(rows, channels);
+  c.pool->parallel_for(chunks, [&](int64_t chunk, int) {
+    const Range r = chunk_range(rows, chunk, chunks);
+    run(c.in<float>(0) + r.begin * channels, c.in<float>(1), c.in<float>(2),
+        c.out<float>(0) + r.begin * outputs, r.end - r.begin, channels, outputs);
+  });
+}
+
+void few_outputs_backward_input_cpu(const KernelContext& c) {
+  const auto run = SFR_DISPATCH(few_outputs_input_rows);
+  const int64_t channels = c.inputs[1].type.shape[0], outputs = c.inputs[1].type.shape[1];
+  const int64_t rows = row_count(c.inputs[0].type.shape), chunks = few_outputs_chunks(rows, channels);
+  const bool streamed = channels % 16 == 0 && worth_streaming(c.outputs[0].data, c.outputs[0].type.bytes());
+  c.pool->parallel_for(chunks, [&](int64_t chunk, int) {
+    const Range r = chunk_range(rows, chunk, chunks);
+    run(c.in<float>(0) + r.begin * outputs, c.in<float>(1), c.out<float>(0) + r.begin * channels,
+        r.end - r.begin, channels, outputs, streamed);
+  });
+}
+
+const char* refuses_few_outputs_weight(const NodeTypes& t) {
+  return refuses_weight(t.input(0).shape.back(), t.input(1).shape.back());
+}
+
+/// Each chunk of rows has sums [channels + 1][outputs] of its own, the last row those of dy.
+void few_outputs_backward_weight_cpu(const KernelContext& c) {
+  const auto run = SFR_DISPATCH(few_outputs_weight_rows);
+  const int64_t channels = c.inputs[0].type.shape.back(), outputs = c.inputs[1].type.shape.back();
+  const int64_t rows = row_count(c.inputs[0].type.shape), chunks = few_outputs_chunks(rows, channels);
+  const int64_t weights = channels * outputs, count = weights + outputs;
+  auto* sums = static_cast<double*>(c.work);
+  std::fill(sums, sums + chunks * count, 0.0);
+  c.pool->parallel_for(chunks, [&](int64_t chunk, int) {
+    const Range r = chunk_range(rows, chunk, chunks);
+    double* mine = sums + chunk * count;
+    run(c.in<float>(0) + r.begin * channels, c.in<float>(1) + r.begin * outputs, r.end - r.begin, channels,
+        outputs, mine, mine + weights);
+  });
+  for (int64_t i = 0; i < (c.outputs.size() > 1 ? count : weights); ++i) {
+    double sum = 0;
+    for (int64_t chunk = 0; chunk < chunks; ++chunk) sum += sums[chunk * count + i];
+    (i < weights ? c.out<float>(0)[i] : c.out<float>(1)[i - weights]) = static_cast<float>(sum);
+  }
+}
+
+size_t few_outputs_backward_weight_work_bytes(const NodeTypes& t) {
+  const int64_t channels = t.input(0).shape.back(), outputs = t.input(1).shape.back();
+  const int64_t chunks = few_outputs_chunks(row_count(t.input(0).shape), channels);
+  return static_cast<size_t>(chunks * (channels + 1) * outputs) * sizeof(double);
+}
+
 // ---- forward
 
 void infer(InferContext& c) {
@@ -72,6 +143,7 @@ void linear_cpu(const KernelContext& c) {
 }
 
 size_t work_bytes(const NodeTypes& t, int threads) {
+  if (refuses_few_outputs(t) == nullptr) return 0;
   return gemm_work_bytes(forward_product(t.input(0).shape, t.input(1).shape), threads);
 }
 
@@ -105,6 +177,7 @@ void backward_input_cpu(const KernelContext& c) {
 }
 
 size_t backward_input_work_bytes(const NodeTypes& t, int threads) {
+  if (refuses_few_outputs(t) == nullptr) return 0;
   return gemm_work_bytes(input_product(t.input(0).shape, t.input(1).shape), threads);
 }
 
@@ -188,6 +261,7 @@ void backward_weight_cpu(const KernelContext& c) {
 
 /// The product is done when the bias is summed: both use the same memory.
 size_t backward_weight_work_bytes(const NodeTypes& t, int threads) {
+  if (refuses_few_outputs_weight(t) == nullptr) return few_outputs_backward_weight_work_bytes(t);
   const Shape &x = t.input(0).shape, &dy = t.input(1).shape;
   const GemmArguments g = weight_product(x, dy);
   const size_t turned = is_narrow(x, dy) ? static_cast<size_t>(g.m * g.n) * sizeof(float) : 0;
@@ -225,7 +299,7 @@ void register_linear(OpRegistry& registry) {
   OpDef forward = op_definition<NoAttributes>("linear");
   forward.infer = &infer;
   forward.gradient = &gradient;
-  forward.cpu = {{"gemm", &linear_cpu}};
+  forward.cpu = {{"few_outputs", &few_outputs_cpu, &refuses_few_outputs}, {"gemm", &linear_cpu}};
   forward.work_bytes = &work_bytes;
   forward.flops = &flops;
   forward.repeat = Repeat::to_save_memory;
@@ -233,14 +307,16 @@ void register_linear(OpRegistry& registry) {
 
   OpDef input = op_definition<NoAttributes>("linear_backward_input");
   input.infer = &infer_backward_input;
-  input.cpu = {{"gemm", &backward_input_cpu}};
+  input.cpu = {{"few_outputs", &few_outputs_backward_input_cpu, &refuses_few_outputs},
+               {"gemm", &backward_input_cpu}};
   input.work_bytes = &backward_input_work_bytes;
   input.flops = &backward_input_flops;
   registry.add(std::move(input));
 
   OpDef weight = op_definition<LinearWeightAttributes>("linear_backward_weight");
   weight.infer = &infer_backward_weight;
-  weight.cpu = {{"gemm", &backward_weight_cpu}};
+  weight.cpu = {{"few_outputs", &few_outputs_backward_weight_cpu, &refuses_few_outputs_weight},
+                {"gemm", &backward_weight_cpu}};
   weight.work_bytes = &backward_weight_work_bytes;
   weight.flops = &backward_weight_flops;
   registry.add(std::move(weight));
