@@ -4,8 +4,9 @@
 //   skip? [.., C]
 //   -> y [.., C], mean [C], variance [C] (biased; of the batch when training, else the running ones)
 //   relu and skip are set by the pass fuse_batch_norm; batch_norm_update moves the running statistics.
-//   Any C; at least one element per channel. May run in place of x or skip. Statistics are taken in two
-//   passes over blocks that stay in the cache and combined in double, so a mean far from 0 costs no digits.
+//   Any C; at least one element per channel. May run in place of x or skip. Statistics are taken
+//   block by block about a center within a deviation of the block's mean and combined in double, so a mean
+//   far from 0 costs no digits.
 //   No gradient flows to the running statistics: asking for it with training false throws Error(usage).
 // batch_norm_backward: dy [.., C]  x [.., C]  weight [C]  bias [C]  mean [C]  variance [C]
 //   dmean? [C]  dvariance? [C] (gradients of the outputs mean and variance; ignored unless training)
@@ -52,11 +53,10 @@ struct BatchNormUpdateAttributes {
 // floats: width is the multiple of C that fills whole vectors, or C where that would be long. Tables below
 // are [width].
 
-/// sums[j] = sum of x at positions j modulo width, over count floats (a multiple of C).
-SFR_DECLARE_LEVELS(void channel_sums(const float* x, int64_t count, int64_t width, float* sums))
-/// The same for d = x - center and for d * d.
-SFR_DECLARE_LEVELS(void channel_moments(const float* x, int64_t count, int64_t width, const float* center,
-                                        float* sums, float* squares))
+/// sums = sum of d = x - center, squares = sum of d * d, over count floats (a multiple of C): entries
+/// [0, channels) hold the results, the rest of the tables is scratch.
+SFR_DECLARE_LEVELS(void channel_moments(const float* x, int64_t count, int64_t width, int64_t channels,
+                                        const float* center, float* sums, float* squares))
 
 /// y = relu?((x - mean) * scale + bias) + skip?
 struct BatchNormRows {
@@ -70,12 +70,12 @@ struct BatchNormRows {
 };
 SFR_DECLARE_LEVELS(void batch_norm_rows(const BatchNormRows& rows))
 
-/// With g = dy where the unit was open: sums = sum of g, products = sum of g * (x - mean), at positions
-/// modulo width; and dx = scale * g + slope * (x - mean) + offset.
+/// With g = dy where the unit was open: sums = sum of g, products = sum of g * (x - mean), in entries
+/// [0, channels); and dx = scale * g + slope * (x - mean) + offset.
 struct BatchNormGradientRows {
   const float *dy, *x;
   float* dx;
-  int64_t count, width;
+  int64_t count, width, channels;
   const float *mean, *scale, *bias;
   const float *slope, *offset;
   float *sums, *products;

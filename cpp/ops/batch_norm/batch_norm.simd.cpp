@@ -1,6 +1,5 @@
-// Memory-bound: one read of x (forward, twice from the cache for statistics) or of x and dy (backward) per
-// pass. Partial sums stay in f32 for at most a block of a few thousand floats; the caller adds blocks in
-// double.
+// Memory-bound: one read of x (forward) or of x and dy (backward) per pass. Partial sums stay in f32 for at
+// most a block of a few thousand floats; the caller adds blocks in double.
 #include "ops/batch_norm/batch_norm.h"
 
 #include "math/simd.h"
@@ -30,8 +29,39 @@ inline void put(float* p, vf v, int n) {
     store_partial(p, v, n);
 }
 
-inline void clear(float* p, int64_t count) {
-  for (int64_t i = 0; i < count; ++i) p[i] = 0;
+/// Vectors of a table whose sums stay in registers while the rows go by.
+constexpr int64_t kHeld = 4;
+
+/// Adds the entries of each channel up in the first of them.
+inline void fold(float* table, int64_t width, int64_t channels) {
+  for (int64_t j = channels; j < width; j += channels)
+    for (int64_t c = 0; c < channels; ++c) table[c] += table[j + c];
+}
+
+/// Calls f(i, j, n, first, second) as over_table does; f adds to two sums of position j, which begin at 0 and
+/// end up in the tables, those of a channel folded into its first entry.
+template <class F>
+inline void accumulate(int64_t count, int64_t width, int64_t channels, float* first, float* second, F f) {
+  const int64_t rows = width % (kHeld * kLanes) == 0 ? count / width : 0, done = rows * width;
+  for (int64_t j = 0; j < width; ++j) first[j] = second[j] = 0;
+  for (int64_t j = 0; rows > 0 && j < width; j += kHeld * kLanes) {
+    vf a[kHeld] = {}, b[kHeld] = {};
+    for (int64_t i = j; i < done; i += width) {
+#pragma GCC unroll 4
+      for (int64_t v = 0; v < kHeld * kLanes; v += kLanes)
+        f(i + v, j + v, kLanes, a[v / kLanes], b[v / kLanes]);
+    }
+    for (int64_t v = 0; v < kHeld; ++v)
+      store(first + j + v * kLanes, a[v]), store(second + j + v * kLanes, b[v]);
+  }
+  over_table(count - done, width, [&](int64_t i, int64_t j, int n) {
+    vf a = get(first + j, n), b = get(second + j, n);
+    f(done + i, j, n, a, b);
+    put(first + j, a, n);
+    put(second + j, b, n);
+  });
+  fold(first, width, channels);
+  fold(second, width, channels);
 }
 
 // The loops take their arguments by value: through a reference, each store would make the compiler read the
@@ -63,12 +93,14 @@ inline vf open_gradient(const BatchNormGradientRows& r, vf centered, int64_t i, 
 
 template <bool kRelu>
 inline void sums_loop(const BatchNormGradientRows r) {
-  over_table(r.count, r.width, [&](int64_t i, int64_t j, int n) {
-    const vf centered = get(r.x + i, n) - get(r.mean + j, n);
-    const vf g = open_gradient<kRelu>(r, centered, i, j, n);
-    put(r.sums + j, get(r.sums + j, n) + g, n);
-    put(r.products + j, get(r.products + j, n) + g * centered, n);
-  });
+  accumulate(
+      r.count, r.width, r.channels, r.sums,
+      r.products, [&](int64_t i, int64_t j, int n, vf& sum, vf& product) __attribute__((always_inline)) {
+        const vf centered = get(r.x + i, n) - get(r.mean + j, n);
+        const vf g = open_gradient<kRelu>(r, centered, i, j, n);
+        sum += g;
+        product += g * centered;
+      });
 }
 
 template <bool kRelu>
@@ -82,21 +114,15 @@ inline void gradient_loop(const BatchNormGradientRows r) {
 
 }  // namespace
 
-void channel_sums(const float* x, int64_t count, int64_t width, float* sums) {
-  clear(sums, width);
-  over_table(count, width,
-             [&](int64_t i, int64_t j, int n) { put(sums + j, get(sums + j, n) + get(x + i, n), n); });
-}
-
-void channel_moments(const float* x, int64_t count, int64_t width, const float* center, float* sums,
-                     float* squares) {
-  clear(sums, width);
-  clear(squares, width);
-  over_table(count, width, [&](int64_t i, int64_t j, int n) {
-    const vf d = get(x + i, n) - get(center + j, n);
-    put(sums + j, get(sums + j, n) + d, n);
-    put(squares + j, get(squares + j, n) + d * d, n);
-  });
+void channel_moments(const float* x, int64_t count, int64_t width, int64_t channels, const float* center,
+                     float* sums, float* squares) {
+  accumulate(
+      count, width, channels, sums,
+      squares, [&](int64_t i, int64_t j, int n, vf& sum, vf& square) __attribute__((always_inline)) {
+        const vf d = get(x + i, n) - get(center + j, n);
+        sum += d;
+        square += d * d;
+      });
 }
 
 void batch_norm_rows(const BatchNormRows& r) {
@@ -109,8 +135,6 @@ void batch_norm_rows(const BatchNormRows& r) {
 }
 
 void batch_norm_gradient_sums(const BatchNormGradientRows& r) {
-  clear(r.sums, r.width);
-  clear(r.products, r.width);
   if (r.relu) return sums_loop<true>(r);
   return sums_loop<false>(r);
 }

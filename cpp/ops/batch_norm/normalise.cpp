@@ -14,7 +14,7 @@ namespace {
 constexpr int64_t kVector = 16;          // floats of the widest vector
 constexpr int64_t kShortestTable = 64;   // narrower tables would wait for their own sums
 constexpr int64_t kLongestTable = 1024;  // wider ones would leave the first-level cache
-constexpr int64_t kBlockFloats = 4096;   // 16 KiB: read twice, the second time from the first-level cache
+constexpr int64_t kBlockFloats = 4096;   // 16 KiB: a second look finds them in the first-level cache
 constexpr int64_t kLeastBlockRows = 8;   // for very many channels: doubles are touched once per so many rows
 
 /// How rows [rows, channels] are walked; a function of the shape alone.
@@ -22,6 +22,8 @@ struct Layout {
   int64_t rows, channels, width, block_rows, chunks;
 
   Range chunk(int64_t i) const { return chunk_range(rows, i, chunks); }
+  /// For the second walk: what the first one saw last is still in the cache.
+  Range last_first(int64_t i) const { return chunk(chunks - 1 - i); }
 };
 
 Layout layout_of(int64_t rows, int64_t channels) {
@@ -91,13 +93,6 @@ void repeat_table(float* table, const Layout& l) {
   for (int64_t j = l.channels; j < l.width; ++j) table[j] = table[j - l.channels];
 }
 
-/// Sum of the entries of one channel.
-double fold(const float* table, int64_t channel, const Layout& l) {
-  double sum = 0;
-  for (int64_t j = channel; j < l.width; j += l.channels) sum += static_cast<double>(table[j]);
-  return sum;
-}
-
 /// Joins (count_b, mean_b, squares_b) to mean and squares of `count` elements (Chan, Golub & LeVeque 1979).
 void join_moments(double count, double& mean, double& squares, double count_b, double mean_b,
                   double squares_b) {
@@ -106,29 +101,40 @@ void join_moments(double count, double& mean, double& squares, double count_b, d
   squares += squares_b + delta * delta * (count * count_b / total);
 }
 
-/// Mean and sum of squared deviations of the rows of one chunk. Deviations are taken from the block's own
-/// mean.
+/// Whether every channel's mean lies within a deviation of its center: then at most one binary digit of the
+/// squares is lost.
+bool is_centered(const float* sums, const float* squares, int64_t count, int64_t channels) {
+  for (int64_t c = 0; c < channels; ++c)
+    if (2 * sums[c] * sums[c] > squares[c] * static_cast<float>(count)) return false;
+  return true;
+}
+
+/// Mean and sum of squared deviations of the rows of one chunk. Deviations are taken from the mean so far;
+/// where that is far from a block's own, once more from that one.
 void chunk_moments(const float* x, const Layout& l, Range rows, double* mean, double* squares,
                    float* scratch) {
-  const auto sum_block = SFR_DISPATCH(channel_sums);
   const auto moments = SFR_DISPATCH(channel_moments);
   float *center = scratch, *sums = scratch + l.width, *block_squares = scratch + 2 * l.width;
+  std::fill(mean, mean + l.channels, 0.0);
+  std::fill(squares, squares + l.channels, 0.0);
   for (int64_t row = rows.begin; row < rows.end; row += l.block_rows) {
     const int64_t n = std::min(l.block_rows, rows.end - row);
     const float* block = x + row * l.channels;
-    sum_block(block, n * l.channels, l.width, sums);
     const double count = static_cast<double>(n), before = static_cast<double>(row - rows.begin);
-    for (int64_t c = 0; c < l.channels; ++c) center[c] = static_cast<float>(fold(sums, c, l) / count);
-    repeat_table(center, l);
-    moments(block, n * l.channels, l.width, center, sums, block_squares);
+    const auto take = [&] {
+      repeat_table(center, l);
+      moments(block, n * l.channels, l.width, l.channels, center, sums, block_squares);
+    };
+    for (int64_t c = 0; c < l.channels; ++c) center[c] = static_cast<float>(mean[c]);
+    take();
+    if (!is_centered(sums, block_squares, n, l.channels)) {
+      for (int64_t c = 0; c < l.channels; ++c) center[c] += sums[c] / static_cast<float>(n);
+      take();
+    }
     for (int64_t c = 0; c < l.channels; ++c) {
-      const double rest = fold(sums, c, l) / count;  // what rounding left between center and the mean
-      const double block_mean = static_cast<double>(center[c]) + rest;
-      const double spread = fold(block_squares, c, l) - count * rest * rest;
-      if (row == rows.begin)
-        mean[c] = block_mean, squares[c] = spread;
-      else
-        join_moments(before, mean[c], squares[c], count, block_mean, spread);
+      const double rest = static_cast<double>(sums[c]) / count;  // from the center to the mean
+      const double spread = static_cast<double>(block_squares[c]) - count * rest * rest;
+      join_moments(before, mean[c], squares[c], count, static_cast<double>(center[c]) + rest, spread);
     }
   }
 }
@@ -189,8 +195,8 @@ void gradient_sums(ThreadPool& pool, const Layout& l, const BackwardWork& work, 
       mine.count = std::min(l.block_rows, rows.end - row) * l.channels;
       run(mine);
       for (int64_t ch = 0; ch < l.channels; ++ch) {
-        sums[ch] += fold(mine.sums, ch, l);
-        products[ch] += fold(mine.products, ch, l);
+        sums[ch] += static_cast<double>(mine.sums[ch]);
+        products[ch] += static_cast<double>(mine.products[ch]);
       }
     }
   });
@@ -234,7 +240,7 @@ void normalise(ThreadPool& pool, const Normalisation& n, void* memory) {
   const auto bytes = static_cast<size_t>(n.rows * n.channels) * sizeof(float);
   const bool stream = n.y != n.x && n.y != n.skip && l.channels % kVector == 0 && worth_streaming(n.y, bytes);
   pool.parallel_for(l.chunks, [&](int64_t chunk, int) {
-    const Range r = l.chunk(chunk);
+    const Range r = l.last_first(chunk);
     const int64_t first = r.begin * l.channels;
     run(BatchNormRows{n.x + first, n.skip ? n.skip + first : nullptr, n.y + first,
                       (r.end - r.begin) * l.channels, l.width, work.table_mean, work.table_scale,
@@ -253,6 +259,7 @@ void normalise_backward(ThreadPool& pool, const NormalisationGradient& n, void* 
                                   n.dx,
                                   l.rows * l.channels,
                                   l.width,
+                                  l.channels,
                                   work.table_mean,
                                   work.table_scale,
                                   work.table_bias,
@@ -265,7 +272,7 @@ void normalise_backward(ThreadPool& pool, const NormalisationGradient& n, void* 
   finish_sums(n, l, work);
   const auto run = SFR_DISPATCH(batch_norm_gradient_rows);
   pool.parallel_for(l.chunks, [&](int64_t chunk, int) {
-    const Range r = l.chunk(chunk);
+    const Range r = l.last_first(chunk);
     BatchNormGradientRows mine = job;
     mine.dy += r.begin * l.channels;
     mine.x += r.begin * l.channels;
