@@ -165,6 +165,7 @@ void register_conv3d(OpRegistry& registry) {
   forward.cpu = {{"winograd", &conv3d_cpu, &refuses_winograd}, {"direct", &conv3d_cpu}};
   forward.work_bytes = &work_bytes;
   forward.flops = &flops;
+  forward.repeat = Repeat::to_save_memory;
   registry.add(std::move(forward));
 
   OpDef input = op_definition<NoAttributes>("conv3d_backward_input");
