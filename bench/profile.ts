@@ -75,16 +75,24 @@ function sum(nodes: readonly ProfiledNode[], of: (node: ProfiledNode) => number)
   return nodes.reduce((total, node) => total + of(node), 0);
 }
 
+/** Layers whose weight is a matrix. */
+const productNames: Record<string, string> = {
+  linear: "product",
+  strided_conv3d: "strided product",
+  transposed_conv3d: "transposed product",
+};
+
 /** `3x3x3 16 to 32 at 56x56x40, input gradient`, extents in (x, y, z); the op's name where it is no such layer. */
 function layerName({ op, inputs, outputs }: ProfiledNode): string {
-  const [, layer, gradient] = /^(conv3d|linear)(?:_backward_(input|weight))?$/.exec(op) ?? [];
+  const [, layer, gradient] =
+    /^((?:strided_|transposed_)?conv3d|linear)(?:_backward_(input|weight))?$/.exec(op) ?? [];
   if (layer === undefined) return op;
   const weight = extentsOf(gradient === "weight" ? outputs[0] : inputs[1]);
   const [channelsIn, channelsOut] = weight.slice(-2);
-  const kernel = weight.length === 5 ? weight.slice(0, 3).reverse().join("x") : "product";
+  const kind = weight.length === 5 ? weight.slice(0, 3).reverse().join("x") : productNames[layer];
   const volume = extentsOf(inputs[0]).slice(1, -1).reverse().join("x");
   const direction = gradient === undefined ? "forward" : `${gradient} gradient`;
-  return `${kernel} ${channelsIn} to ${channelsOut} at ${volume}, ${direction}`;
+  return `${kind} ${channelsIn} to ${channelsOut} at ${volume}, ${direction}`;
 }
 
 /** [2, 8, 3] of `f32[2, 8, 3]`. */

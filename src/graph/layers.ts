@@ -100,7 +100,7 @@ export function conv3dLayer(
   return ops.conv3d(x, w, weight(ctx, `${name}.bias`, vectorSpec(out, fanInUniform(fanIn))));
 }
 
-/** torch.nn.Conv3d with kernel 2 and stride 2: a gather of 2x2x2 blocks and a matrix product. */
+/** torch.nn.Conv3d with kernel 2 and stride 2: x [N,D,H,W,in] -> [N,D/2,H/2,W/2,out]. */
 export function downConv3dLayer(ctx: NetworkContext, x: Value, name: string, out: number): Value {
   const inputs = x.dim(-1);
   const initial = fanInUniform(inputs * 8);
@@ -111,10 +111,10 @@ export function downConv3dLayer(ctx: NetworkContext, x: Value, name: string, out
     initial,
     role: "parameter",
   });
-  return ops.linear(ops.spaceToDepth(x, [2, 2, 2]), w, weight(ctx, `${name}.bias`, vectorSpec(out, initial)));
+  return ops.stridedConv3d(x, w, [2, 2, 2], weight(ctx, `${name}.bias`, vectorSpec(out, initial)));
 }
 
-/** torch.nn.ConvTranspose3d with kernel 2 and stride 2: a matrix product and a scatter to 2x2x2 blocks. */
+/** torch.nn.ConvTranspose3d with kernel 2 and stride 2: x [N,D,H,W,in] -> [N,2D,2H,2W,out]. */
 export function upConv3dLayer(ctx: NetworkContext, x: Value, name: string, out: number): Value {
   const inputs = x.dim(-1);
   const initial = fanInUniform(out * 8); // PyTorch counts the second axis of a transposed kernel as fan-in
@@ -126,7 +126,7 @@ export function upConv3dLayer(ctx: NetworkContext, x: Value, name: string, out: 
     role: "parameter",
   });
   const bias = weight(ctx, `${name}.bias`, vectorSpec(out, initial));
-  return ops.depthToSpace(ops.linear(x, w), [2, 2, 2], bias);
+  return ops.transposedConv3d(x, w, [2, 2, 2], bias);
 }
 
 /** torch.nn.Conv2d with odd kernel, stride 1, same padding, no bias: x [N,H,W,in] -> [N,H,W,out]. */

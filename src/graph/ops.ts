@@ -111,6 +111,23 @@ export const matmul = (a: Value, b: Value, transpose: { a?: boolean; b?: boolean
 /** x [N,D,H,W,Cin], weight [kd,kh,kw,Cin,Cout] (odd kernel, stride 1, zero padding), bias -> [N,D,H,W,Cout]. */
 export const conv3d = (x: Value, weight: Value, bias?: Value): Value =>
   only(x.graph.node("conv3d", [x, weight, bias]));
+/**
+ * Convolution whose kernel and stride are `block` [bd, bh, bw]: x [N,D,H,W,C], weight [bd*bh*bw*C, out], bias [out] ->
+ * [N,D/bd,H/bh,W/bw,out].
+ */
+export const stridedConv3d = (
+  x: Value,
+  weight: Value,
+  block: readonly [number, number, number],
+  bias?: Value,
+): Value => only(x.graph.node("strided_conv3d", [x, weight, bias], { block }));
+/** Its transpose: x [N,D,H,W,in], weight [in, bd*bh*bw*C], bias [C] -> [N,D*bd,H*bh,W*bw,C]. */
+export const transposedConv3d = (
+  x: Value,
+  weight: Value,
+  block: readonly [number, number, number],
+  bias?: Value,
+): Value => only(x.graph.node("transposed_conv3d", [x, weight, bias], { block }));
 
 /** Learned scale and shift [C] and running statistics [C] of a batch-norm. */
 export interface BatchNormState {

@@ -1,0 +1,266 @@
+#include "ops/strided_conv3d/strided_conv3d.h"
+
+#include "graph/graph.h"
+#include "ops/elementwise/elementwise.h"
+#include "ops/strided_conv3d/block_product.h"
+
+namespace sfr {
+
+namespace {
+
+using Block = std::array<int64_t, 3>;
+
+int64_t voxels_of(const Block& block) {
+  return block[0] * block[1] * block[2];
+}
+
+const Shape& expect_volume(const InferContext& c, size_t i, const char* name) {
+  c.expect_dtype(i, name, DType::f32);
+  c.expect_rank(i, name, 5);
+  const TensorType& t = c.input(i, name);
+  c.expect(t.shape.count() > 0, name, "at least one element", t.text());
+  return t.shape;
+}
+
+const Block& expect_block(const InferContext& c, const Block& block) {
+  for (const int64_t b : block)
+    c.expect(b >= 1, "block", "three integers >= 1", std::to_string(b), ErrorCode::usage);
+  return block;
+}
+
+/// The fine volume's shape cut into blocks: its voxels become channels of a coarse volume.
+Shape coarse_shape(const InferContext& c, const Shape& fine, const char* name, const Block& block,
+                   int64_t channels) {
+  for (int i = 0; i < 3; ++i) {
+    const int64_t b = block[static_cast<size_t>(i)];
+    c.expect(fine[i + 1] % b == 0, name, "extents divisible by the block's", fine.text());
+  }
+  return {fine[0], fine[1] / block[0], fine[2] / block[1], fine[3] / block[2], channels};
+}
+
+Shape fine_shape(const Shape& coarse, const Block& block, int64_t channels) {
+  return {coarse[0], coarse[1] * block[0], coarse[2] * block[1], coarse[3] * block[2], channels};
+}
+
+/// The other way round, from a fine shape that the block divides.
+BlockShape blocks_of(const Shape& fine, const Block& b) {
+  return {fine[0], fine[1] / b[0], fine[2] / b[1], fine[3] / b[2], b[0], b[1], b[2], fine[4]};
+}
+
+/// Checks weight [rows, columns] at input 1; a negative extent may be anything.
+const Shape& expect_weight(const InferContext& c, int64_t rows, int64_t columns) {
+  c.expect_dtype(1, "weight", DType::f32);
+  c.expect_rank(1, "weight", 2);
+  const TensorType& t = c.input(1, "weight");
+  c.expect(t.shape.count() > 0 && (rows < 0 || t.shape[0] == rows) && (columns < 0 || t.shape[1] == columns),
+           "weight", rows < 0 ? std::to_string(columns) + " columns" : std::to_string(rows) + " rows",
+           t.text());
+  return t.shape;
+}
+
+void expect_bias(const InferContext& c, int64_t channels) {
+  if (!c.has(2)) return;
+  c.expect_dtype(2, "bias", DType::f32);
+  c.expect_shape(2, "bias", Shape{channels});
+}
+
+/// Channels of the fine volume from the weight's extent along blocks.
+int64_t fine_channels(const InferContext& c, int64_t extent, const Block& block) {
+  c.expect(extent % voxels_of(block) == 0, "weight",
+           "a multiple of the block's " + std::to_string(voxels_of(block)) + " voxels",
+           std::to_string(extent));
+  return extent / voxels_of(block);
+}
+
+// ---- shapes
+
+void infer_strided(InferContext& c) {
+  c.expect_inputs(2, 3);
+  const Block& block = expect_block(c, c.attributes<StridedConv3dAttributes>().block);
+  const Shape& x = expect_volume(c, 0, "x");
+  const Shape& weight = expect_weight(c, voxels_of(block) * x[4], -1);
+  expect_bias(c, weight[1]);
+  c.output({DType::f32, coarse_shape(c, x, "x", block, weight[1])});
+}
+
+void infer_transposed(InferContext& c) {
+  c.expect_inputs(2, 3);
+  const Block& block = expect_block(c, c.attributes<StridedConv3dAttributes>().block);
+  const Shape& x = expect_volume(c, 0, "x");
+  const Shape y = fine_shape(x, block, fine_channels(c, expect_weight(c, x[4], -1)[1], block));
+  expect_bias(c, y[4]);
+  c.output({DType::f32, y});
+}
+
+void infer_strided_backward_input(InferContext& c) {
+  c.expect_inputs(2, 2);
+  const Block& block = expect_block(c, c.attributes<StridedConv3dAttributes>().block);
+  const Shape& dy = expect_volume(c, 0, "dy");
+  c.output({DType::f32, fine_shape(dy, block, fine_channels(c, expect_weight(c, -1, dy[4])[0], block))});
+}
+
+void infer_transposed_backward_input(InferContext& c) {
+  c.expect_inputs(2, 2);
+  const Block& block = expect_block(c, c.attributes<StridedConv3dAttributes>().block);
+  const Shape& dy = expect_volume(c, 0, "dy");
+  const Shape& weight = expect_weight(c, -1, voxels_of(block) * dy[4]);
+  c.output({DType::f32, coarse_shape(c, dy, "dy", block, weight[0])});
+}
+
+/// Inputs x and dy of which number `fine` is the fine volume.
+void infer_backward_weight(InferContext& c, size_t fine) {
+  c.expect_inputs(2, 2);
+  const auto& a = c.attributes<StridedConv3dWeightAttributes>();
+  const Shape &x = expect_volume(c, 0, "x"), &dy = expect_volume(c, 1, "dy");
+  const Shape &volume = fine == 0 ? x : dy, &rows = fine == 0 ? dy : x;
+  expect_block(c, a.block);
+  c.expect(coarse_shape(c, volume, fine == 0 ? "x" : "dy", a.block, rows[4]) == rows, "dy",
+           "the blocks of x " + x.text(), dy.text());
+  const int64_t extent = voxels_of(a.block) * volume[4];
+  c.output({DType::f32, fine == 0 ? Shape{extent, rows[4]} : Shape{rows[4], extent}});
+  if (a.bias) c.output({DType::f32, Shape{dy[4]}});
+}
+
+void infer_strided_backward_weight(InferContext& c) {
+  infer_backward_weight(c, 0);
+}
+
+void infer_transposed_backward_weight(InferContext& c) {
+  infer_backward_weight(c, 1);
+}
+
+// ---- kernels
+
+/// Volume at input 0 to rows: forward of the strided, input gradient of the transposed convolution.
+template <bool kTransposed>
+void gather_cpu(const KernelContext& c) {
+  const BlockShape shape = blocks_of(c.inputs[0].type.shape, c.as<StridedConv3dAttributes>().block);
+  gather_product(*c.pool,
+                 GatherProduct{shape, c.outputs[0].type.shape[4], c.in<float>(0), c.in<float>(1),
+                               c.in<float>(2), kTransposed, c.out<float>(0)},
+                 c.work);
+}
+
+size_t gather_work_bytes(const NodeTypes& t, int threads) {
+  return gather_product_work_bytes(blocks_of(t.input(0).shape, t.as<StridedConv3dAttributes>().block),
+                                   t.outputs[0].shape[4], threads);
+}
+
+/// Rows at input 0 to a volume: forward of the transposed, input gradient of the strided convolution.
+template <bool kTransposed>
+void scatter_cpu(const KernelContext& c) {
+  const BlockShape shape = blocks_of(c.outputs[0].type.shape, c.as<StridedConv3dAttributes>().block);
+  scatter_product(*c.pool,
+                  ScatterProduct{shape, c.inputs[0].type.shape[4], c.in<float>(0), c.in<float>(1),
+                                 c.in<float>(2), kTransposed, c.out<float>(0)},
+                  c.work);
+}
+
+size_t scatter_work_bytes(const NodeTypes& t, int threads) {
+  return scatter_product_work_bytes(blocks_of(t.outputs[0].shape, t.as<StridedConv3dAttributes>().block),
+                                    t.input(0).shape[4], threads);
+}
+
+/// Inputs x and dy of which number kFine is the fine volume.
+template <size_t kFine>
+void weight_cpu(const KernelContext& c) {
+  const auto& a = c.as<StridedConv3dWeightAttributes>();
+  float* dbias = a.bias ? c.out<float>(1) : nullptr;
+  block_weight_gradient(
+      *c.pool,
+      BlockWeightGradient{blocks_of(c.inputs[kFine].type.shape, a.block), c.inputs[1 - kFine].type.shape[4],
+                          c.in<float>(1 - kFine), c.in<float>(kFine), kFine == 0, c.out<float>(0),
+                          kFine == 0 ? dbias : nullptr, kFine == 1 ? dbias : nullptr},
+      c.work);
+}
+
+template <size_t kFine>
+size_t weight_work_bytes(const NodeTypes& t, int threads) {
+  return block_weight_gradient_work_bytes(
+      blocks_of(t.input(kFine).shape, t.as<StridedConv3dWeightAttributes>().block),
+      t.input(1 - kFine).shape[4], threads);
+}
+
+// ---- gradients
+
+void gradient(GradientContext& c, const char* of_input, const char* of_weight) {
+  const ValueId dy = c.output_gradient(0);
+  const auto& a = c.attributes<StridedConv3dAttributes>();
+  // Weights first: x can go before dx comes.
+  if (c.wants(1)) {
+    const auto outputs =
+        c.add(of_weight, {c.input(0), dy}, StridedConv3dWeightAttributes{a.block, c.wants(2)});
+    c.set(1, outputs[0]);
+    if (c.wants(2)) c.set(2, outputs[1]);
+  } else if (c.wants(2)) {
+    c.set(2, c.add("sum_to", {dy}, TargetShapeAttributes{c.type(c.input(2)).shape.extents()})[0]);
+  }
+  if (c.wants(0)) c.set(0, c.add(of_input, {dy, c.input(1)}, a)[0]);
+}
+
+void gradient_strided(GradientContext& c) {
+  gradient(c, "strided_conv3d_backward_input", "strided_conv3d_backward_weight");
+}
+
+void gradient_transposed(GradientContext& c) {
+  gradient(c, "transposed_conv3d_backward_input", "transposed_conv3d_backward_weight");
+}
+
+/// Products with a weight at input 1.
+double flops(const NodeTypes& t) {
+  const double rows =
+      static_cast<double>(std::min(t.input(0).shape.count(0, 4), t.outputs[0].shape.count(0, 4)));
+  return 2 * rows * static_cast<double>(t.input(1).shape.count());
+}
+
+double weight_flops(const NodeTypes& t) {
+  const double rows =
+      static_cast<double>(std::min(t.input(0).shape.count(0, 4), t.input(1).shape.count(0, 4)));
+  return 2 * rows * static_cast<double>(t.outputs[0].shape.count());
+}
+
+OpDef product(const char* name, void (*infer)(InferContext&), CpuKernel kernel,
+              size_t (*work_bytes)(const NodeTypes&, int)) {
+  OpDef op = op_definition<StridedConv3dAttributes>(name);
+  op.infer = infer;
+  op.cpu = {kernel};
+  op.work_bytes = work_bytes;
+  op.flops = &flops;
+  return op;
+}
+
+OpDef weight_product(const char* name, void (*infer)(InferContext&), CpuKernel kernel,
+                     size_t (*work_bytes)(const NodeTypes&, int)) {
+  OpDef op = op_definition<StridedConv3dWeightAttributes>(name);
+  op.infer = infer;
+  op.cpu = {kernel};
+  op.work_bytes = work_bytes;
+  op.flops = &weight_flops;
+  return op;
+}
+
+}  // namespace
+
+void register_strided_conv3d(OpRegistry& registry) {
+  OpDef strided =
+      product("strided_conv3d", &infer_strided, {"gather", &gather_cpu<false>}, &gather_work_bytes);
+  strided.gradient = &gradient_strided;
+  strided.repeat = Repeat::to_save_memory;
+  registry.add(std::move(strided));
+  registry.add(product("strided_conv3d_backward_input", &infer_strided_backward_input,
+                       {"scatter", &scatter_cpu<true>}, &scatter_work_bytes));
+  registry.add(weight_product("strided_conv3d_backward_weight", &infer_strided_backward_weight,
+                              {"gather", &weight_cpu<0>}, &weight_work_bytes<0>));
+
+  OpDef transposed =
+      product("transposed_conv3d", &infer_transposed, {"scatter", &scatter_cpu<false>}, &scatter_work_bytes);
+  transposed.gradient = &gradient_transposed;
+  transposed.repeat = Repeat::to_save_memory;
+  registry.add(std::move(transposed));
+  registry.add(product("transposed_conv3d_backward_input", &infer_transposed_backward_input,
+                       {"gather", &gather_cpu<true>}, &gather_work_bytes));
+  registry.add(weight_product("transposed_conv3d_backward_weight", &infer_transposed_backward_weight,
+                              {"gather", &weight_cpu<1>}, &weight_work_bytes<1>));
+}
+
+}  // namespace sfr

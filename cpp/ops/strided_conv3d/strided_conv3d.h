@@ -1,0 +1,39 @@
+// Convolutions whose kernel and stride are a block of voxels; attribute block [bd, bh, bw] >= 1, f32. A
+// block's voxels in order (z, y, x, channel) are a row of B = bd*bh*bw*C floats, so both are matrix products.
+// strided_conv3d: equals torch.nn.functional.conv3d with that stride.
+//   x [N, D, H, W, C]  weight [B, Cout]  bias? [Cout] -> y [N, D/bd, H/bh, W/bw, Cout]
+// transposed_conv3d: equals torch.nn.functional.conv_transpose3d with that stride.
+//   x [N, D, H, W, Cin]  weight [Cin, B]  bias? [C] -> y [N, D*bd, H*bh, W*bw, C]
+// Backward ops, with the same attribute:
+//   strided_conv3d_backward_input: dy, weight -> dx
+//   strided_conv3d_backward_weight: x, dy -> dweight, and with attribute bias also dbias [Cout]
+//   transposed_conv3d_backward_input: dy, weight -> dx
+//   transposed_conv3d_backward_weight: x, dy -> dweight, and with attribute bias also dbias [C]
+// Errors: Error(shape) when the block does not divide a volume, channels disagree or a tensor is empty.
+#pragma once
+#include <array>
+#include <cstdint>
+
+namespace sfr {
+
+/// Kernel and stride (depth, height, width).
+struct StridedConv3dAttributes {
+  std::array<int64_t, 3> block{1, 1, 1};
+  template <class V>
+  void visit(V& v) {
+    v("block", block);
+  }
+};
+
+/// The same, and whether the gradient of the bias is computed along with that of the weight.
+struct StridedConv3dWeightAttributes {
+  std::array<int64_t, 3> block{1, 1, 1};
+  bool bias = false;
+  template <class V>
+  void visit(V& v) {
+    v("block", block);
+    v("bias", bias);
+  }
+};
+
+}  // namespace sfr
