@@ -31,6 +31,10 @@ Program::Program(Graph graph, const std::vector<ValueId>& outputs, CompileOption
   const std::vector<ValueId> now = differentiate(graph_);
   for (ValueId& v : outputs_) v = now[static_cast<size_t>(v)];
   verify_graph(graph_, outputs_, "differentiate");
+  if (options_.fuse) {
+    normalise_on_load(graph_, kStreamBytes);
+    verify_graph(graph_, outputs_, "normalise_on_load");
+  }
   remove_unused_nodes(graph_, outputs_);
   verify_graph(graph_, outputs_, "remove_unused_nodes");
   sink_state_writes(graph_);

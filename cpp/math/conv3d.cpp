@@ -98,7 +98,7 @@ size_t winograd_partial_bytes(const WinogradWeightsPlan& plan) {
   return static_cast<size_t>((plan.parts * plan.part_stride + 15) / 16 * 16) * sizeof(float);
 }
 
-void backward_weight_winograd(ThreadPool& pool, const Conv3dShape& shape, const float* x, const float* dy,
+void backward_weight_winograd(ThreadPool& pool, const Conv3dShape& shape, const ConvInput& x, const float* dy,
                               float* dweights, float* dbias, void* work) {
   const WinogradWeightsPlan plan = winograd_weights(shape);
   float* partial = static_cast<float*>(work);
@@ -136,7 +136,7 @@ size_t conv3d_backward_weight_work_bytes(const Conv3dShape& shape, int threads) 
   return plan.scratch_bytes * static_cast<size_t>(threads) + partial_bytes(shape, plan);
 }
 
-void conv3d_forward(ThreadPool& pool, const Conv3dShape& shape, const float* x, const float* weights,
+void conv3d_forward(ThreadPool& pool, const Conv3dShape& shape, const ConvInput& x, const float* weights,
                     const float* bias, float* y, void* work) {
   run_rows(pool, ConvRowsJob{shape, x, weights, bias, y, false, worth_streaming(y, output_bytes(shape))},
            work);
@@ -146,11 +146,11 @@ void conv3d_backward_input(ThreadPool& pool, const Conv3dShape& shape, const flo
                            float* dx, void* work) {
   const Conv3dShape turned = exchanged(shape);
   run_rows(pool,
-           ConvRowsJob{turned, dy, weights, nullptr, dx, true, worth_streaming(dx, output_bytes(turned))},
+           ConvRowsJob{turned, {dy}, weights, nullptr, dx, true, worth_streaming(dx, output_bytes(turned))},
            work);
 }
 
-void conv3d_backward_weight(ThreadPool& pool, const Conv3dShape& shape, const float* x, const float* dy,
+void conv3d_backward_weight(ThreadPool& pool, const Conv3dShape& shape, const ConvInput& x, const float* dy,
                             float* dweights, float* dbias, void* work) {
   if (conv3d_backward_weight_uses_winograd(shape))
     return backward_weight_winograd(pool, shape, x, dy, dweights, dbias, work);

@@ -23,7 +23,7 @@ bool conv3d_backward_weight_uses_winograd(const Conv3dShape& shape);
 
 /// y [n, d, h, w, cout] = x [n, d, h, w, cin] * weights [kd, kh, kw, cin, cout] + bias [cout] (may be null).
 /// Buffers must not overlap. The bits do not depend on the number of threads (per SIMD level).
-void conv3d_forward(ThreadPool& pool, const Conv3dShape& shape, const float* x, const float* weights,
+void conv3d_forward(ThreadPool& pool, const Conv3dShape& shape, const ConvInput& x, const float* weights,
                     const float* bias, float* y, void* work);
 
 /// dx [n, d, h, w, cin] from dy [n, d, h, w, cout]; `shape` is the forward shape.
@@ -33,7 +33,7 @@ void conv3d_backward_input(ThreadPool& pool, const Conv3dShape& shape, const flo
 /// dweights [kd, kh, kw, cin, cout] and, unless null, dbias [cout]; both are overwritten. `shape` is the
 /// forward shape. Sums run in f32 over about 112 voxels (or 56 tiles), then in f32 over those within a chunk,
 /// then in double over chunks.
-void conv3d_backward_weight(ThreadPool& pool, const Conv3dShape& shape, const float* x, const float* dy,
+void conv3d_backward_weight(ThreadPool& pool, const Conv3dShape& shape, const ConvInput& x, const float* dy,
                             float* dweights, float* dbias, void* work);
 
 }  // namespace sfr

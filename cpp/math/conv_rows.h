@@ -17,11 +17,22 @@ struct Conv3dShape {
   int64_t kd, kh, kw;
 };
 
+/// What a convolution reads: x, or with `norm` relu((x - mean) * scale + bias) of the batch-norm before it,
+/// so that the normalised volume need not exist; plus `skip`, itself normalised where `skip_norm` is given.
+/// The norms are [3, cin]: mean, scale, bias. Outside the volume all is 0. Only Winograd's kernels take a
+/// norm.
+struct ConvInput {
+  const float* x;
+  const float* norm = nullptr;  // null: no skip either
+  const float* skip = nullptr;
+  const float* skip_norm = nullptr;
+};
+
 /// One forward pass. `flipped` reads `weights` as [kd, kh, kw, cout, cin] mirrored in the three kernel axes:
 /// with shape.cin and shape.cout exchanged this is the gradient with respect to the input.
 struct ConvRowsJob {
   Conv3dShape shape;
-  const float* x;
+  ConvInput input;
   const float* weights;
   const float* bias;  // null: none
   float* y;
@@ -38,7 +49,7 @@ struct ConvRowsPlan {
 /// cout] and dbias + p * part_stride [cout].
 struct ConvWeightsJob {
   Conv3dShape shape;
-  const float* x;
+  ConvInput input;
   const float* dy;
   float* dweights;
   float* dbias;

@@ -149,7 +149,7 @@ static void run_plane(const Pass& pass, int64_t plane, int64_t y0, int64_t y1) {
       for (int64_t dz = 0; dz < s.kd; ++dz) {
         const int64_t iz = z + dz - s.kd / 2;
         if (iz < 0 || iz >= s.d) continue;
-        const float* src = pass.job.x + ((plane - z + iz) * s.h + next) * s.w * s.cin + pass.c0;
+        const float* src = pass.job.input.x + ((plane - z + iz) * s.h + next) * s.w * s.cin + pass.c0;
         load_row(pass.ring, ring_row(pass.ring, dz, next), src, s.w, s.cin, pass.count);
       }
     }

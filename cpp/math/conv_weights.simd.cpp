@@ -232,7 +232,7 @@ static void run_plane(const Chunk& chunk, int64_t plane, int64_t y0, int64_t y1)
       const int64_t iz = z + dz - s.kd / 2;
       if (iz < 0 || iz >= s.d) continue;
       for (int64_t iy = next; iy <= last; ++iy) {
-        const float* src = chunk.job.x + ((plane - z + iz) * s.h + iy) * s.w * s.cin + chunk.c0;
+        const float* src = chunk.job.input.x + ((plane - z + iz) * s.h + iy) * s.w * s.cin + chunk.c0;
         load_row(chunk.ring, ring_row(chunk.ring, dz, iy), src, s.w, s.cin, chunk.count);
       }
       if (chunk.layout.thin) {

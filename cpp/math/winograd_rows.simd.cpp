@@ -61,10 +61,6 @@ static Layout make_layout(const Conv3dShape& s) {
   return l;
 }
 
-static int64_t zero_floats(const Conv3dShape& s, const Layout& l) {
-  return round_up(larger(s.w * s.cin, l.block), 16);
-}
-
 bool winograd_applies(const Conv3dShape& s) {
   if (s.kh != 3 || s.kw != 3 || s.cin % kSpan != 0 || s.cout % kSpan != 0 || s.kd > kMaxRows) return false;
   const int64_t tiles = div_up(s.h, kTileEdge) * div_up(s.w, kTileEdge);
@@ -77,7 +73,7 @@ void winograd_rows_plan(const Conv3dShape& s, WinogradRowsPlan* plan) {
   plan->pack_chunks = s.cin / kSpan * (s.cout / kSpan);
   plan->packed_bytes = static_cast<size_t>(l.blocks * kPoints * s.kd * s.cin * l.block) * sizeof(float);
   plan->chunks = l.parts * l.groups;
-  const int64_t floats = zero_floats(s, l) + l.ring_planes * l.input.floats + l.planes * l.output.floats;
+  const int64_t floats = round_up(l.block, 16) + l.ring_planes * l.input.floats + l.planes * l.output.floats;
   plan->scratch_bytes = static_cast<size_t>(round_up(floats, 16)) * sizeof(float);
 }
 
@@ -133,9 +129,9 @@ struct Chunk {
   const ConvRowsJob& job;
   const Layout& layout;
   const float* packed;
-  const float* zeros;
-  float* ring;  // [plane][TileBlock input]
-  float* sums;  // [plane of step][TileBlock output]
+  const float* zeros;  // [block]
+  float* ring;         // [plane][TileBlock input]
+  float* sums;         // [plane of step][TileBlock output]
 };
 
 SFR_INLINE float* ring_plane(const Chunk& chunk, int64_t z) {
@@ -148,9 +144,9 @@ static void load_plane(const Chunk& chunk, int64_t row0, int64_t row1, int64_t z
   const Layout& l = chunk.layout;
   const int64_t rows_per_sample = div_up(s.h, kTileEdge);
   for (int64_t row = row0; row < row1; ++row) {
-    const float* plane = chunk.job.x + (row / rows_per_sample * s.d + z) * s.h * s.w * s.cin;
-    transform_input_row(plane, s.h, s.w, s.cin, s.cin, row % rows_per_sample, chunk.zeros, l.input,
-                        (row - row0) * l.columns, ring_plane(chunk, z));
+    const InputRow input{chunk.job.input, row / rows_per_sample * s.d + z, s.h, s.w,
+                         s.cin,           row % rows_per_sample,           0,   s.cin};
+    transform_input_row(input, l.input, (row - row0) * l.columns, ring_plane(chunk, z));
   }
 }
 
@@ -238,11 +234,12 @@ void winograd_rows_chunk(const ConvRowsJob& job, const float* packed, int64_t in
   const Layout l = make_layout(s);
   const int64_t part = index / l.groups, first_block = index % l.groups * l.group;
   const int64_t last_block = smaller(l.blocks, first_block + l.group);
-  float* ring = scratch + zero_floats(s, l);
+  float* ring = scratch + round_up(l.block, 16);
   const Chunk chunk{job, l, packed, scratch, ring, ring + l.ring_planes * l.input.floats};
   // The ring too: register tiles read the padding behind the last tile, and denormal rubbish there is slow.
-  __builtin_memset(scratch, 0,
-                   static_cast<size_t>(zero_floats(s, l) + l.ring_planes * l.input.floats) * sizeof(float));
+  __builtin_memset(
+      scratch, 0,
+      static_cast<size_t>(round_up(l.block, 16) + l.ring_planes * l.input.floats) * sizeof(float));
   int64_t next = 0;  // first plane that the ring does not hold yet
   const int64_t begin = l.steps * part / l.parts, end = l.steps * (part + 1) / l.parts;
   for (int64_t step = begin; step < end; ++step) {

@@ -92,18 +92,73 @@ SFR_INLINE TileBlock make_tile_block(int64_t tiles, int64_t channels, int64_t sp
 /// Tiles along x whose columns are transformed at a time: 13 KB at v4, so they stay in the first-level cache.
 constexpr int64_t kSegment = 8;
 
-/// Channels [0, channels) of one tile row of a plane [h, w, pitch] into tiles [first, first + div_up(w, 4))
-/// of a block with span kSpan: B^T d B. `zero_row` is [w, pitch] of zeros, for rows outside.
-static void transform_input_row(const float* plane, int64_t h, int64_t w, int64_t pitch, int64_t channels,
-                                int64_t tile_row, const float* zero_row, const TileBlock& block,
-                                int64_t first, float* dst) {
-  const int64_t tiles = div_up(w, kTileEdge);
-  const float* rows[6];
-  for (int64_t i = 0; i < 6; ++i) {
-    const int64_t y = kTileEdge * tile_row - 1 + i;
-    rows[i] = y >= 0 && y < h ? plane + y * w * pitch : zero_row;
+/// A batch-norm's parameters of kLanes channels. The expression is that of batch_norm, so that the mask of
+/// its backward pass agrees.
+struct Norm {
+  vf mean, scale, bias;
+
+  Norm(const float* norm, int64_t channels, int64_t c)
+      : mean(load(norm + c)), scale(load(norm + channels + c)), bias(load(norm + 2 * channels + c)) {}
+  vf apply(vf x) const {
+    const vf y = (x - mean) * scale + bias;
+    return y < 0 ? zero() : y;
   }
-  for (int64_t c = 0; c < channels; c += kLanes) {
+};
+
+/// How kLanes channels of an input are loaded `at` an offset from its beginning.
+struct PlainLoad {
+  const float* x;
+
+  PlainLoad(const ConvInput& input, int64_t, int64_t c) : x(input.x + c) {}
+  vf at(int64_t offset) const { return load(x + offset); }
+  void prefetch(int64_t offset) const { __builtin_prefetch(x + offset, 0, 2); }
+};
+
+struct NormLoad {
+  const float* x;
+  Norm norm;
+
+  NormLoad(const ConvInput& input, int64_t channels, int64_t c)
+      : x(input.x + c), norm(input.norm, channels, c) {}
+  vf at(int64_t offset) const { return norm.apply(load(x + offset)); }
+  void prefetch(int64_t offset) const { __builtin_prefetch(x + offset, 0, 2); }
+};
+
+/// The sum of two.
+template <class Skip>
+struct SkipLoad {
+  NormLoad main;
+  Skip skip;
+
+  SkipLoad(const ConvInput& input, int64_t channels, int64_t c)
+      : main(input, channels, c), skip(ConvInput{input.skip, input.skip_norm}, channels, c) {}
+  vf at(int64_t offset) const { return main.at(offset) + skip.at(offset); }
+  void prefetch(int64_t offset) const {
+    main.prefetch(offset);
+    skip.prefetch(offset);
+  }
+};
+
+/// Where a tile row of an input lies: in plane `plane` of a volume [.., h, w, pitch], channels [c0, c0 +
+/// channels).
+struct InputRow {
+  const ConvInput& input;
+  int64_t plane, h, w, pitch;
+  int64_t tile_row;
+  int64_t c0, channels;
+};
+
+/// A tile row into tiles [first, first + div_up(w, 4)) of a block with span kSpan: B^T d B.
+template <class Load>
+static void transform_rows(const InputRow& in, const TileBlock& block, int64_t first, float* dst) {
+  const int64_t h = in.h, w = in.w, pitch = in.pitch, tiles = div_up(w, kTileEdge);
+  int64_t rows[6];  // offsets; below 0 outside the volume
+  for (int64_t i = 0; i < 6; ++i) {
+    const int64_t y = kTileEdge * in.tile_row - 1 + i;
+    rows[i] = y >= 0 && y < h ? (in.plane * h + y) * w * pitch : -1;
+  }
+  for (int64_t c = 0; c < in.channels; c += kLanes) {
+    const Load source(in.input, pitch, in.c0 + c);
     float* out = dst + c / kSpan * block.block_floats + first * kSpan + c % kSpan;
     for (int64_t t0 = 0; t0 < tiles; t0 += kSegment) {
       const int64_t count = smaller(kSegment, tiles - t0);
@@ -112,9 +167,9 @@ static void transform_input_row(const float* plane, int64_t h, int64_t w, int64_
         const int64_t x = kTileEdge * t0 - 1 + j;
         vf d[6];
         for (int i = 0; i < 6; ++i) {
-          const bool inside = x >= 0 && x < w;
-          d[i] = inside ? load(rows[i] + x * pitch + c) : zero();
-          if (inside) __builtin_prefetch(rows[i] + x * pitch + c + h * w * pitch, 0, 2);  // the next plane
+          const bool inside = x >= 0 && x < w && rows[i] >= 0;
+          d[i] = inside ? source.at(rows[i] + x * pitch) : zero();
+          if (inside) source.prefetch(rows[i] + (x + h * w) * pitch);  // the next plane
         }
         input_points(d, columns + 6 * j);
       }
@@ -129,6 +184,13 @@ static void transform_input_row(const float* plane, int64_t h, int64_t w, int64_
       }
     }
   }
+}
+
+static void transform_input_row(const InputRow& in, const TileBlock& block, int64_t first, float* dst) {
+  if (!in.input.norm) return transform_rows<PlainLoad>(in, block, first, dst);
+  if (!in.input.skip) return transform_rows<NormLoad>(in, block, first, dst);
+  if (!in.input.skip_norm) return transform_rows<SkipLoad<PlainLoad>>(in, block, first, dst);
+  transform_rows<SkipLoad<NormLoad>>(in, block, first, dst);
 }
 
 }  // namespace sfr::SFR_LEVEL

@@ -76,8 +76,7 @@ void winograd_weights_plan(const Conv3dShape& s, WinogradWeightsPlan* plan) {
   plan->parts = l.parts;
   plan->part_stride = l.part_stride;
   plan->reduce_chunks = s.kd * (s.cin / kSpan);
-  const int64_t floats =
-      round_up(s.w * s.cin, 16) + l.ring_planes * l.input.floats + l.planes * l.gradient.floats;
+  const int64_t floats = l.ring_planes * l.input.floats + l.planes * l.gradient.floats;
   plan->scratch_bytes = static_cast<size_t>(round_up(floats, 16)) * sizeof(float);
 }
 
@@ -86,7 +85,6 @@ void winograd_weights_plan(const Conv3dShape& s, WinogradWeightsPlan* plan) {
 struct Chunk {
   const ConvWeightsJob& job;
   const Layout& layout;
-  const float* zero_row;
   float* ring;       // [plane][TileBlock input]
   float* gradients;  // [plane of step][TileBlock gradient]
   float* points;     // U of this part: [kd][block of 16 input channels][36][16][cout]
@@ -185,20 +183,17 @@ void winograd_weights_chunk(const ConvWeightsJob& job, int64_t index, float* scr
   const Layout l = make_layout(s);
   const int64_t part = index / (l.groups * l.channel_groups), rest = index % (l.groups * l.channel_groups);
   const int64_t c0 = rest / l.groups * l.channels, first = rest % l.groups * l.group;
-  const int64_t zero_floats = round_up(s.w * s.cin, 16), rows_per_sample = div_up(s.h, kTileEdge);
-  float* ring = scratch + zero_floats;
+  const int64_t rows_per_sample = div_up(s.h, kTileEdge);
   const Chunk chunk{job,
                     l,
                     scratch,
-                    ring,
-                    ring + l.ring_planes * l.input.floats,
+                    scratch + l.ring_planes * l.input.floats,
                     job.dweights + part * l.part_stride,
                     job.dbias + part * l.part_stride,
                     c0,
                     smaller(l.channels, s.cin - c0),
                     first,
                     smaller(l.group, s.cout - first)};
-  __builtin_memset(scratch, 0, static_cast<size_t>(zero_floats) * sizeof(float));
   clear_results(chunk);
   int64_t next = 0;  // first plane that the ring does not hold yet
   const int64_t begin = l.steps * part / l.parts, end = l.steps * (part + 1) / l.parts;
@@ -211,8 +206,8 @@ void winograd_weights_chunk(const ConvWeightsJob& job, int64_t index, float* scr
       const int64_t plane = row / rows_per_sample * s.d, tile_row = row % rows_per_sample;
       const int64_t tile = (row - row0) * l.columns;
       for (int64_t z = next; z <= smaller(s.d - 1, z1 - 1 + s.kd / 2); ++z) {
-        transform_input_row(job.x + (plane + z) * s.h * s.w * s.cin + c0, s.h, s.w, s.cin, chunk.channels,
-                            tile_row, chunk.zero_row, l.input, tile, ring_plane(chunk, z));
+        const InputRow input{job.input, plane + z, s.h, s.w, s.cin, tile_row, c0, chunk.channels};
+        transform_input_row(input, l.input, tile, ring_plane(chunk, z));
       }
       for (int64_t z = z0; z < z1; ++z) {
         transform_gradient_row(chunk, job.dy + (plane + z) * s.h * s.w * s.cout, tile_row, tile,

@@ -11,6 +11,11 @@ namespace sfr {
 /// reads the values in between.
 void fuse_batch_norm(Graph& graph, const std::vector<ValueId>& outputs);
 
+/// A convolution whose input is relu(batch_norm(x)), or that plus a skip, reads x and the skip and normalises
+/// while it loads; the skip may be another relu(batch_norm(z)). Forward and weight gradient, for inputs of
+/// `least_bytes` and more; the normalised volume remains for other readers only. After gradients are made.
+void normalise_on_load(Graph& graph, size_t least_bytes);
+
 /// Drops nodes that neither write state nor lead to one that does or to an output.
 void remove_unused_nodes(Graph& graph, const std::vector<ValueId>& outputs);
 

@@ -55,6 +55,23 @@ void infer_backward(InferContext& c) {
   for (int i = 0; i < 2; ++i) c.output({DType::f32, Shape{x.shape.back()}});
 }
 
+void infer_statistics(InferContext& c) {
+  c.expect_inputs(1, 1);
+  c.expect_dtype(0, "x", DType::f32);
+  const TensorType& x = c.input(0, "x");
+  c.expect(x.shape.rank() >= 1 && x.shape.count() > 0, "x", "at least one axis and one element per channel",
+           x.text());
+  for (int i = 0; i < 2; ++i) c.output({DType::f32, Shape{x.shape.back()}});
+}
+
+void infer_table(InferContext& c) {
+  c.expect_inputs(4, 4);
+  c.expect_rank(0, "weight", 1);
+  const int64_t channels = c.input(0, "weight").shape[0];
+  expect_channels(c, 0, {"weight", "bias", "mean", "variance"}, channels);
+  c.output({DType::f32, Shape{3, channels}});
+}
+
 void infer_update(InferContext& c) {
   c.expect_inputs(4, 4);
   c.expect_rank(0, "running_mean", 1);
@@ -132,6 +149,28 @@ void batch_norm_backward_cpu(const KernelContext& c) {
       c.work);
 }
 
+void batch_norm_statistics_cpu(const KernelContext& c) {
+  const Shape& x = c.inputs[0].type.shape;
+  Normalisation n{};
+  n.rows = rows_of(x);
+  n.channels = x.back();
+  n.x = c.in<float>(0);
+  n.mean = c.out<float>(0);
+  n.variance = c.out<float>(1);
+  take_statistics(*c.pool, n, c.work);
+}
+
+void batch_norm_table_cpu(const KernelContext& c) {
+  const int64_t channels = c.inputs[0].count();
+  const double epsilon = c.as<BatchNormTableAttributes>().epsilon;
+  float* table = c.out<float>(0);
+  for (int64_t ch = 0; ch < channels; ++ch) {
+    table[ch] = c.in<float>(2)[ch];
+    table[channels + ch] = normal_scale(static_cast<double>(c.in<float>(0)[ch]), c.in<float>(3)[ch], epsilon);
+    table[2 * channels + ch] = c.in<float>(1)[ch];
+  }
+}
+
 void batch_norm_update_cpu(const KernelContext& c) {
   const auto& a = c.as<BatchNormUpdateAttributes>();
   const double count = static_cast<double>(a.count), unbiased = a.count > 1 ? count / (count - 1) : 1;
@@ -171,6 +210,17 @@ void register_batch_norm(OpRegistry& registry) {
   backward.work_bytes = &batch_norm_backward_work_bytes;
   backward.in_place_inputs = {0};
   registry.add(std::move(backward));
+
+  OpDef statistics = op_definition<NoAttributes>("batch_norm_statistics");
+  statistics.infer = &infer_statistics;
+  statistics.cpu = {{"channel_tables", &batch_norm_statistics_cpu}};
+  statistics.work_bytes = &batch_norm_work_bytes;
+  registry.add(std::move(statistics));
+
+  OpDef table = op_definition<BatchNormTableAttributes>("batch_norm_table");
+  table.infer = &infer_table;
+  table.cpu = {{"loop", &batch_norm_table_cpu}};
+  registry.add(std::move(table));
 
   OpDef update = op_definition<BatchNormUpdateAttributes>("batch_norm_update");
   update.infer = &infer_update;

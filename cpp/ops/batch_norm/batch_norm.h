@@ -12,6 +12,10 @@
 //   dmean? [C]  dvariance? [C] (gradients of the outputs mean and variance; ignored unless training)
 //   -> dx [.., C], dweight [C], dbias [C]. Same attributes as forward. The mask of relu is computed again
 //   from x; the gradient of skip is dy. May run in place of dy.
+// batch_norm_statistics: x [.., C] -> mean [C], variance [C], as batch_norm takes them when training.
+// batch_norm_table: weight [C]  bias [C]  mean [C]  variance [C] -> [3, C]: mean, weight / sqrt(variance +
+//   epsilon), bias; what a consumer needs that normalises while it loads. Both are made by the pass
+//   normalise_on_load and have no gradient.
 // batch_norm_update: running_mean [C] (state)  running_variance [C] (state)  mean [C]  variance [C] (biased)
 //   running = (1 - momentum) running + momentum new, where the new variance is the unbiased one,
 //   variance * count / (count - 1), with `count` elements per channel (as torch does; count 1 is left
@@ -32,6 +36,14 @@ struct BatchNormAttributes {
   void visit(V& v) {
     v("training", training);
     v("relu", relu);
+    v("epsilon", epsilon);
+  }
+};
+
+struct BatchNormTableAttributes {
+  double epsilon = 1e-5;
+  template <class V>
+  void visit(V& v) {
     v("epsilon", epsilon);
   }
 };

@@ -11,27 +11,52 @@ namespace {
 /// Statistics are summed in double for both types: the float loop is to show the rounding of the formula, not
 /// that of a naive sum, which would allow a careless kernel everything.
 template <class T>
+void take_moments(const RefTensor<T>& x, int64_t channel, T& center, T& spread) {
+  const int64_t channels = x.type.shape.back(), rows = x.count() / channels;
+  double mean = 0, variance = 0;
+  for (int64_t r = 0; r < rows; ++r)
+    mean += static_cast<double>(x[r * channels + channel]) / static_cast<double>(rows);
+  for (int64_t r = 0; r < rows; ++r)
+    variance +=
+        std::pow(static_cast<double>(x[r * channels + channel]) - mean, 2) / static_cast<double>(rows);
+  center = T(mean);
+  spread = T(variance);
+}
+
+template <class T>
 void batch_norm_reference(RefContext<T>& c) {
   const auto& a = c.template as<BatchNormAttributes>();
   const RefTensor<T>& x = c.inputs[0];
   const int64_t channels = x.type.shape.back(), rows = x.count() / channels;
   for (int64_t ch = 0; ch < channels; ++ch) {
-    double mean = c.inputs[3][ch], variance = c.inputs[4][ch];
-    if (a.training) {
-      mean = variance = 0;
-      for (int64_t r = 0; r < rows; ++r)
-        mean += static_cast<double>(x[r * channels + ch]) / static_cast<double>(rows);
-      for (int64_t r = 0; r < rows; ++r)
-        variance += std::pow(static_cast<double>(x[r * channels + ch]) - mean, 2) / static_cast<double>(rows);
-    }
-    const T center = T(mean), scale = c.inputs[1][ch] / std::sqrt(T(variance) + T(a.epsilon));
+    T center = c.inputs[3][ch], variance = c.inputs[4][ch];
+    if (a.training) take_moments(x, ch, center, variance);
+    const T scale = c.inputs[1][ch] / std::sqrt(variance + T(a.epsilon));
     for (int64_t r = 0; r < rows; ++r) {
       T y = (x[r * channels + ch] - center) * scale + c.inputs[2][ch];
       if (a.relu && y < 0) y = 0;
       c.outputs[0][r * channels + ch] = y + (c.has(5) ? c.inputs[5][r * channels + ch] : T(0));
     }
     c.outputs[1][ch] = center;
-    c.outputs[2][ch] = T(variance);
+    c.outputs[2][ch] = variance;
+  }
+}
+
+template <class T>
+void statistics_reference(RefContext<T>& c) {
+  const RefTensor<T>& x = c.inputs[0];
+  for (int64_t ch = 0; ch < x.type.shape.back(); ++ch)
+    take_moments(x, ch, c.outputs[0][ch], c.outputs[1][ch]);
+}
+
+template <class T>
+void table_reference(RefContext<T>& c) {
+  const int64_t channels = c.inputs[0].count();
+  const T epsilon = T(c.template as<BatchNormTableAttributes>().epsilon);
+  for (int64_t ch = 0; ch < channels; ++ch) {
+    c.outputs[0][ch] = c.inputs[2][ch];
+    c.outputs[0][channels + ch] = c.inputs[0][ch] / std::sqrt(c.inputs[3][ch] + epsilon);
+    c.outputs[0][2 * channels + ch] = c.inputs[1][ch];
   }
 }
 
@@ -109,6 +134,19 @@ const std::vector<OpCase> update_cases = {
 };
 
 SFR_OP_TEST(batch_norm, batch_norm_reference, cases);
+const std::vector<OpCase> statistics_cases = {
+    {"single", {}, {{{1, 1}}}, true},  // one element has variance 0
+    {"vnet_chunks", {}, {{{2, 12, 12, 10, 16}}}},
+    {"many_channels", {}, {{{5, 1031}}}},
+    {"far_from_zero", {}, {far_from_zero()[0]}},
+};
+
+const std::vector<OpCase> table_cases = {
+    {"channels_13", {{"epsilon", 1e-3}}, {{{13}}, {{13}}, {{13}}, {{13}, DType::f32, Fill::positive}}},
+};
+
+SFR_OP_TEST(batch_norm_statistics, statistics_reference, statistics_cases);
+SFR_OP_TEST(batch_norm_table, table_reference, table_cases);
 SFR_OP_TEST(batch_norm_update, batch_norm_update_reference, update_cases);
 
 }  // namespace

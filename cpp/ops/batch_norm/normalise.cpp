@@ -166,13 +166,12 @@ double inverse_deviation(float variance, double epsilon) {
   return 1.0 / std::sqrt(static_cast<double>(variance) + epsilon);
 }
 
-/// scale = weight / sqrt(variance + epsilon): the same bits in both passes, so that the relu masks agree.
 void fill_tables(const Layout& l, const float* weight, const float* bias, const float* mean,
                  const float* variance, double epsilon, float* table_mean, float* table_scale,
                  float* table_bias) {
   for (int64_t ch = 0; ch < l.channels; ++ch) {
     table_mean[ch] = mean[ch];
-    table_scale[ch] = static_cast<float>(at(weight, ch, 1) * inverse_deviation(variance[ch], epsilon));
+    table_scale[ch] = normal_scale(at(weight, ch, 1), variance[ch], epsilon);
     table_bias[ch] = bias ? bias[ch] : 0.0f;
   }
   for (float* table : {table_mean, table_scale, table_bias}) repeat_table(table, l);
@@ -227,6 +226,16 @@ void finish_sums(const NormalisationGradient& n, const Layout& l, const Backward
 }
 
 }  // namespace
+
+float normal_scale(double weight, float variance, double epsilon) {
+  return static_cast<float>(weight * inverse_deviation(variance, epsilon));
+}
+
+void take_statistics(ThreadPool& pool, const Normalisation& n, void* memory) {
+  const Layout l = layout_of(n.rows, n.channels);
+  Carver carver(memory);
+  take_statistics(pool, n, l, ForwardWork(carver, l, pool.threads()));
+}
 
 void normalise(ThreadPool& pool, const Normalisation& n, void* memory) {
   const Layout l = layout_of(n.rows, n.channels);

@@ -20,6 +20,11 @@ struct Normalisation {
 };
 
 void normalise(ThreadPool& pool, const Normalisation& n, void* work);
+/// Mean and variance of n.x alone, with the same work memory; everything behind `variance` is ignored.
+void take_statistics(ThreadPool& pool, const Normalisation& n, void* work);
+/// What x - mean is multiplied by: weight / sqrt(variance + epsilon), the same bits wherever it is needed, so
+/// that the relu masks of both passes agree. `weight` is 1 where there is none.
+float normal_scale(double weight, float variance, double epsilon);
 size_t normalise_work_bytes(int64_t rows, int64_t channels, int threads);
 
 /// dx, dweight and dbias of the above for dy, and for dmean and dvariance where the statistics are those of

@@ -49,16 +49,36 @@ double direct_flops(const Conv3dShape& s) {
          static_cast<double>(s.kd * s.kh * s.kw);
 }
 
+/// Checks norm, skip and skip_norm, the optional inputs from number `first` on.
+void expect_norm(const InferContext& c, size_t first, const Shape& x, bool winograd) {
+  c.expect(c.has(first) || !(c.has(first + 1) || c.has(first + 2)), "skip", "a norm before it", "none");
+  c.expect(c.has(first + 1) || !c.has(first + 2), "skip_norm", "a skip before it", "none");
+  for (const size_t i : {first, first + 2})
+    if (c.has(i)) {
+      c.expect_dtype(i, "norm", DType::f32);
+      c.expect_shape(i, "norm", Shape{3, x[4]});
+      c.expect(winograd, "norm", "a layer that Winograd's kernel takes", x.text());
+    }
+  if (!c.has(first + 1)) return;
+  c.expect_dtype(first + 1, "skip", DType::f32);
+  c.expect_shape(first + 1, "skip", x);
+}
+
+ConvInput input_of(const KernelContext& c, size_t norm) {
+  return {c.in<float>(0), c.in<float>(norm), c.in<float>(norm + 1), c.in<float>(norm + 2)};
+}
+
 // ---- forward
 
 void infer(InferContext& c) {
-  c.expect_inputs(2, 3);
+  c.expect_inputs(2, kConv3dNorm + 3);
   const Shape& x = expect_volume(c, 0, "x");
   const Shape& weight = expect_weight(c, x, 3);
   if (c.has(2)) {
     c.expect_dtype(2, "bias", DType::f32);
     c.expect_shape(2, "bias", Shape{weight[4]});
   }
+  expect_norm(c, kConv3dNorm, x, conv3d_uses_winograd(conv_shape(x, weight)));
   c.output(with_channels(x, weight[4]));
 }
 
@@ -83,8 +103,8 @@ double flops(const NodeTypes& t) {
 }
 
 void conv3d_cpu(const KernelContext& c) {
-  conv3d_forward(*c.pool, conv_shape(c.inputs[0].type.shape, c.inputs[1].type.shape), c.in<float>(0),
-                 c.in<float>(1), c.in<float>(2), c.out<float>(0), c.work);
+  conv3d_forward(*c.pool, conv_shape(c.inputs[0].type.shape, c.inputs[1].type.shape),
+                 input_of(c, kConv3dNorm), c.in<float>(1), c.in<float>(2), c.out<float>(0), c.work);
 }
 
 // ---- gradient of the input
@@ -107,12 +127,13 @@ void backward_input_cpu(const KernelContext& c) {
 // ---- gradients of weight and bias
 
 void infer_backward_weight(InferContext& c) {
-  c.expect_inputs(2, 2);
+  c.expect_inputs(2, kConv3dWeightNorm + 3);
   const auto& a = c.attributes<Conv3dWeightAttributes>();
   const Shape &x = expect_volume(c, 0, "x"), &dy = expect_volume(c, 1, "dy");
   c.expect(with_channels(x, 1) == with_channels(dy, 1), "dy", "the volume of x " + x.text(), dy.text());
   const Shape weight{a.kernel[0], a.kernel[1], a.kernel[2], x[4], dy[4]};
   expect_kernel(c, "kernel", weight[0], weight[1], weight[2], weight.text());
+  expect_norm(c, kConv3dWeightNorm, x, conv3d_backward_weight_uses_winograd(conv_shape(x, dy, a.kernel)));
   c.output({DType::f32, weight});
   if (a.bias) c.output({DType::f32, Shape{dy[4]}});
 }
@@ -136,8 +157,8 @@ double backward_weight_flops(const NodeTypes& t) {
 void backward_weight_cpu(const KernelContext& c) {
   const auto& a = c.as<Conv3dWeightAttributes>();
   conv3d_backward_weight(*c.pool, conv_shape(c.inputs[0].type.shape, c.inputs[1].type.shape, a.kernel),
-                         c.in<float>(0), c.in<float>(1), c.out<float>(0), a.bias ? c.out<float>(1) : nullptr,
-                         c.work);
+                         input_of(c, kConv3dWeightNorm), c.in<float>(1), c.out<float>(0),
+                         a.bias ? c.out<float>(1) : nullptr, c.work);
 }
 
 void gradient(GradientContext& c) {

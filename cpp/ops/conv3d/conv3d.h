@@ -1,15 +1,23 @@
 // conv3d: 3D convolution, stride 1, odd kernel, zero padding to the same size (equals
 // torch.nn.functional.conv3d with padding "same" after the axes are moved); f32
-//   x [N, D, H, W, Cin]  weight [kd, kh, kw, Cin, Cout]  bias? [Cout] -> y [N, D, H, W, Cout]
+//   x [N, D, H, W, Cin]  weight [kd, kh, kw, Cin, Cout]  bias? [Cout]  norm? [3, Cin]  skip? (as x)
+//   skip_norm? [3, Cin] -> y [N, D, H, W, Cout]
+//   With norm (see batch_norm_table) relu((x - mean) * scale + bias) takes the place of x while rows are
+//   loaded, plus skip, itself normalised where skip_norm is given. Set by the pass normalise_on_load, where
+//   Winograd's kernel runs and after gradients are made: no gradient flows to these inputs.
 // conv3d_backward_input: dy [N, D, H, W, Cout]  weight [kd, kh, kw, Cin, Cout] -> dx [N, D, H, W, Cin]
-// conv3d_backward_weight: x [N, D, H, W, Cin]  dy [N, D, H, W, Cout], attributes kernel [kd, kh, kw] and bias
-//   -> dweight [kd, kh, kw, Cin, Cout], and with bias also dbias [Cout]
+// conv3d_backward_weight: x [N, D, H, W, Cin]  dy [N, D, H, W, Cout]  norm?  skip?  skip_norm?, attributes
+//   kernel [kd, kh, kw] and bias -> dweight [kd, kh, kw, Cin, Cout], and with bias also dbias [Cout]
 // Errors: Error(shape) for an even kernel, channels that disagree, empty tensors.
 #pragma once
 #include <array>
+#include <cstddef>
 #include <cstdint>
 
 namespace sfr {
+
+/// Index of the optional input `norm` of conv3d and of conv3d_backward_weight; skip and skip_norm follow it.
+inline constexpr size_t kConv3dNorm = 3, kConv3dWeightNorm = 2;
 
 /// Kernel extents (depth, height, width) and whether the gradient of the bias is computed along.
 struct Conv3dWeightAttributes {

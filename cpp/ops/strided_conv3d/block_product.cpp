@@ -6,6 +6,7 @@
 #include "math/gemm.h"
 #include "ops/elementwise/elementwise.h"
 #include "ops/space_to_depth/space_to_depth.h"
+#include "ops/strided_conv3d/normalise_runs.h"
 
 namespace sfr {
 
@@ -48,12 +49,25 @@ void over_pieces(const BlockShape& s, Range lines, F piece) {
   }
 }
 
-void gather(const BlockShape& s, Range lines, const float* volume, float* matrix) {
+/// Rows of `matrix` from the blocks of a volume, through the repeated `tables` of a norm unless null.
+void gather(const BlockShape& s, Range lines, const float* volume, const float* tables, float* matrix) {
   const auto copy = SFR_DISPATCH(copy_runs);
+  const auto normalise = SFR_DISPATCH(normalise_runs);
   const int64_t run = s.bw * s.channels;
   over_pieces(s, lines, [&](int64_t voxels, int64_t row) {
-    copy(volume + voxels, run, matrix + row, s.row_floats(), run, s.w, nullptr, false);
+    if (tables)
+      normalise(volume + voxels, matrix + row, s.row_floats(), run, s.w, tables);
+    else
+      copy(volume + voxels, run, matrix + row, s.row_floats(), run, s.w, nullptr, false);
   });
+}
+
+/// Copies `rows` vectors of one float per channel, each repeated for the bw voxels of a run.
+const float* repeated(const BlockShape& s, const float* vectors, int64_t rows, float* memory) {
+  const int64_t run = s.bw * s.channels;
+  for (int64_t i = 0; vectors && i < rows * run; ++i)
+    memory[i] = vectors[i / run * s.channels + i % s.channels];
+  return vectors ? memory : nullptr;
 }
 
 GemmTileSizes tile_sizes() {
@@ -70,15 +84,31 @@ int64_t rounded(int64_t floats) {
   return (floats + 15) / 16 * 16;
 }
 
-/// Floats of a thread: the gathered rows of a step and what the matrix product packs.
+/// Memory of a thread: the gathered rows of a step and what the matrix product packs.
+struct Scratch {
+  float *matrix, *product;
+};
+
+int64_t matrix_floats(const Walk& walk) {
+  return rounded(walk.step_rows() * walk.shape.row_floats());
+}
+
 int64_t thread_floats(const Walk& walk) {
-  return rounded(walk.step_rows() * walk.shape.row_floats()) +
-         rounded(tile_sizes().rows * tile_sizes().k_block);
+  return matrix_floats(walk) + rounded(tile_sizes().rows * tile_sizes().k_block);
+}
+
+Scratch scratch_at(float* memory, const Walk& walk) {
+  return {memory, memory + matrix_floats(walk)};
+}
+
+/// Repeated vectors: the bias, or the three of a norm.
+int64_t repeated_floats(const BlockShape& shape) {
+  return rounded(3 * shape.bw * shape.channels);
 }
 
 size_t product_work_bytes(const BlockShape& shape, int64_t k, int64_t n, int threads) {
   return packed_b_bytes(k, n) +
-         static_cast<size_t>(rounded(shape.bw * shape.channels) + threads * thread_floats(walk_of(shape))) *
+         static_cast<size_t>(repeated_floats(shape) + threads * thread_floats(walk_of(shape))) *
              sizeof(float);
 }
 
@@ -97,7 +127,8 @@ void over_steps(ThreadPool& pool, const Walk& walk, float* scratch, F step) {
   const int64_t chunks = std::min(walk.steps, kMaxChunks);
   pool.parallel_for(chunks, [&](int64_t chunk, int thread) {
     const Range r = chunk_range(walk.steps, chunk, chunks);
-    for (int64_t i = r.begin; i < r.end; ++i) step(walk.step(i), scratch + thread * thread_floats(walk));
+    const Scratch mine = scratch_at(scratch + thread * thread_floats(walk), walk);
+    for (int64_t i = r.begin; i < r.end; ++i) step(walk.step(i), mine);
   });
 }
 
@@ -122,15 +153,16 @@ void gather_product(ThreadPool& pool, const GatherProduct& p, void* work) {
   const auto run = SFR_DISPATCH(gemm_rows);
   float* packed = static_cast<float*>(work);
   pack(pool, packed, p.weight, p.transposed, s.row_floats(), p.outputs);
-  float* scratch = packed + packed_b_bytes(s.row_floats(), p.outputs) / sizeof(float);
-  over_steps(pool, walk, scratch, [&](Range lines, float* matrix) {
-    gather(s, lines, p.x, matrix);
+  float* shared = packed + packed_b_bytes(s.row_floats(), p.outputs) / sizeof(float);
+  const float* tables = repeated(s, p.norm, 3, shared);
+  over_steps(pool, walk, shared + repeated_floats(s), [&](Range lines, const Scratch& mine) {
+    gather(s, lines, p.x, tables, mine.matrix);
     GemmRows job = whole_product(s.row_floats(), p.outputs, packed);
     job.m = (lines.end - lines.begin) * s.w;
-    job.a = matrix;
+    job.a = mine.matrix;
     job.bias = p.bias;
     job.c = p.y + lines.begin * s.w * p.outputs;
-    run(job, matrix + rounded(walk.step_rows() * s.row_floats()));
+    run(job, mine.product);
   });
 }
 
@@ -145,20 +177,19 @@ void scatter_product(ThreadPool& pool, const ScatterProduct& p, void* work) {
   const auto copy = SFR_DISPATCH(copy_runs);
   const int64_t floats = s.bw * s.channels;
   float* packed = static_cast<float*>(work);
-  float* repeated = packed + packed_b_bytes(p.inputs, s.row_floats()) / sizeof(float);  // bias of bw voxels
-  for (int64_t i = 0; p.bias && i < floats; ++i) repeated[i] = p.bias[i % s.channels];
+  float* shared = packed + packed_b_bytes(p.inputs, s.row_floats()) / sizeof(float);
+  const float* bias = repeated(s, p.bias, 1, shared);
   pack(pool, packed, p.weight, p.transposed, p.inputs, s.row_floats());
   const auto bytes = static_cast<size_t>(s.rows() * s.row_floats()) * sizeof(float);
   const bool streamed = floats % 16 == 0 && worth_streaming(p.y, bytes);
-  over_steps(pool, walk, repeated + rounded(floats), [&](Range lines, float* matrix) {
+  over_steps(pool, walk, shared + repeated_floats(s), [&](Range lines, const Scratch& mine) {
     GemmRows job = whole_product(p.inputs, s.row_floats(), packed);
     job.m = (lines.end - lines.begin) * s.w;
     job.a = p.x + lines.begin * s.w * p.inputs;
-    job.c = matrix;
-    run(job, matrix + rounded(walk.step_rows() * s.row_floats()));
+    job.c = mine.matrix;
+    run(job, mine.product);
     over_pieces(s, lines, [&](int64_t voxels, int64_t row) {
-      copy(matrix + row, s.row_floats(), p.y + voxels, floats, floats, s.w, p.bias ? repeated : nullptr,
-           streamed);
+      copy(mine.matrix + row, s.row_floats(), p.y + voxels, floats, floats, s.w, bias, streamed);
     });
   });
 }
@@ -183,38 +214,40 @@ struct GradientLayout {
 };
 
 /// Adds one step of lines to a part's weights and sums.
-void add_step(const BlockWeightGradient& g, const GradientLayout& l, Range lines, bool first, float* weights,
-              double* sums, float* scratch) {
+void add_step(const BlockWeightGradient& g, const GradientLayout& l, Range lines, bool first,
+              const float* tables, float* weights, double* sums, float* scratch) {
   const auto add_row = SFR_DISPATCH(accumulate_row);
   const BlockShape& s = g.shape;
   const int64_t count = (lines.end - lines.begin) * s.w, width = s.row_floats();
   const float* rows = g.rows + lines.begin * s.w * g.columns;
-  float* matrix = scratch + l.packed;
-  gather(s, lines, g.volume, matrix);
+  const Scratch mine = scratch_at(scratch + l.packed, l.walk);
+  gather(s, lines, g.volume, tables, mine.matrix);
   for (int64_t r = 0; r < count; ++r) {
     if (g.sum_rows) add_row(rows + r * g.columns, sums, g.columns);
-    if (g.sum_voxels) add_row(matrix + r * width, sums + g.columns, width);
+    if (g.sum_voxels) add_row(mine.matrix + r * width, sums + g.columns, width);
   }
-  pack_b(scratch, matrix, width, count, width, false);
+  pack_b(scratch, mine.matrix, width, count, width, false);
   GemmRows job = whole_product(count, width, scratch);
   job.m = job.lda = g.columns;
   job.a = rows;
   job.a_transposed = true;
   job.c = weights;
   job.accumulate = !first;
-  SFR_DISPATCH(gemm_rows)(job, matrix + rounded(l.walk.step_rows() * width));
+  SFR_DISPATCH(gemm_rows)(job, mine.product);
 }
 
 }  // namespace
 
 size_t block_weight_gradient_work_bytes(const BlockShape& shape, int64_t columns, int threads) {
   const GradientLayout l(shape, columns);
-  return static_cast<size_t>(l.parts * l.part_floats() + threads * l.thread_floats) * sizeof(float);
+  return static_cast<size_t>(repeated_floats(shape) + l.parts * l.part_floats() + threads * l.thread_floats) *
+         sizeof(float);
 }
 
 void block_weight_gradient(ThreadPool& pool, const BlockWeightGradient& g, void* work) {
   const GradientLayout l(g.shape, g.columns);
-  float* parts = static_cast<float*>(work);
+  const float* tables = repeated(g.shape, g.norm, 3, static_cast<float*>(work));
+  float* parts = static_cast<float*>(work) + repeated_floats(g.shape);
   float* scratch = parts + l.parts * l.part_floats();
   const auto sums_of = [&](int64_t part) {
     return reinterpret_cast<double*>(parts + part * l.part_floats() + rounded(l.weights));
@@ -223,7 +256,7 @@ void block_weight_gradient(ThreadPool& pool, const BlockWeightGradient& g, void*
     std::fill_n(sums_of(part), l.sums, 0.0);
     const Range steps = chunk_range(l.walk.steps, part, l.parts);
     for (int64_t i = steps.begin; i < steps.end; ++i)
-      add_step(g, l, l.walk.step(i), i == steps.begin, parts + part * l.part_floats(), sums_of(part),
+      add_step(g, l, l.walk.step(i), i == steps.begin, tables, parts + part * l.part_floats(), sums_of(part),
                scratch + thread * l.thread_floats);
   });
   const int64_t width = g.shape.row_floats(), chunks = chunk_count(l.weights, kElementGrain / l.parts);

@@ -26,6 +26,7 @@ struct GatherProduct {
   BlockShape shape;
   int64_t outputs;
   const float *x, *weight, *bias;
+  const float* norm;  // [3, channels] or null: relu((x - mean) * scale + bias) in place of x
   bool transposed;
   float* y;
 };
@@ -53,6 +54,7 @@ struct BlockWeightGradient {
   BlockShape shape;
   int64_t columns;
   const float *rows, *volume;
+  const float* norm;  // of the volume, as in GatherProduct
   bool transposed;
   float *dweight, *sum_rows, *sum_voxels;
 };

@@ -64,6 +64,12 @@ void expect_bias(const InferContext& c, int64_t channels) {
   c.expect_shape(2, "bias", Shape{channels});
 }
 
+void expect_norm(const InferContext& c, size_t i, const Shape& x) {
+  if (!c.has(i)) return;
+  c.expect_dtype(i, "norm", DType::f32);
+  c.expect_shape(i, "norm", Shape{3, x[4]});
+}
+
 /// Channels of the fine volume from the weight's extent along blocks.
 int64_t fine_channels(const InferContext& c, int64_t extent, const Block& block) {
   c.expect(extent % voxels_of(block) == 0, "weight",
@@ -75,11 +81,12 @@ int64_t fine_channels(const InferContext& c, int64_t extent, const Block& block)
 // ---- shapes
 
 void infer_strided(InferContext& c) {
-  c.expect_inputs(2, 3);
+  c.expect_inputs(2, kStridedConv3dNorm + 1);
   const Block& block = expect_block(c, c.attributes<StridedConv3dAttributes>().block);
   const Shape& x = expect_volume(c, 0, "x");
   const Shape& weight = expect_weight(c, voxels_of(block) * x[4], -1);
   expect_bias(c, weight[1]);
+  expect_norm(c, kStridedConv3dNorm, x);
   c.output({DType::f32, coarse_shape(c, x, "x", block, weight[1])});
 }
 
@@ -109,11 +116,12 @@ void infer_transposed_backward_input(InferContext& c) {
 
 /// Inputs x and dy of which number `fine` is the fine volume.
 void infer_backward_weight(InferContext& c, size_t fine) {
-  c.expect_inputs(2, 2);
+  c.expect_inputs(2, fine == 0 ? kStridedConv3dWeightNorm + 1 : 2);
   const auto& a = c.attributes<StridedConv3dWeightAttributes>();
   const Shape &x = expect_volume(c, 0, "x"), &dy = expect_volume(c, 1, "dy");
   const Shape &volume = fine == 0 ? x : dy, &rows = fine == 0 ? dy : x;
   expect_block(c, a.block);
+  expect_norm(c, kStridedConv3dWeightNorm, x);
   c.expect(coarse_shape(c, volume, fine == 0 ? "x" : "dy", a.block, rows[4]) == rows, "dy",
            "the blocks of x " + x.text(), dy.text());
   const int64_t extent = voxels_of(a.block) * volume[4];
@@ -137,7 +145,7 @@ void gather_cpu(const KernelContext& c) {
   const BlockShape shape = blocks_of(c.inputs[0].type.shape, c.as<StridedConv3dAttributes>().block);
   gather_product(*c.pool,
                  GatherProduct{shape, c.outputs[0].type.shape[4], c.in<float>(0), c.in<float>(1),
-                               c.in<float>(2), kTransposed, c.out<float>(0)},
+                               c.in<float>(2), c.in<float>(kStridedConv3dNorm), kTransposed, c.out<float>(0)},
                  c.work);
 }
 
@@ -169,8 +177,9 @@ void weight_cpu(const KernelContext& c) {
   block_weight_gradient(
       *c.pool,
       BlockWeightGradient{blocks_of(c.inputs[kFine].type.shape, a.block), c.inputs[1 - kFine].type.shape[4],
-                          c.in<float>(1 - kFine), c.in<float>(kFine), kFine == 0, c.out<float>(0),
-                          kFine == 0 ? dbias : nullptr, kFine == 1 ? dbias : nullptr},
+                          c.in<float>(1 - kFine), c.in<float>(kFine), c.in<float>(kStridedConv3dWeightNorm),
+                          kFine == 0, c.out<float>(0), kFine == 0 ? dbias : nullptr,
+                          kFine == 1 ? dbias : nullptr},
       c.work);
 }
 

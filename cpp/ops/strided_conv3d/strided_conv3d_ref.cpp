@@ -1,3 +1,5 @@
+#include <algorithm>
+
 #include "native/op_test.h"
 #include "ops/strided_conv3d/strided_conv3d.h"
 
@@ -19,9 +21,24 @@ void over_voxels(const Shape& fine, const Block& b, F f) {
   }
 }
 
+/// Input 0 after its norm, input `index`.
+template <class T>
+RefTensor<T> loaded(const RefContext<T>& c, size_t index) {
+  RefTensor<T> x = c.inputs[0];
+  if (!c.has(index)) return x;
+  const RefTensor<T>& norm = c.inputs[index];
+  const int64_t channels = x.dim(4);
+  for (int64_t i = 0; i < x.count(); ++i) {
+    const int64_t ch = i % channels;
+    x[i] = std::max(T(0), (x[i] - norm[ch]) * norm[channels + ch] + norm[2 * channels + ch]);
+  }
+  return x;
+}
+
 template <class T>
 void strided_reference(RefContext<T>& c) {
-  const RefTensor<T>&x = c.inputs[0], &w = c.inputs[1];
+  const RefTensor<T> x = loaded(c, kStridedConv3dNorm);
+  const RefTensor<T>& w = c.inputs[1];
   RefTensor<T>& y = c.outputs[0];
   const int64_t channels = x.dim(4), outputs = w.dim(1);
   for (int64_t i = 0; c.has(2) && i < y.count(); ++i) y[i] = c.inputs[2][i % outputs];
@@ -50,6 +67,26 @@ void transposed_reference(RefContext<T>& c) {
               });
 }
 
+template <class T>
+void strided_weight_reference(RefContext<T>& c) {
+  const RefTensor<T> x = loaded(c, kStridedConv3dWeightNorm);
+  const RefTensor<T>& dy = c.inputs[1];
+  const int64_t channels = x.dim(4), outputs = dy.dim(4);
+  over_voxels(x.type.shape, c.template as<StridedConv3dWeightAttributes>().block,
+              [&](int64_t voxel, int64_t row, int64_t within) {
+                for (int64_t ch = 0; ch < channels; ++ch)
+                  for (int64_t o = 0; o < outputs; ++o)
+                    c.outputs[0][(within * channels + ch) * outputs + o] +=
+                        x[voxel * channels + ch] * dy[row * outputs + o];
+              });
+}
+
+/// Nothing is differentiated by the time a norm comes in.
+std::vector<InputSpec> constants(std::vector<InputSpec> inputs) {
+  for (InputSpec& input : inputs) input.differentiate = false;
+  return inputs;
+}
+
 std::vector<InputSpec> frozen_weight(std::vector<InputSpec> inputs) {
   inputs[1].differentiate = false;
   return inputs;
@@ -63,8 +100,15 @@ const std::vector<OpCase> cases = {
     {"vnet_128_to_256", {{"block", two}}, {{{1, 2, 4, 14, 128}}, {{1024, 256}}, {{256}}}},
     {"steps", {{"block", two}}, {{{2, 18, 10, 22, 3}}, {{24, 5}}}},
     {"uneven", {{"block", uneven}}, {{{1, 6, 3, 4, 5}}, {{30, 7}}, {{7}}}},
+    {"norm", {{"block", two}}, constants({{{1, 4, 6, 56, 16}}, {{128, 32}}, {{32}}, {{3, 16}}})},
+    {"norm_odd", {{"block", uneven}}, constants({{{1, 6, 3, 4, 5}}, {{30, 7}}, {{7}}, {{3, 5}}})},
     {"flat", {{"block", flat}}, {{{1, 1, 4, 15, 7}}, {{70, 33}}}},
     {"bias_alone", {{"block", two}}, frozen_weight({{{1, 2, 4, 6, 4}}, {{32, 6}}, {{6}}})},
+};
+
+const std::vector<OpCase> strided_weight_cases = {
+    {"norm", {{"block", two}}, {{{1, 4, 6, 56, 16}}, {{1, 2, 3, 28, 32}}, {{3, 16}}}},
+    {"norm_odd", {{"block", uneven}}, {{{1, 6, 3, 4, 5}}, {{1, 2, 3, 2, 7}}, {{3, 5}}}},
 };
 
 const std::vector<OpCase> transposed_cases = {
@@ -78,6 +122,7 @@ const std::vector<OpCase> transposed_cases = {
 };
 
 SFR_OP_TEST(strided_conv3d, strided_reference, cases);
+SFR_OP_TEST(strided_conv3d_backward_weight, strided_weight_reference, strided_weight_cases);
 SFR_OP_TEST(transposed_conv3d, transposed_reference, transposed_cases);
 
 }  // namespace
