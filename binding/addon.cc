@@ -12,7 +12,8 @@ namespace sfr::binding {
 
 namespace {
 
-/// engineInfo(): { threads, simd, bestSimd, compiler, ops: { name: [attribute names] } }
+/// engineInfo(): { threads, simd, bestSimd, bf16, compiler, memoryBytes, arenaBytes, ops: { name: [attribute
+/// names] } }
 Napi::Value engine_info(const Napi::CallbackInfo& info) {
   const Napi::Env env = info.Env();
   return guarded(env, [&] {
@@ -26,6 +27,7 @@ Napi::Value engine_info(const Napi::CallbackInfo& info) {
     result["threads"] = Napi::Number::New(env, Engine::instance().threads());
     result["simd"] = Napi::String::New(env, simd_level_name(simd_level()));
     result["bestSimd"] = Napi::String::New(env, simd_level_name(best_simd_level()));
+    result["bf16"] = Napi::String::New(env, simd_level() == SimdLevel::v4_bf16 ? "native" : "rounded");
     result["compiler"] = Napi::String::New(env, SFR_COMPILER);
     result["memoryBytes"] = Napi::Number::New(env, static_cast<double>(Engine::instance().memory_limit()));
     result["arenaBytes"] = Napi::Number::New(env, static_cast<double>(Engine::instance().arena_bytes()));
@@ -46,7 +48,7 @@ Napi::Value configure_engine(const Napi::CallbackInfo& info) {
           static_cast<size_t>(to_integer(options.Get("memoryBytes"), "memoryBytes")));
     if (!options.Has("simd")) return;
     const std::string name = to_string(options.Get("simd"), "simd");
-    for (const SimdLevel level : {SimdLevel::generic, SimdLevel::v2, SimdLevel::v3, SimdLevel::v4})
+    for (const SimdLevel level : kSimdLevels)
       if (name == simd_level_name(level) && set_simd_level(level)) return;
     throw Error(ErrorCode::device, "engine: expected a SIMD level that this CPU has (best: " +
                                        std::string(simd_level_name(best_simd_level())) + "), received " +

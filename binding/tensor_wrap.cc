@@ -86,6 +86,7 @@ Napi::Value TensorWrap::data(const Napi::CallbackInfo& info) {
       case DType::u8:
         return Napi::Uint8Array::New(env, count, buffer, 0);
       case DType::u16:
+      case DType::bf16:  // JavaScript has no such numbers: it sees the bits
         return Napi::Uint16Array::New(env, count, buffer, 0);
     }
     return env.Undefined();

@@ -14,7 +14,7 @@ test("SIMD objects define nothing outside their level's namespace", () => {
     const objects = readdirSync(join(build, folder), { recursive: true, encoding: "utf8" })
       .filter((file) => file.endsWith(".o"))
       .map((file) => join(build, folder, file));
-    assert.ok(objects.length > 5);
+    assert.ok(objects.length > 0);
     const { stdout, status } = spawnSync(
       "nm",
       ["--defined-only", "--extern-only", "--format=posix", ...objects],
@@ -24,7 +24,7 @@ test("SIMD objects define nothing outside their level's namespace", () => {
     );
     assert.equal(status, 0);
     const symbols = stdout.split("\n").filter((line) => / [A-Z] /.test(line));
-    assert.ok(symbols.length > 10);
+    assert.ok(symbols.length > 0);
     // A name mangled as _ZN3sfr<length><level>... is in namespace sfr::<level>. Anything else could be merged with
     // the copy of another level by the linker, and run instructions that this CPU lacks.
     const mangled = `_ZN3sfr${level.length}${level}`;

@@ -8,11 +8,11 @@
 
 namespace sfr {
 
-enum class DType : uint8_t { f32, f64, i32, u8, u16 };
+enum class DType : uint8_t { f32, f64, i32, u8, u16, bf16 };
 
-inline constexpr int kDTypeCount = 5;
-inline constexpr const char* kDTypeNames[] = {"f32", "f64", "i32", "u8", "u16"};
-inline constexpr size_t kDTypeBytes[] = {4, 8, 4, 1, 2};
+inline constexpr int kDTypeCount = 6;
+inline constexpr const char* kDTypeNames[] = {"f32", "f64", "i32", "u8", "u16", "bf16"};
+inline constexpr size_t kDTypeBytes[] = {4, 8, 4, 1, 2, 2};
 static_assert(sizeof(kDTypeNames) / sizeof(kDTypeNames[0]) == kDTypeCount);
 static_assert(sizeof(kDTypeBytes) / sizeof(kDTypeBytes[0]) == kDTypeCount);
 
@@ -26,7 +26,7 @@ inline size_t dtype_bytes(DType dtype) {
 inline DType dtype_from_name(const std::string& name) {
   for (int i = 0; i < kDTypeCount; ++i)
     if (name == kDTypeNames[i]) return static_cast<DType>(i);
-  throw Error(ErrorCode::dtype, "dtype: expected one of f32, f64, i32, u8, u16, received " + name);
+  throw Error(ErrorCode::dtype, "dtype: expected one of f32, f64, i32, u8, u16, bf16, received " + name);
 }
 
 }  // namespace sfr

@@ -23,6 +23,7 @@ size_t aligned_bytes(int64_t floats) {
 struct Plan {
   GemmTileSizes sizes;
   int64_t panels;
+  int64_t places;  // of the depth in packed B
   int64_t row_chunks, rows_per_chunk;
   int64_t panel_chunks, panels_per_chunk;
   int64_t depth_chunks, depth_per_chunk;  // more than one: partial results, added up in order
@@ -45,25 +46,30 @@ void split_output(const GemmArguments& g, Plan& plan) {
 
 Plan make_plan(const GemmArguments& g) {
   Plan plan{};
-  SFR_DISPATCH(gemm_tile_sizes)(&plan.sizes);
+  SFR_DISPATCH_BF16(gemm_tile_sizes)(&plan.sizes);
   plan.panels = div_up(g.n, plan.sizes.panel);
   split_output(g, plan);
   plan.depth_chunks = 1;
   plan.depth_per_chunk = g.k;
+  plan.places = g.bf16 ? div_up(g.k, plan.sizes.per_place) : g.k;
   const int64_t scratch = plan.sizes.rows * (plan.sizes.k_block + g.tail_k);
   plan.thread_bytes = aligned_bytes(scratch);
   const int64_t parts = std::min({kWantedChunks, g.k / (kSplitDepth / 4), kPartialFloats / (g.m * g.n)});
-  const bool one_sum = !g.packed_b && g.tail_k == 0;
+  const bool one_sum = !g.packed_b && !g.bf16 && g.tail_k == 0;
   if (one_sum && g.k >= kSplitDepth && plan.row_chunks * plan.panel_chunks < kWantedChunks / 2 && parts > 1) {
     plan.depth_per_chunk = div_up(div_up(g.k, parts), plan.sizes.k_block) * plan.sizes.k_block;
     plan.depth_chunks = div_up(g.k, plan.depth_per_chunk);
     plan.partial_bytes = aligned_bytes(plan.depth_chunks * g.m * g.n);
     plan.thread_bytes += aligned_bytes(plan.panels * plan.sizes.panel * plan.sizes.k_block);
   } else if (!g.packed_b) {
-    plan.packed_bytes = packed_b_bytes(g.k, g.n);
+    plan.packed_bytes = packed_b_bytes(plan.places, g.n);
   }
   if (g.tail_k > 0) plan.tail_bytes = packed_b_bytes(g.tail_k, g.n);
   return plan;
+}
+
+const float* f32_of(const void* matrix) {
+  return static_cast<const float*>(matrix);
 }
 
 GemmRows rows_job(const GemmArguments& g, const float* packed) {
@@ -71,6 +77,7 @@ GemmRows rows_job(const GemmArguments& g, const float* packed) {
   job.m = g.m;
   job.n = g.n;
   job.k = job.packed_k = g.k;
+  job.bf16 = g.bf16;
   job.a = g.a;
   job.lda = g.lda;
   job.a_transposed = g.a_transposed;
@@ -86,13 +93,14 @@ GemmRows rows_job(const GemmArguments& g, const float* packed) {
 /// memory.
 void run_depth_chunk(const GemmArguments& g, const Plan& plan, int64_t chunk, float* partial,
                      float* scratch) {
-  const auto pack = SFR_DISPATCH(gemm_pack_panels);
-  const auto run = SFR_DISPATCH(gemm_rows);
+  const auto pack = SFR_DISPATCH_BF16(gemm_pack_panels);
+  const auto run = SFR_DISPATCH_BF16(gemm_rows);
   float* packed = scratch + plan.sizes.rows * plan.sizes.k_block;
   const int64_t begin = chunk * plan.depth_per_chunk, end = std::min(g.k, begin + plan.depth_per_chunk);
   for (int64_t k = begin; k < end; k += plan.sizes.k_block) {
     const int64_t depth = std::min(plan.sizes.k_block, end - k);
-    pack(packed, g.b + (g.b_transposed ? k : k * g.ldb), g.ldb, depth, g.n, g.b_transposed, 0, plan.panels);
+    pack(packed, f32_of(g.b) + (g.b_transposed ? k : k * g.ldb), g.ldb, depth, g.n, g.b_transposed, 0,
+         plan.panels);
     GemmRows job = rows_job(g, packed);
     job.a += g.a_transposed ? k * g.lda : k;
     job.k = job.packed_k = depth;
@@ -119,10 +127,20 @@ void reduce_depth_chunks(const GemmArguments& g, const Plan& plan, const float* 
   }
 }
 
+void pack_panels(const GemmArguments& g, float* dst, int64_t first, int64_t last) {
+  const auto pack = SFR_DISPATCH_BF16(gemm_pack_panels);
+  const auto pack_bf16 = SFR_DISPATCH_BF16(gemm_pack_bf16_panels);
+  if (g.bf16)
+    pack_bf16(dst, static_cast<const Bf16*>(g.b), g.ldb, g.k, g.n, g.b_transposed, first, last);
+  else
+    pack(dst, f32_of(g.b), g.ldb, g.k, g.n, g.b_transposed, first, last);
+}
+
 void run_output_chunk(const GemmArguments& g, const Plan& plan, const float* packed, const float* packed_tail,
                       int64_t chunk, float* scratch) {
   const int64_t row = chunk / plan.panel_chunks * plan.rows_per_chunk;
   GemmRows job = rows_job(g, packed);
+  job.packed_k = plan.places;
   job.m = std::min(plan.rows_per_chunk, g.m - row);
   job.a += g.a_transposed ? row : row * g.lda;
   job.c += row * g.ldc;
@@ -134,21 +152,21 @@ void run_output_chunk(const GemmArguments& g, const Plan& plan, const float* pac
   }
   job.first_panel = chunk % plan.panel_chunks * plan.panels_per_chunk;
   job.last_panel = std::min(plan.panels, job.first_panel + plan.panels_per_chunk);
-  SFR_DISPATCH(gemm_rows)(job, scratch);
+  SFR_DISPATCH_BF16(gemm_rows)(job, scratch);
 }
 
 }  // namespace
 
 size_t packed_b_bytes(int64_t k, int64_t n) {
   GemmTileSizes sizes;
-  SFR_DISPATCH(gemm_tile_sizes)(&sizes);
+  SFR_DISPATCH_BF16(gemm_tile_sizes)(&sizes);
   return aligned_bytes(div_up(n, sizes.panel) * sizes.panel * k);
 }
 
 void pack_b(float* dst, const float* b, int64_t ldb, int64_t k, int64_t n, bool transposed) {
   GemmTileSizes sizes;
-  SFR_DISPATCH(gemm_tile_sizes)(&sizes);
-  SFR_DISPATCH(gemm_pack_panels)(dst, b, ldb, k, n, transposed, 0, div_up(n, sizes.panel));
+  SFR_DISPATCH_BF16(gemm_tile_sizes)(&sizes);
+  SFR_DISPATCH_BF16(gemm_pack_panels)(dst, b, ldb, k, n, transposed, 0, div_up(n, sizes.panel));
 }
 
 size_t gemm_work_bytes(const GemmArguments& arguments, int threads) {
@@ -180,10 +198,8 @@ void gemm(ThreadPool& pool, const GemmArguments& g, void* work) {
   if (!packed) {
     float* dst = reinterpret_cast<float*>(shared);
     const int64_t chunks = output_chunks == 1 ? 1 : std::min(plan.panels, kMaxChunks);
-    const auto pack = SFR_DISPATCH(gemm_pack_panels);
     pool.parallel_for(chunks, [&](int64_t chunk, int) {
-      pack(dst, g.b, g.ldb, g.k, g.n, g.b_transposed, plan.panels * chunk / chunks,
-           plan.panels * (chunk + 1) / chunks);
+      pack_panels(g, dst, plan.panels * chunk / chunks, plan.panels * (chunk + 1) / chunks);
     });
     packed = dst;
   }
@@ -196,7 +212,7 @@ void gemm(ThreadPool& pool, const GemmArguments& g, void* work) {
 
 size_t gemm_serial_work_bytes(const GemmArguments& g) {
   GemmTileSizes sizes;
-  SFR_DISPATCH(gemm_tile_sizes)(&sizes);
+  SFR_DISPATCH_BF16(gemm_tile_sizes)(&sizes);
   return (g.packed_b ? 0 : packed_b_bytes(g.k, g.n)) + aligned_bytes(sizes.rows * sizes.k_block);
 }
 
@@ -204,15 +220,15 @@ void gemm_serial(const GemmArguments& g, void* work) {
   float* scratch = static_cast<float*>(work);
   const float* packed = g.packed_b;
   if (!packed) {
-    pack_b(scratch, g.b, g.ldb, g.k, g.n, g.b_transposed);
+    pack_b(scratch, f32_of(g.b), g.ldb, g.k, g.n, g.b_transposed);
     packed = scratch;
     scratch += packed_b_bytes(g.k, g.n) / sizeof(float);
   }
   GemmTileSizes sizes;
-  SFR_DISPATCH(gemm_tile_sizes)(&sizes);
+  SFR_DISPATCH_BF16(gemm_tile_sizes)(&sizes);
   GemmRows job = rows_job(g, packed);
   job.last_panel = div_up(g.n, sizes.panel);
-  SFR_DISPATCH(gemm_rows)(job, scratch);
+  SFR_DISPATCH_BF16(gemm_rows)(job, scratch);
 }
 
 }  // namespace sfr

@@ -13,6 +13,9 @@ SimdLevel best_simd_level() {
   const bool v4 = v3 && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
                   __builtin_cpu_supports("avx512cd") && __builtin_cpu_supports("avx512dq") &&
                   __builtin_cpu_supports("avx512vl");
+#if defined(SFR_HAS_V4_BF16)
+  if (v4 && __builtin_cpu_supports("avx512bf16")) return SimdLevel::v4_bf16;
+#endif
   return v4 ? SimdLevel::v4 : v3 ? SimdLevel::v3 : v2 ? SimdLevel::v2 : SimdLevel::generic;
 #else
   return SimdLevel::generic;
@@ -44,6 +47,8 @@ const char* simd_level_name(SimdLevel level) {
       return "v3";
     case SimdLevel::v4:
       return "v4";
+    case SimdLevel::v4_bf16:
+      return "v4-bf16";
   }
   return "generic";
 }

@@ -11,6 +11,8 @@
 #include <immintrin.h>
 #endif
 
+#include "core/bf16.h"
+
 #if defined(__AVX512F__)
 #define SFR_VECTOR_BYTES 64
 #elif defined(__AVX2__)
@@ -38,6 +40,10 @@ typedef float vf __attribute__((vector_size(SFR_VECTOR_BYTES)));
 typedef int32_t vi __attribute__((vector_size(SFR_VECTOR_BYTES)));
 /// The same in memory: any float's address will do.
 typedef float vf_unaligned __attribute__((vector_size(SFR_VECTOR_BYTES), aligned(4), may_alias));
+/// Unsigned 32-bit integers, which may overflow, and as many of 16 bits.
+typedef uint32_t vu __attribute__((vector_size(SFR_VECTOR_BYTES)));
+typedef uint16_t vh __attribute__((vector_size(SFR_VECTOR_BYTES / 2)));
+typedef uint16_t vh_unaligned __attribute__((vector_size(SFR_VECTOR_BYTES / 2), aligned(2), may_alias));
 typedef float v4f __attribute__((vector_size(16)));
 typedef float v4f_unaligned __attribute__((vector_size(16), aligned(4), may_alias));
 
@@ -120,6 +126,21 @@ SFR_INLINE void stream_fence() {
 #if defined(__AVX2__)
   _mm_sfence();
 #endif
+}
+
+/// The nearest bf16, the even one of two, as f32: 16 zeros below. NaN stays NaN.
+SFR_INLINE vf round_to_bf16(vf x) {
+  const vu bits = reinterpret_cast<vu>(x);
+  const vu rounded = (bits + 0x7fff + ((bits >> 16) & 1)) & 0xffff0000u;
+  return x == x ? reinterpret_cast<vf>(rounded) : broadcast(__builtin_nanf(""));
+}
+SFR_INLINE vf load_bf16(const Bf16* p) {
+  const vh bits = *reinterpret_cast<const vh_unaligned*>(p);
+  return reinterpret_cast<vf>(__builtin_convertvector(bits, vu) << 16);
+}
+SFR_INLINE void store_bf16(Bf16* p, vf v) {
+  const vu bits = reinterpret_cast<vu>(round_to_bf16(v)) >> 16;
+  *reinterpret_cast<vh_unaligned*>(p) = __builtin_convertvector(bits, vh);
 }
 
 SFR_INLINE vf vmin(vf a, vf b) {

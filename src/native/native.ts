@@ -14,12 +14,15 @@ import {
 } from "../errors.js";
 
 /** Element types of tensors; equal to cpp/core/dtype.h. */
-export type Dtype = "f32" | "f64" | "i32" | "u8" | "u16";
+export type Dtype = "f32" | "f64" | "i32" | "u8" | "u16" | "bf16";
+
+/** What weights and kept values may be: f32, or its upper half. */
+export type Precision = Extract<Dtype, "f32" | "bf16">;
 
 /** Where a tensor's memory is and its kernels run. */
 export type Device = "cpu";
 
-/** Typed array that shows a tensor's memory. */
+/** Typed array that shows a tensor's memory; of bf16 its 16 bits. */
 export type TensorData =
   | Float32Array<ArrayBuffer>
   | Float64Array<ArrayBuffer>
@@ -59,6 +62,7 @@ export interface EngineOptions {
 /** How a graph is compiled; see Graph.compile. */
 export interface CompileOptions {
   fuse?: boolean;
+  keepBf16?: boolean;
   guards?: boolean;
 }
 
@@ -87,9 +91,11 @@ export interface NativeProgram {
 export interface EngineInfo {
   /** Threads of the engine's pool. */
   threads: number;
-  /** SIMD level in use: generic, v2, v3 or v4. */
+  /** SIMD level in use: generic, v2, v3, v4 or v4-bf16. */
   simd: string;
   bestSimd: string;
+  /** How bf16 matrices are multiplied: by instructions of the CPU, or rounded ones in f32, no faster than f32. */
+  bf16: "native" | "rounded";
   /** Compiler that built the addon. */
   compiler: string;
   /** Memory limit of configureEngine; 0: none. */

@@ -137,7 +137,7 @@ test("a fault in our result is caught before anything is written", async () => {
   assert.ok(!existsSync(json));
 });
 
-const hasV3 = ["v3", "v4"].includes(engineInfo().bestSimd);
+const hasV3 = ["v3", "v4", "v4-bf16"].includes(engineInfo().bestSimd);
 test("a case may hold both sides to a SIMD level", { skip: !hasV3 && "not on this processor" }, async () => {
   const json = join(folder, "level.jsonl");
   const level = 'process.argv[2] === "-c" || process.env.ATEN_CPU_CAPABILITY === "avx2"';

@@ -5,9 +5,18 @@
 #include <string>
 #include <vector>
 
+#include "core/bf16.h"
 #include "graph/op.h"
 
 namespace sfr::test {
+
+/// The bf16 nearest to `value`, the even one of two; in plain integer arithmetic. Not for NaN.
+Bf16 nearest_bf16(float value);
+float bf16_value(Bf16 value);
+template <class T>
+T rounded_to_bf16(T value) {
+  return static_cast<T>(bf16_value(nearest_bf16(static_cast<float>(value))));
+}
 
 /// A tensor of the reference. Integer dtypes hold whole numbers.
 template <class T>
@@ -45,6 +54,12 @@ struct OpCase {
   /// Factor on the yardstick (default 2 x the error of the float loop), with its reason in the case list.
   double tolerance_factor = 2;
 };
+
+/// What a linear layer multiplies its weight with: x, rounded to bf16 when the weight is bf16.
+template <class T>
+T rounded_like(const RefTensor<T>& weight, T x) {
+  return weight.type.dtype == DType::bf16 ? rounded_to_bf16(x) : x;
+}
 
 template <class T>
 struct RefContext {

@@ -17,6 +17,21 @@ std::vector<OpTest>& op_tests() {
   return tests;
 }
 
+Bf16 nearest_bf16(float value) {
+  uint32_t bits;
+  std::memcpy(&bits, &value, sizeof bits);
+  const uint32_t upper = bits >> 16, lower = bits & 0xffff;
+  const bool up = lower > 0x8000 || (lower == 0x8000 && (upper & 1) == 1);
+  return {static_cast<uint16_t>(upper + (up ? 1 : 0))};
+}
+
+float bf16_value(Bf16 value) {
+  const uint32_t bits = static_cast<uint32_t>(value.bits) << 16;
+  float f;
+  std::memcpy(&f, &bits, sizeof f);
+  return f;
+}
+
 namespace {
 
 std::set<std::string>& ops_run() {
@@ -46,11 +61,20 @@ double draw(const InputSpec& spec, uint32_t stream, int64_t i) {
 }
 
 std::vector<double> content(const InputSpec& spec, size_t index) {
-  if (!spec.values.empty()) return spec.values;
-  std::vector<double> data(static_cast<size_t>(spec.shape.count()));
-  for (size_t i = 0; i < data.size(); ++i)
+  std::vector<double> data = spec.values;
+  data.resize(static_cast<size_t>(spec.shape.count()));
+  for (size_t i = spec.values.size(); i < data.size(); ++i)
     data[i] = draw(spec, stream_id("input" + std::to_string(index)), static_cast<int64_t>(i));
+  // The reference reads what the tensor holds.
+  for (double& v : data)
+    if (spec.dtype == DType::bf16) v = rounded_to_bf16(v);
   return data;
+}
+
+/// Level v4_bf16 runs the code of v4 where no bf16 is involved.
+bool has_bf16(const OpCase& c) {
+  return std::any_of(c.inputs.begin(), c.inputs.end(),
+                     [](const InputSpec& spec) { return spec.dtype == DType::bf16; });
 }
 
 template <class T>
@@ -74,6 +98,8 @@ double element(const Tensor& t, int64_t i) {
       return reinterpret_cast<const uint8_t*>(t.data())[i];
     case DType::u16:
       return reinterpret_cast<const uint16_t*>(t.data())[i];
+    case DType::bf16:
+      return bf16_value(reinterpret_cast<const Bf16*>(t.data())[i]);
   }
   return 0;
 }
@@ -94,6 +120,9 @@ void set_element(Tensor& t, int64_t i, double value) {
       return;
     case DType::u16:
       reinterpret_cast<uint16_t*>(t.data())[i] = static_cast<uint16_t>(value);
+      return;
+    case DType::bf16:
+      reinterpret_cast<Bf16*>(t.data())[i] = nearest_bf16(static_cast<float>(value));
       return;
   }
 }
@@ -261,8 +290,8 @@ void run_case(const OpTest& test, const OpCase& c) {
   const auto attributes = op.parse(test.op, c.attributes);
   const std::atomic<bool> never{false};
   const SimdLevel best = simd_level();
-  for (const SimdLevel level : {SimdLevel::generic, SimdLevel::v2, SimdLevel::v3, SimdLevel::v4}) {
-    if (!set_simd_level(level)) continue;
+  for (const SimdLevel level : kSimdLevels) {
+    if ((level == SimdLevel::v4_bf16 && !has_bf16(c)) || !set_simd_level(level)) continue;
     std::vector<std::vector<std::byte>> first;
     for (const int threads : {1, 2, 3, 64}) {
       Engine::instance().set_threads(threads);

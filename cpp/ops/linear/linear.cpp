@@ -20,14 +20,6 @@ const TensorType& expect_rows(const InferContext& c, size_t i, const char* name,
   return t;
 }
 
-const Shape& expect_weight(const InferContext& c, size_t i) {
-  c.expect_dtype(i, "weight", DType::f32);
-  c.expect_rank(i, "weight", 2);
-  c.expect(c.input(i, "weight").shape.count() > 0, "weight", "at least one element",
-           c.input(i, "weight").text());
-  return c.input(i, "weight").shape;
-}
-
 TensorType with_channels(const TensorType& rows, int64_t channels) {
   TensorType t = rows;
   t.shape.set(t.shape.rank() - 1, channels);
@@ -51,6 +43,7 @@ const char* refuses_weight(int64_t channels, int64_t outputs) {
 
 /// Forward and input gradient, whose input 1 is the weight.
 const char* refuses_few_outputs(const NodeTypes& t) {
+  if (t.input(1).dtype != DType::f32) return "wants weights in f32";
   return refuses_weight(t.input(1).shape[0], t.input(1).shape[1]);
 }
 
@@ -116,7 +109,7 @@ size_t few_outputs_backward_weight_work_bytes(const NodeTypes& t) {
 
 void infer(InferContext& c) {
   c.expect_inputs(2, 3);
-  const Shape& weight = expect_weight(c, 1);
+  const Shape& weight = expect_linear_weight(c, 1);
   const TensorType& x = expect_rows(c, 0, "x", weight[0]);
   if (c.has(2)) {
     c.expect_dtype(2, "bias", DType::f32);
@@ -125,18 +118,19 @@ void infer(InferContext& c) {
   c.output(with_channels(x, weight[1]));
 }
 
-GemmArguments forward_product(const Shape& x, const Shape& weight) {
+GemmArguments forward_product(const TensorType& x, const TensorType& weight) {
   GemmArguments g;
-  g.m = row_count(x);
-  g.k = g.lda = weight[0];
-  g.n = g.ldb = g.ldc = weight[1];
+  g.m = row_count(x.shape);
+  g.k = g.lda = weight.shape[0];
+  g.n = g.ldb = g.ldc = weight.shape[1];
+  g.bf16 = weight.dtype == DType::bf16;
   return g;
 }
 
 void linear_cpu(const KernelContext& c) {
-  GemmArguments g = forward_product(c.inputs[0].type.shape, c.inputs[1].type.shape);
+  GemmArguments g = forward_product(c.inputs[0].type, c.inputs[1].type);
   g.a = c.in<float>(0);
-  g.b = c.in<float>(1);
+  g.b = c.inputs[1].data;
   g.bias = c.in<float>(2);
   g.c = c.out<float>(0);
   gemm(*c.pool, g, c.work);
@@ -144,7 +138,7 @@ void linear_cpu(const KernelContext& c) {
 
 size_t work_bytes(const NodeTypes& t, int threads) {
   if (refuses_few_outputs(t) == nullptr) return 0;
-  return gemm_work_bytes(forward_product(t.input(0).shape, t.input(1).shape), threads);
+  return gemm_work_bytes(forward_product(t.input(0), t.input(1)), threads);
 }
 
 double flops(const NodeTypes& t) {
@@ -155,30 +149,31 @@ double flops(const NodeTypes& t) {
 
 void infer_backward_input(InferContext& c) {
   c.expect_inputs(2, 2);
-  const Shape& weight = expect_weight(c, 1);
+  const Shape& weight = expect_linear_weight(c, 1);
   c.output(with_channels(expect_rows(c, 0, "dy", weight[1]), weight[0]));
 }
 
-GemmArguments input_product(const Shape& dy, const Shape& weight) {
+GemmArguments input_product(const TensorType& dy, const TensorType& weight) {
   GemmArguments g;
-  g.m = row_count(dy);
-  g.k = g.lda = g.ldb = weight[1];
-  g.n = g.ldc = weight[0];
+  g.m = row_count(dy.shape);
+  g.k = g.lda = g.ldb = weight.shape[1];
+  g.n = g.ldc = weight.shape[0];
   g.b_transposed = true;
+  g.bf16 = weight.dtype == DType::bf16;
   return g;
 }
 
 void backward_input_cpu(const KernelContext& c) {
-  GemmArguments g = input_product(c.inputs[0].type.shape, c.inputs[1].type.shape);
+  GemmArguments g = input_product(c.inputs[0].type, c.inputs[1].type);
   g.a = c.in<float>(0);
-  g.b = c.in<float>(1);
+  g.b = c.inputs[1].data;
   g.c = c.out<float>(0);
   gemm(*c.pool, g, c.work);
 }
 
 size_t backward_input_work_bytes(const NodeTypes& t, int threads) {
   if (refuses_few_outputs(t) == nullptr) return 0;
-  return gemm_work_bytes(input_product(t.input(0).shape, t.input(1).shape), threads);
+  return gemm_work_bytes(input_product(t.input(0), t.input(1)), threads);
 }
 
 double backward_input_flops(const NodeTypes& t) {
@@ -283,6 +278,15 @@ void gradient(GradientContext& c) {
 }
 
 }  // namespace
+
+const Shape& expect_linear_weight(const InferContext& c, size_t i) {
+  const TensorType& weight = c.input(i, "weight");
+  c.expect(weight.dtype == DType::f32 || weight.dtype == DType::bf16, "weight", "f32 or bf16",
+           dtype_name(weight.dtype), ErrorCode::dtype);
+  c.expect_rank(i, "weight", 2);
+  c.expect(weight.shape.count() > 0, "weight", "at least one element", weight.text());
+  return weight.shape;
+}
 
 void set_linear_parameter_gradients(GradientContext& c, ValueId dy) {
   if (c.wants(1)) {

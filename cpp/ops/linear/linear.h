@@ -1,6 +1,7 @@
 // linear: y = x weight + bias, over the last axis (equals torch.nn.functional.linear with the weight
 // transposed).
-//   x [.., Cin]  weight [Cin, Cout]  bias? [Cout] -> y [.., Cout]; f32
+//   x [.., Cin]  weight [Cin, Cout]  bias? [Cout] -> y [.., Cout]; f32. A frozen weight may be bf16: x, or
+//   dy, is then rounded to bf16 for the product, whose sums are f32. It has no gradient of its own.
 // linear_backward_input: dx = dy weight^T.   dy [.., Cout]  weight [Cin, Cout] -> dx [.., Cin]
 // linear_backward_weight: dweight = x^T dy.   x [.., Cin]  dy [.., Cout] -> dweight [Cin, Cout], and with
 // attribute
@@ -19,6 +20,9 @@ struct LinearWeightAttributes {
     v("bias", bias);
   }
 };
+
+/// The shape of input i: a weight [Cin, Cout] in f32 or bf16. Throws Error(shape | dtype).
+const Shape& expect_linear_weight(const InferContext& c, size_t i);
 
 /// The part of a gradient rule that ops with inputs x, weight and bias? share: sets those of weight and bias.
 void set_linear_parameter_gradients(GradientContext& c, ValueId dy);

@@ -19,16 +19,18 @@ struct Update {
 /// Extents of a node, from its inputs x or dy, weight, and the pairs from input `first` on.
 struct Problem {
   int64_t rows = 0, in = 0, out = 0, rank = 0;  // rank of all updates together
+  bool bf16 = false;                            // the weight
   std::vector<Update> updates;
 };
 
 template <class ShapeOf>
-Problem problem_of(int64_t rows, const Shape& weight, const std::vector<int64_t>& begins, size_t first,
+Problem problem_of(int64_t rows, const TensorType& weight, const std::vector<int64_t>& begins, size_t first,
                    ShapeOf shape_of) {
   Problem p;
   p.rows = rows;
-  p.in = weight[0];
-  p.out = weight[1];
+  p.in = weight.shape[0];
+  p.out = weight.shape[1];
+  p.bf16 = weight.dtype == DType::bf16;
   for (size_t i = 0; i < begins.size(); ++i) {
     const Shape& b = shape_of(first + 2 * i + 1);
     p.updates.push_back({begins[i], b[1], b[0], p.rank});
@@ -54,10 +56,7 @@ size_t floats(int64_t count) {
 /// Checks weight (input `weight_at`) and the pairs from input `first` on; returns the weight's shape.
 const Shape& expect_updates(InferContext& c, size_t weight_at, size_t first,
                             const std::vector<int64_t>& begins) {
-  c.expect_dtype(weight_at, "weight", DType::f32);
-  c.expect_rank(weight_at, "weight", 2);
-  const Shape& weight = c.input(weight_at, "weight").shape;
-  c.expect(weight.count() > 0, "weight", "at least one element", weight.text());
+  const Shape& weight = expect_linear_weight(c, weight_at);
   c.expect(!begins.empty() && c.input_count() == first + 2 * begins.size(), "begins",
            "one channel for each pair a, b", std::to_string(begins.size()), ErrorCode::usage);
   int64_t free_from = 0;
@@ -136,18 +135,18 @@ GemmArguments forward_product(const Problem& p) {
   g.k = g.lda = p.in;
   g.n = g.ldb = g.ldc = p.out;
   g.tail_k = g.ld_tail_a = p.rank;
+  g.bf16 = p.bf16;
   return g;
 }
 
 Problem forward_problem(const NodeTypes& t) {
-  return problem_of(row_count(t.input(0).shape), t.input(1).shape, t.as<LinearLoraAttributes>().begins,
+  return problem_of(row_count(t.input(0).shape), t.input(1), t.as<LinearLoraAttributes>().begins,
                     kForwardPairs, [&](size_t i) -> const Shape& { return t.input(i).shape; });
 }
 
 Problem forward_problem(const KernelContext& c) {
-  return problem_of(row_count(c.inputs[0].type.shape), c.inputs[1].type.shape,
-                    c.as<LinearLoraAttributes>().begins, kForwardPairs,
-                    [&](size_t i) -> const Shape& { return c.inputs[i].type.shape; });
+  return problem_of(row_count(c.inputs[0].type.shape), c.inputs[1].type, c.as<LinearLoraAttributes>().begins,
+                    kForwardPairs, [&](size_t i) -> const Shape& { return c.inputs[i].type.shape; });
 }
 
 size_t work_bytes(const NodeTypes& t, int threads) {
@@ -175,7 +174,7 @@ void linear_lora_cpu(const KernelContext& c) {
   gemm(*c.pool, thin, work.base + work.used);
   GemmArguments g = forward_product(p);
   g.a = c.in<float>(0);
-  g.b = c.in<float>(1);
+  g.b = c.inputs[1].data;
   g.bias = c.in<float>(2);
   g.tail_a = c.out<float>(1);
   g.tail_b = b;
@@ -246,17 +245,17 @@ BackwardProducts backward_products(const Problem& p) {
   g.dx.n = g.dx.ldc = p.in;
   g.dx.b_transposed = true;
   g.dx.tail_k = g.dx.ld_tail_a = p.rank;
+  g.dx.bf16 = p.bf16;
   return g;
 }
 
 Problem backward_problem(const NodeTypes& t) {
-  return problem_of(row_count(t.input(0).shape), t.input(3).shape,
-                    t.as<LinearLoraBackwardAttributes>().begins, kBackwardPairs,
-                    [&](size_t i) -> const Shape& { return t.input(i).shape; });
+  return problem_of(row_count(t.input(0).shape), t.input(3), t.as<LinearLoraBackwardAttributes>().begins,
+                    kBackwardPairs, [&](size_t i) -> const Shape& { return t.input(i).shape; });
 }
 
 Problem backward_problem(const KernelContext& c) {
-  return problem_of(row_count(c.inputs[0].type.shape), c.inputs[3].type.shape,
+  return problem_of(row_count(c.inputs[0].type.shape), c.inputs[3].type,
                     c.as<LinearLoraBackwardAttributes>().begins, kBackwardPairs,
                     [&](size_t i) -> const Shape& { return c.inputs[i].type.shape; });
 }
@@ -315,7 +314,7 @@ void backward_cpu(const KernelContext& c) {
   if (first == 0) return;
   join_a(c, p, kBackwardPairs, true, a);
   g.dx.a = dy;
-  g.dx.b = c.in<float>(3);
+  g.dx.b = c.inputs[3].data;
   g.dx.tail_a = du;
   g.dx.tail_b = a;
   g.dx.c = c.out<float>(0);

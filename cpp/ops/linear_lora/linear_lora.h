@@ -4,6 +4,7 @@
 //   begins: first output channel of each update, ranges must not overlap
 //   -> y [.., Cout] = x weight + bias, y[.., begin_i : begin_i + w_i] += x a_i b_i
 //   -> u [.., r0 + r1 + ..] = x a_i side by side
+//   The weight may be bf16, as linear's; the updates' products stay f32.
 //   Gradient: all inputs.
 // linear_lora_backward(dy, x, u, weight, du?, a0, b0, ...) -> dx (with attribute input), da0, db0, da1, ...;
 //   the gradients of weight and bias are linear_backward_weight's. x is read for da only.
