@@ -61,6 +61,7 @@ Napi::Value GraphWrap::compile(const Napi::CallbackInfo& info) {
     if (info[1].IsObject()) {
       const auto given = info[1].As<Napi::Object>();
       if (given.Has("fuse")) options.fuse = given.Get("fuse").ToBoolean();
+      if (given.Has("keepBf16")) options.keep_bf16 = given.Get("keepBf16").ToBoolean();
       if (given.Has("guards")) options.guards = given.Get("guards").ToBoolean();
     }
     auto program = std::make_unique<Program>(graph_, to_ids(info[0], "outputs"), options);

@@ -129,6 +129,22 @@ MemoryPlan plan_lifetimes(const Graph& graph, const std::vector<ValueId>& output
   return Planner(graph, outputs, in_place).lifetimes();
 }
 
+Peak find_peak(const Graph& graph, const MemoryPlan& plan) {
+  std::vector<int64_t> change(graph.nodes().size() + 1, 0);
+  for (const Placement& p : plan.values) {
+    if (p.where != Placement::Where::arena) continue;
+    change[static_cast<size_t>(p.first)] += static_cast<int64_t>(p.bytes);
+    change[static_cast<size_t>(p.last) + 1] -= static_cast<int64_t>(p.bytes);
+  }
+  Peak peak;
+  int64_t alive = 0;
+  for (size_t n = 0; n < change.size(); ++n) {
+    alive += change[n];
+    if (alive > static_cast<int64_t>(peak.bytes)) peak = {static_cast<int>(n), static_cast<size_t>(alive)};
+  }
+  return peak;
+}
+
 size_t plan_work_bytes(const Graph& graph, int threads) {
   size_t bytes = 0;
   for (const Node& node : graph.nodes())

@@ -33,6 +33,17 @@ MemoryPlan plan_memory(const Graph& graph, const std::vector<ValueId>& outputs, 
 /// `in_place` results take over no input's memory: only views share.
 MemoryPlan plan_lifetimes(const Graph& graph, const std::vector<ValueId>& outputs, bool in_place);
 
+/// Where most bytes are alive at once.
+struct Peak {
+  int node = 0;
+  size_t bytes = 0;
+  /// Whether a value is large enough for passes to add a node for the sake of its memory.
+  bool is_worth_a_node(const TensorType& type) const { return type.bytes() >= bytes / 1024; }
+};
+
+/// The peak of a plan of plan_lifetimes.
+Peak find_peak(const Graph& graph, const MemoryPlan& plan);
+
 /// Largest work memory that a node needs with `threads` threads at the current SIMD level.
 size_t plan_work_bytes(const Graph& graph, int threads);
 

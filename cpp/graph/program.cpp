@@ -28,6 +28,7 @@ Program::Program(Graph graph, const std::vector<ValueId>& outputs, CompileOption
     fuse_batch_norm(graph_, outputs_);
     verify_graph(graph_, outputs_, "fuse_batch_norm");
   }
+  const size_t built = graph_.values().size();
   const std::vector<ValueId> now = differentiate(graph_);
   for (ValueId& v : outputs_) v = now[static_cast<size_t>(v)];
   verify_graph(graph_, outputs_, "differentiate");
@@ -39,6 +40,12 @@ Program::Program(Graph graph, const std::vector<ValueId>& outputs, CompileOption
   verify_graph(graph_, outputs_, "remove_unused_nodes");
   sink_state_writes(graph_);
   verify_graph(graph_, outputs_, "sink_state_writes");
+  if (options_.fuse && options_.keep_bf16) {
+    // What is repeated without a limit is decided first: results must not depend on the memory at hand.
+    repeat_nodes(graph_, outputs_, 0);
+    keep_as_bf16(graph_, outputs_, built);
+    verify_graph(graph_, outputs_, "keep_as_bf16");
+  }
   if (options_.fuse) {
     repeat_nodes(graph_, outputs_, arena_limit());
     verify_graph(graph_, outputs_, "repeat_nodes");

@@ -18,6 +18,7 @@ struct CompileOptions {
   bool fuse = true;     // off: every node runs as it was built, the reference for fused ops
   bool guards = false;  // fill outputs and work memory with NaN before each node, check a pattern before and
                         // behind every buffer after it
+  bool keep_bf16 = false;  // values wait for the backward pass as bf16, see keep_as_bf16; needs fuse
 };
 
 /// What a node will run as.

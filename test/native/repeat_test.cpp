@@ -1,5 +1,7 @@
-// repeat_nodes: the same bits with less memory, as far as asked and no further.
+// repeat_nodes: the same bits with less memory, as far as asked and no further. keep_as_bf16: the same loss,
+// gradients of bf16's precision.
 #include <algorithm>
+#include <cmath>
 
 #include "core/rng.h"
 #include "expect.h"
@@ -60,9 +62,9 @@ struct Run {
   Program program;
   std::vector<std::vector<std::byte>> results;
 
-  Run(const Network& network, bool fuse, size_t memory_limit = 0)
+  Run(const Network& network, bool fuse, size_t memory_limit = 0, bool keep_bf16 = false)
       : program((Engine::instance().set_memory_limit(memory_limit), network.graph), network.results,
-                CompileOptions{fuse, true}) {
+                CompileOptions{fuse, true, keep_bf16}) {
     Engine::instance().set_memory_limit(0);
     const std::atomic<bool> never{false};
     program.run(network.tensors, never);
@@ -94,6 +96,35 @@ SFR_TEST("repeat_nodes/a limit repeats products until the program fits") {
   const Run tightest(network, true, 1);
   expect(tightest.program.plan().arena_bytes <= tight.program.plan().arena_bytes, "expected no more memory");
   expect(tightest.results == free.results, "expected the same bits");
+}
+
+SFR_TEST("keep_as_bf16/the loss is the same, gradients are near, memory is less") {
+  const Network network;
+  const Run f32(network, true), bf16(network, true, 0, true);
+  expect(count_ops(bf16.program, "round_bf16") >= 3, "expected a rounded value per block");
+  const size_t less = bf16.program.plan().arena_bytes, more = f32.program.plan().arena_bytes;
+  expect(less < more * 9 / 10,
+         "expected less memory, received " + std::to_string(less) + " of " + std::to_string(more) + " bytes");
+  expect(bf16.results[0] == f32.results[0], "expected the loss of f32: the forward pass reads f32");
+  double most = 0;
+  for (size_t r = 1; r < f32.results.size(); ++r) {
+    const auto *a = reinterpret_cast<const float*>(f32.results[r].data()),
+               *b = reinterpret_cast<const float*>(bf16.results[r].data());
+    double largest = 0, difference = 0;
+    for (size_t i = 0; i < f32.results[r].size() / sizeof(float); ++i) {
+      largest = std::max(largest, std::abs(static_cast<double>(a[i])));
+      difference = std::max(difference, std::abs(static_cast<double>(a[i]) - b[i]));
+    }
+    most = std::max(most, difference / largest);
+  }
+  // A kept value is off by 2^-9 of itself at most; sums over 200 tokens average that out.
+  expect(most > 0 && most < 1.0 / 512, "gradients are off by " + std::to_string(most));
+}
+
+SFR_TEST("keep_as_bf16/the bits do not depend on the memory limit") {
+  const Network network;
+  const Run free(network, true, 0, true), tight(network, true, 1, true);
+  expect(tight.results == free.results, "expected the same bits");
 }
 
 SFR_TEST("repeat_nodes/a limit that the program fits changes nothing") {

@@ -28,4 +28,9 @@ void sink_state_writes(Graph& graph);
 /// fit `arena_bytes` (0: no limit). A repeated node gives the same bits.
 void repeat_nodes(Graph& graph, const std::vector<ValueId>& outputs, size_t arena_bytes);
 
+/// Lets f32 values of the forward pass wait for the backward pass as bf16 while memory is fullest: rounded
+/// behind their last reader before, widened for each reader after. The forward pass keeps reading f32.
+/// `built`: values before differentiation; later ones are the backward pass's. Depends on the graph alone.
+void keep_as_bf16(Graph& graph, const std::vector<ValueId>& outputs, size_t built);
+
 }  // namespace sfr

@@ -11,8 +11,6 @@ namespace {
 constexpr double kFlopsPerByte = 16;
 /// Nodes that may be repeated for the sake of one value.
 constexpr size_t kLongestChain = 4;
-/// Values below this share of the peak are not worth a node.
-constexpr size_t kSmallestShare = 1024;
 
 /// A way to free a value's memory: nodes to run again, in order, before node `at`.
 struct Candidate {
@@ -26,28 +24,6 @@ struct Candidate {
 Node replay(const Graph& graph, size_t n) {
   const Node& node = graph.nodes()[n];
   return node.op->replay == nullptr ? node : node.op->replay(node);
-}
-
-/// Where most bytes are alive at once.
-struct Peak {
-  int node = 0;
-  size_t bytes = 0;
-};
-
-Peak find_peak(const Graph& graph, const MemoryPlan& plan) {
-  std::vector<int64_t> change(graph.nodes().size() + 1, 0);
-  for (const Placement& p : plan.values) {
-    if (p.where != Placement::Where::arena) continue;
-    change[static_cast<size_t>(p.first)] += static_cast<int64_t>(p.bytes);
-    change[static_cast<size_t>(p.last) + 1] -= static_cast<int64_t>(p.bytes);
-  }
-  Peak peak;
-  int64_t alive = 0;
-  for (size_t n = 0; n < change.size(); ++n) {
-    alive += change[n];
-    if (alive > static_cast<int64_t>(peak.bytes)) peak = {static_cast<int>(n), static_cast<size_t>(alive)};
-  }
-  return peak;
 }
 
 /// What is alive when, for one state of the graph. Results in place of an input count as values of their own:
@@ -86,7 +62,7 @@ class Occupancy {
   }
 
  private:
-  bool is_small(ValueId v) const { return graph_.type(v).bytes() < peak_.bytes / kSmallestShare; }
+  bool is_small(ValueId v) const { return !peak_.is_worth_a_node(graph_.type(v)); }
 
   /// Whether a node that runs right before node `at` can read the value.
   bool is_there(ValueId v, int at) const {
