@@ -135,7 +135,8 @@ function resultLines(
   ): BenchLine => {
     const { median_s, min_s, max_s, runs, peak_rss_bytes } = own;
     return benchLineSchema.parse({
-      ...{ bench, case: item.name, impl, dtype: "f32", device: "cpu", median_s, min_s, max_s, runs },
+      ...{ bench, case: item.name, impl, device: "cpu", median_s, min_s, max_s, runs },
+      dtype: impl.includes("bf16") ? "bf16" : "f32",
       ...{ peak_rss_bytes, peak_device_bytes: null, ...rates(work, median_s, limits) },
       max_error_vs_peer: null,
       ...machine,
@@ -143,7 +144,8 @@ function resultLines(
       ...more,
     });
   };
-  const own = { version, compiler };
+  const { request } = item;
+  const own = { version, compiler, dtype: ("precision" in request && request.precision) || "f32" };
   const peerWork = { gflop: ours.gflop, bytes: null };
   return [
     line("sfr", ours, ours, { ...own, max_error_vs_peer: ours.max_error_vs_peer }),

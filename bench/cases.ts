@@ -5,6 +5,8 @@ import type { SamSize } from "../src/models/sam/config.js";
 import { stitchGeometry } from "../src/stitch/geometry.js";
 import type { ProfileKind } from "./profile.js";
 
+/** Absent: f32. */
+const precision = z.enum(["f32", "bf16"]).optional();
 const extents = z.tuple([z.int(), z.int(), z.int()]);
 const segmenter = { model: z.enum(["vnet", "unet3d"]), patch: extents, filters: z.int(), classes: z.int() };
 const sam = {
@@ -13,6 +15,7 @@ const sam = {
   classes: z.int(),
   batch: z.int(),
   rank: z.int(),
+  precision,
 };
 
 /** The work of one case; the fields beside `work` are what the peer of that name takes as its case. */
@@ -24,6 +27,7 @@ export const requestSchema = z.discriminatedUnion("work", [
     ...segmenter,
     batch: z.int(),
     method: z.enum(["supervised", "mean-teacher"]),
+    precision,
   }),
   z.strictObject({ work: z.literal("segmenter-infer"), ...segmenter, batch: z.int() }),
   z.strictObject({ work: z.literal("segmenter-volume"), ...segmenter, volume: extents, stride: extents }),
@@ -95,6 +99,8 @@ export type BenchName = (typeof benchNames)[number];
 // Two f32 implementations of a network of 30 to 60 layers differ by 1e-6 to 1e-4 of the logits' size; a fault moves them
 // by more than a hundredth.
 const networkTolerance = 1e-3;
+// bf16 has 8 bits: its networks differ from f32 ones by a few hundredths, ours and the peers' alike.
+const bf16Tolerance = 0.2;
 const gigabyte = 1e9;
 
 const segmenterSettings = [
@@ -108,6 +114,21 @@ const segmenterSettings = [
 const samSettings = ["default", "compiled", "sdpa", "sdpa,compiled"];
 /** ONNX Runtime runs networks, it does not train them. */
 const samInferSettings = [...samSettings, "onnxruntime"];
+/** Held against f32, so that the error is what bf16 costs; beside the best f32 setting. */
+const samBf16Settings = [
+  "default",
+  "sdpa,compiled",
+  "bf16",
+  "bf16,sdpa",
+  "bf16,compiled",
+  "bf16,sdpa,compiled",
+];
+const segmenterBf16Settings = [
+  "default",
+  "channels-last,compiled,no-heads",
+  "bf16,channels-last,no-heads",
+  "bf16,channels-last,compiled,no-heads",
+];
 const small: Extents = [64, 64, 32];
 const large: Extents = [112, 112, 80];
 
@@ -136,6 +157,20 @@ function trainCase(
     tolerance: networkTolerance,
     peerBytes: gigabytes * gigabyte,
     ...rest,
+  };
+}
+
+/** The same in bf16. */
+function inBf16(item: BenchCase, settings: readonly string[]): BenchCase {
+  const { request } = item;
+  if (request.work !== "segmenter-train" && request.work !== "sam-train" && request.work !== "sam-infer")
+    throw new UsageError(`bench: expected work that knows bf16, received ${request.work}`);
+  return {
+    ...item,
+    name: `${item.name}-bf16`,
+    request: { ...request, precision: "bf16" },
+    settings,
+    tolerance: bf16Tolerance,
   };
 }
 
@@ -210,6 +245,7 @@ const lists: Readonly<Record<BenchName, readonly BenchCase[]>> = {
     trainCase("vnet", small, 1.5, { method: "mean-teacher" }),
     trainCase("vnet", large, 6, { smaller: "64x64x32" }),
     trainCase("vnet", large, 6, { method: "mean-teacher", smaller: "64x64x32-mean-teacher" }),
+    inBf16(trainCase("vnet", large, 6), segmenterBf16Settings),
     trainCase("vnet", [96, 96, 96], 6, { smaller: "64x64x32" }),
     trainCase("vnet", [32, 32, 32], 1),
   ],
@@ -232,6 +268,7 @@ const lists: Readonly<Record<BenchName, readonly BenchCase[]>> = {
     samCase("sam-train", "tiny", 512, 1.5),
     samCase("sam-train", "vit_b", 512, 3),
     samCase("sam-train", "vit_b", 1024, 10, { smaller: "vit_b-512", runs: 3 }),
+    inBf16(samCase("sam-train", "vit_b", 1024, 10, { runs: 3 }), samBf16Settings),
     samCase("sam-train", "vit_b", 1024, 18, { smaller: "vit_b-1024", runs: 3, batch: 2 }),
   ],
   // Has no peer: those of SAM know tiny and vit_b only, and would need several times our memory.
@@ -246,6 +283,7 @@ const lists: Readonly<Record<BenchName, readonly BenchCase[]>> = {
       smaller: "vit_b-512",
       settingBytes: { onnxruntime: 23 * gigabyte },
     }),
+    inBf16(samCase("sam-infer", "vit_b", 1024, 6), samBf16Settings),
   ],
   // Parts of a step have no peer of their own: what they add up to is held against peers by vnet-train and sam-train.
   "vnet-layers": [

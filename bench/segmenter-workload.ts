@@ -71,6 +71,7 @@ export async function startTraining(request: RequestOf<"segmenter-train">): Prom
     classes,
     patch,
     pseudoLabels: isTeaching,
+    precision: request.precision ?? "f32",
     seed: 1,
   });
   step.restore(philoxState(step.state()));

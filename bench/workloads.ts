@@ -7,6 +7,7 @@ import { gapImage, gapLabel } from "../src/finetune/canvas-batch.js";
 import { FinetuneStep } from "../src/finetune/step.js";
 import { type Explanation, Graph } from "../src/graph/graph.js";
 import * as ops from "../src/graph/ops.js";
+import { bf16Bits } from "../src/io/host-tensor.js";
 import { samConfig } from "../src/models/sam/config.js";
 import { SamNetwork } from "../src/models/sam/network.js";
 import { fullResolution } from "../src/models/sam/sam.js";
@@ -87,11 +88,12 @@ async function startBandwidth({ elements }: RequestOf<"bandwidth">): Promise<Wor
 type SamRequest = RequestOf<"sam-train"> | RequestOf<"sam-infer">;
 
 /** One forward pass of SAM with LoRA on a canvas, and its sampled logits. */
-async function samForward({ model, canvas, classes, batch, rank }: SamRequest) {
+async function samForward({ model, canvas, classes, batch, rank, precision = "f32" }: SamRequest) {
   const network = new SamNetwork(
     samConfig(model, canvas, classes),
     { kind: "lora", rank, targets: ["q", "v"] },
     1,
+    { precision },
   );
   const labels = checkerLabel([batch, canvas, canvas], classes, 16);
   const canvases = Tensor.from(
@@ -104,7 +106,10 @@ async function samForward({ model, canvas, classes, batch, rank }: SamRequest) {
   const program = graph.compile({ logits: fullResolution(low, network.config) });
   const state = network.toState(false);
   // In place: a second copy of the weights would be the largest memory of the process.
-  for (const [name, { data, shape }] of state) (data as Float32Array).set(weight(name, shape));
+  for (const [name, { dtype, data, shape }] of state) {
+    const values = weight(name, shape);
+    (data as Float32Array | Uint16Array).set(dtype === "bf16" ? bf16Bits(values) : values);
+  }
   network.load(state);
   state.clear();
   globalThis.gc?.();

@@ -65,8 +65,17 @@ def write_check(request: Request, values: dict[str, np.ndarray]) -> None:
         save_file({n: np.ascontiguousarray(v) for n, v in values.items()}, request.check)
 
 
-def compiled(request: Request, function: Callable) -> Callable:
-    return torch.compile(function) if "compiled" in request.options else function
+def prepared(request: Request, forward: Callable[..., torch.Tensor]) -> Callable[..., torch.Tensor]:
+    """A forward pass as the settings want it: compiled, under bf16 autocast with an f32 result."""
+    run = torch.compile(forward) if "compiled" in request.options else forward
+    if "bf16" not in request.options:
+        return run
+
+    def with_autocast(*given: object) -> torch.Tensor:
+        with torch.autocast("cpu", dtype=torch.bfloat16):
+            return run(*given).float()
+
+    return with_autocast
 
 
 def measure(request: Request, run: Callable[[], object], result: list[float]) -> None:

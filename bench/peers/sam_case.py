@@ -1,7 +1,7 @@
 """SAM of the benches. A case is {"model": "tiny" | "vit_b", "canvas": S, "classes": K, "batch": N, "rank": r}.
 
 Settings: default is the published network operation by operation (score matrix and decomposed relative positions
-written out), `sdpa` uses scaled_dot_product_attention with the relative positions as its mask.
+written out), `sdpa` uses scaled_dot_product_attention with the relative positions as its mask, `bf16` autocast.
 """
 
 from dataclasses import dataclass, replace
@@ -12,7 +12,7 @@ from peer import Request
 import inputs
 import sam
 
-SETTINGS = ("sdpa", "compiled")
+SETTINGS = ("bf16", "sdpa", "compiled")
 MODELS = {"tiny": sam.tiny, "vit_b": sam.vit_b}
 
 

@@ -52,7 +52,7 @@ def onnxruntime_forward(request: peer.Request) -> Callable[[], torch.Tensor]:
 def pytorch_forward(request: peer.Request) -> Callable[[], torch.Tensor]:
     case = sam_case.read(request)
     image, _ = case.image_and_label()
-    forward = peer.compiled(request, case.forward)
+    forward = peer.prepared(request, case.forward)
     return lambda: forward(image)
 
 

@@ -21,7 +21,7 @@ def main() -> None:
         value.requires_grad_()
     image, label = case.image_and_label()
     optimiser = torch.optim.AdamW(trained.values(), lr=1e-3, betas=(0.9, 0.999), weight_decay=0.1)
-    forward = peer.compiled(request, case.forward)
+    forward = peer.prepared(request, case.forward)
 
     def step() -> tuple[torch.Tensor, list[float]]:
         logits = forward(image)

@@ -16,7 +16,7 @@ import unet3d
 import vnet
 
 NETWORKS = {"vnet": vnet, "unet3d": unet3d}
-SETTINGS = ("channels-last", "compiled", "no-heads")
+SETTINGS = ("bf16", "channels-last", "compiled", "no-heads")
 
 
 @dataclass(frozen=True)

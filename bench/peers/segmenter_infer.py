@@ -18,7 +18,7 @@ def main() -> None:
     def forward(x: torch.Tensor) -> torch.Tensor:
         return case.net.forward(weights, statistics, x, False, None, case.unused_heads)
 
-    forward = peer.compiled(request, forward)
+    forward = peer.prepared(request, forward)
     with torch.no_grad():
         logits = peer.sampled(forward(image))
         peer.write_check(request, {"logits": logits})

@@ -30,7 +30,7 @@ def main() -> None:
     def forward(weights, state, x, masks):
         return case.net.forward(weights, state, x, True, segmenter_case.apply_masks(masks), case.unused_heads)
 
-    forward = peer.compiled(request, forward)
+    forward = peer.prepared(request, forward)
 
     def noise(step: int) -> torch.Tensor:
         if step == 0:

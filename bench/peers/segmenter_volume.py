@@ -27,7 +27,7 @@ def main() -> None:
     def forward(x: torch.Tensor) -> torch.Tensor:
         return torch.softmax(case.net.forward(weights, statistics, x, False, None, case.unused_heads), 1)
 
-    forward = peer.compiled(request, forward)
+    forward = peer.prepared(request, forward)
 
     def predict() -> torch.Tensor:
         scores = torch.zeros(1, case.classes, *volume).to(memory_format=case.layout)
