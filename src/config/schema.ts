@@ -150,6 +150,12 @@ export const configSchema = z.strictObject({
     .describe("per-crop: SAM labels each augmented crop (the paper); per-volume: each volume once, cached"),
   predict: predictSettings.prefault({}),
   arms: z.array(armSettings).min(1).describe("What to train and compare, with the same data and steps"),
+  precision: z
+    .enum(["f32", "bf16"])
+    .default("f32")
+    .describe(
+      "bf16: half the memory for the encoder's weights under LoRA and for what a segmenter's step keeps, faster products where the processor has them; another result than f32",
+    ),
   checkpointEvery: count("Steps between checkpoints").default(100),
   seed: z.int().min(0).default(1).describe("Seed of everything random"),
 });

@@ -3,6 +3,7 @@ import type { PreparedCase } from "../data/prepare.js";
 import { BatchSampler } from "../data/sampler.js";
 import { UsageError } from "../errors.js";
 import { writeSafetensors } from "../io/safetensors.js";
+import type { Precision } from "../native/native.js";
 import { type TrainObserver, trainLoop } from "../run/train-loop.js";
 import { type StitchGeometry, stitchGeometry } from "../stitch/geometry.js";
 import { CanvasMaker } from "./canvas-batch.js";
@@ -18,6 +19,8 @@ export interface FinetuneOptions {
   patch: Voxels;
   sam: SamSettings;
   settings: FinetuneSettings;
+  /** Of the frozen encoder; default f32. */
+  precision?: Precision;
   seed: number;
   checkpointEvery: number;
   /** Checkpoint to write and to resume from. */
@@ -43,7 +46,7 @@ export async function finetune(
   if (cases.length === 0)
     throw new UsageError("finetune: expected at least one labelled case, received none; add labels");
   const geometry = stitchGeometry({ patch: options.patch, canvas: sam.canvas });
-  using network = samNetwork(sam, options.classes, seed);
+  using network = samNetwork(sam, options.classes, seed, options.precision);
   using step = new FinetuneStep(network, settings, settings.batch * geometry.canvases);
   await loadStart(network, sam, options);
   using canvases = new CanvasMaker(geometry, options.patch, settings, seed);

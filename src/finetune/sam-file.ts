@@ -7,6 +7,7 @@ import { openWeights } from "../io/weights-file.js";
 import { samConfig } from "../models/sam/config.js";
 import type { LoadingReport } from "../models/sam/loading.js";
 import { SamNetwork, type SamTraining } from "../models/sam/network.js";
+import type { Precision } from "../native/native.js";
 
 /** Told what was taken from a file that SAM starts from: its checkpoint, or LoRA updates. */
 export type OnLoad = (name: "sam" | "lora", path: string, report: LoadingReport) => Promise<void>;
@@ -18,10 +19,15 @@ export function samTraining(settings: SamSettings): SamTraining {
 }
 
 /** A network of these settings, its weights not yet made; with a checkpoint they have values only after loadCheckpoint. */
-export function samNetwork(settings: SamSettings, classes: number, seed: number): SamNetwork {
+export function samNetwork(
+  settings: SamSettings,
+  classes: number,
+  seed: number,
+  precision: Precision = "f32",
+): SamNetwork {
   const config = samConfig(settings.size, settings.canvas, classes);
   const firstValues = settings.checkpoint === null ? "initialised" : "from-file";
-  return new SamNetwork(config, samTraining(settings), seed, firstValues);
+  return new SamNetwork(config, samTraining(settings), seed, { firstValues, precision });
 }
 
 /** Takes SAM's weights from a checkpoint file. Throws DataError naming the file when they do not fit. */

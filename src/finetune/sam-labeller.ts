@@ -4,6 +4,7 @@ import * as ops from "../graph/ops.js";
 import { readWeights } from "../io/weights-file.js";
 import type { SamNetwork } from "../models/sam/network.js";
 import { fullResolution } from "../models/sam/sam.js";
+import type { Precision } from "../native/native.js";
 import { Tensor } from "../native/tensor.js";
 import { slidingWindow } from "../predict/sliding-window.js";
 import { type StitchGeometry, stitchGeometry } from "../stitch/geometry.js";
@@ -37,10 +38,10 @@ export class SamLabeller implements Disposable {
    */
   static async load(
     weightsPath: string,
-    options: { sam: SamSettings; classes: number; patch: Voxels },
+    options: { sam: SamSettings; classes: number; patch: Voxels; precision?: Precision },
   ): Promise<SamLabeller> {
-    const { sam, classes, patch } = options;
-    const network = samNetwork(sam, classes, 0);
+    const { sam, classes, patch, precision } = options;
+    const network = samNetwork(sam, classes, 0, precision);
     const labeller = new SamLabeller(network, stitchGeometry({ patch, canvas: sam.canvas }), patch);
     if (sam.checkpoint !== null) await loadCheckpoint(network, sam.checkpoint);
     network.load(await readWeights(weightsPath));

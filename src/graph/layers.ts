@@ -1,4 +1,5 @@
 /** Layers: ops with their weights, by state-dict names. */
+import type { Precision } from "../native/native.js";
 import type { Graph, Value } from "./graph.js";
 import * as ops from "./ops.js";
 import {
@@ -20,6 +21,8 @@ export interface NetworkContext {
   updateStatistics: boolean;
   /** i32 [3] = seed words and step; needed for dropout when training. */
   rng?: Value;
+  /** Of the weights of linear layers that nobody trains and that take most of the time; default f32. */
+  frozenLinear?: Precision;
 }
 
 /** The weight `name` as a value of the context's graph. */
@@ -33,6 +36,7 @@ export function linearWeights(
   name: string,
   inputs: number,
   out: number,
+  dtype: Precision = "f32",
 ): { weight: Value; bias: Value } {
   const initial = fanInUniform(inputs);
   const w = weight(ctx, `${name}.weight`, {
@@ -40,6 +44,7 @@ export function linearWeights(
     torchShape: [out, inputs],
     order: [1, 0],
     initial,
+    dtype,
     role: "parameter",
   });
   return { weight: w, bias: weight(ctx, `${name}.bias`, vectorSpec(out, initial)) };

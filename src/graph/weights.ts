@@ -1,6 +1,7 @@
 import { RandomStream } from "../data/random.js";
 import { DataError, ShapeError } from "../errors.js";
-import { elementCount, type HostTensor, toFloat32 } from "../io/host-tensor.js";
+import { bf16Bits, elementCount, type HostTensor, toFloat32 } from "../io/host-tensor.js";
+import type { Precision, TensorData } from "../native/native.js";
 import { Tensor } from "../native/tensor.js";
 
 /** How a tensor starts. `uniform` draws from [-bound, bound). */
@@ -18,6 +19,8 @@ export interface WeightSpec {
   torchShape: readonly number[];
   order: readonly number[];
   initial: Initial;
+  /** Of the tensor in memory and in files; default f32. An optimiser takes f32 only. */
+  dtype?: Precision;
   /** parameter: trained; buffer: statistics and constants; unused: kept for the file format only. */
   role: "parameter" | "buffer" | "unused";
 }
@@ -93,14 +96,15 @@ function forEachRun(
 }
 
 /** Copies values in torch's order into a tensor's memory. */
-function toMemory(spec: WeightSpec, memory: Float32Array, values: Float32Array): void {
+function toMemory(spec: WeightSpec, memory: TensorData, values: Float32Array<ArrayBuffer>): void {
+  const elements = spec.dtype === "bf16" ? bf16Bits(values) : values;
   forEachRun(spec, (to, from, step, length) => {
-    for (let i = 0; i < length; i++) memory[to + i] = values[from + i * step] ?? 0;
+    for (let i = 0; i < length; i++) memory[to + i] = elements[from + i * step] ?? 0;
   });
 }
 
 /** Copies a tensor's memory into values in torch's order. */
-function toTorch(spec: WeightSpec, memory: Float32Array, values: Float32Array): void {
+function toTorch(spec: WeightSpec, memory: TensorData, values: TensorData): void {
   forEachRun(spec, (from, to, step, length) => {
     for (let i = 0; i < length; i++) values[to + i * step] = memory[from + i] ?? 0;
   });
@@ -138,7 +142,7 @@ export class WeightSet {
         );
       return known.tensor;
     }
-    const tensor = Tensor.zeros("f32", spec.shape);
+    const tensor = Tensor.zeros(spec.dtype ?? "f32", spec.shape);
     this.entries.set(name, { tensor, spec });
     if (this.firstValues === "initialised") this.initialise(name, { tensor, spec });
     else this.unset.add(name);
@@ -172,19 +176,18 @@ export class WeightSet {
 
   private initialise(name: string, { tensor, spec }: Entry): void {
     const { initial } = spec;
-    const data = tensor.f32;
     if (initial.kind === "constant") {
-      data.fill(initial.value);
+      toMemory(spec, tensor.data, new Float32Array(tensor.count).fill(initial.value));
       return;
     }
     const stream = new RandomStream(this.seed, 0, `${this.name}/${name}`);
-    const values = new Float32Array(data.length);
+    const values = new Float32Array(tensor.count);
     for (let i = 0; i < values.length; i++)
       values[i] =
         initial.kind === "uniform"
           ? (2 * stream.uniform() - 1) * initial.bound
           : stream.normal() * initial.scale;
-    toMemory(spec, data, values);
+    toMemory(spec, tensor.data, values);
   }
 
   /** Names and tensors with the given role, in the order of first request. */
@@ -204,10 +207,10 @@ export class WeightSet {
     const state = new Map<string, HostTensor>();
     for (const [name, { tensor, spec }] of this.entries) {
       if (!isWanted(name)) continue;
-      const memory = tensor.f32;
-      const data = new Float32Array(memory.length);
-      toTorch(spec, memory, data);
-      state.set(name, { dtype: "f32", shape: [...spec.torchShape], data });
+      const { dtype = "f32" } = spec;
+      const data = dtype === "f32" ? new Float32Array(tensor.count) : new Uint16Array(tensor.count);
+      toTorch(spec, tensor.data, data);
+      state.set(name, { dtype, shape: [...spec.torchShape], data });
     }
     return state;
   }
@@ -219,7 +222,7 @@ export class WeightSet {
       throw new DataError(
         `weights ${this.name}: expected shape [${spec.torchShape.join(", ")}] for ${name}, received [${given.shape.join(", ")}]`,
       );
-    toMemory(spec, tensor.f32, toFloat32(given));
+    toMemory(spec, tensor.data, toFloat32(given));
     this.unset.delete(name);
   }
 

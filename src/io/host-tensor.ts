@@ -97,6 +97,18 @@ export function toFloat32(tensor: HostTensor): Float32Array<ArrayBuffer> {
   return Float32Array.from(data);
 }
 
+/** The bits of the nearest bf16 of each value, the even one of two; NaN stays NaN. */
+export function bf16Bits(values: Float32Array<ArrayBuffer>): Uint16Array<ArrayBuffer> {
+  const words = new Uint32Array(values.buffer, values.byteOffset, values.length);
+  const bits = new Uint16Array(values.length);
+  for (let i = 0; i < bits.length; i++) {
+    const word = words[i] ?? 0;
+    const isNumber = (word & 0x7fffffff) <= 0x7f800000;
+    bits[i] = isNumber ? (word + 0x7fff + ((word >>> 16) & 1)) >>> 16 : 0x7fc0;
+  }
+  return bits;
+}
+
 /** Value of an IEEE 754 binary16 given as its bits. */
 function halfToFloat(bits: number): number {
   const sign = bits & 0x8000 ? -1 : 1;

@@ -6,6 +6,7 @@ import { BatchSampler } from "../data/sampler.js";
 import { DataError, UsageError } from "../errors.js";
 import type { SamLabeller } from "../finetune/sam-labeller.js";
 import { segmenterStride } from "../models/segmenter.js";
+import type { Precision } from "../native/native.js";
 import { Tensor } from "../native/tensor.js";
 import { saveSegmenter } from "../predict/segmenter.js";
 import { type TrainObserver, trainLoop } from "../run/train-loop.js";
@@ -31,6 +32,8 @@ export interface RetrainOptions {
   settings: RetrainSettings;
   method: MethodName;
   pseudoLabels: PseudoLabelSource;
+  /** In which activations wait for the backward pass; default f32. */
+  precision?: Precision;
   seed: number;
   checkpointEvery: number;
   /** Checkpoint to write and to resume from. */
@@ -56,6 +59,7 @@ export async function retrain(
     classes: options.classes,
     patch: options.patch,
     pseudoLabels: options.pseudoLabels.kind !== "none",
+    ...(options.precision === undefined ? {} : { precision: options.precision }),
     seed: options.seed,
   });
   using batches = new BatchMaker(options, step);

@@ -9,6 +9,7 @@ import { WeightSet } from "../graph/weights.js";
 import type { HostTensor } from "../io/host-tensor.js";
 import type { SegmenterSize } from "../models/segmenter.js";
 import { segmenters } from "../models/segmenters.js";
+import type { Precision } from "../native/native.js";
 import { Tensor } from "../native/tensor.js";
 import type { ForwardOptions, Method, StepContext, StepLosses } from "./methods/method.js";
 import { learningRate } from "./schedule.js";
@@ -23,6 +24,8 @@ export interface StepOptions {
   patch: Voxels;
   /** Whether unlabelled crops come with pseudo-labels. */
   pseudoLabels: boolean;
+  /** In which activations wait for the backward pass; default f32. */
+  precision?: Precision;
   seed: number;
 }
 
@@ -121,7 +124,8 @@ export class RetrainStep implements Disposable {
       scalar("step", (t) => t + 1),
     );
     terms.afterUpdate?.();
-    const program = graph.compile({ loss: terms.total, ...terms.terms });
+    const keepBf16 = this.options.precision === "bf16";
+    const program = graph.compile({ loss: terms.total, ...terms.terms }, { keepBf16 });
     return { begin, program, scalars, usesUnlabelled };
   }
 

@@ -37,7 +37,7 @@ export class StageKeys {
       checkpoint: this.weightHashes.sam ?? null,
       lora: this.weightHashes.lora ?? null,
     };
-    return stageKey({ stage: "finetune", common: this.common, sam: network, finetune });
+    return stageKey({ stage: "finetune", common: this.common, sam: network, finetune, ...this.precision() });
   }
 
   pseudoLabels(): string {
@@ -55,6 +55,7 @@ export class StageKeys {
       segmenter,
       retrain,
       method: arm.method,
+      ...this.precision(),
       ...(usesUnlabelled ? { unlabelled: this.unlabelled() } : {}),
       ...(arm.usesPseudoLabels ? { pseudoLabels, teacher: this.pseudoLabels() } : {}),
     });
@@ -73,6 +74,12 @@ export class StageKeys {
 
   evaluate(arm: Arm): string {
     return stageKey({ stage: "evaluate", predict: this.predict(arm) });
+  }
+
+  /** Nothing for f32, so that what was made before there was a choice is still known. */
+  private precision(): { readonly precision?: string } {
+    const { precision } = this.context.config;
+    return precision === "f32" ? {} : { precision };
   }
 
   private unlabelled(): string[] {

@@ -70,6 +70,10 @@ export async function runPipeline(settings: Config, options: PipelineOptions): P
     signal: options.signal,
   };
   for (const warning of folder.warnings) options.progress.note(`warning: ${warning}`);
+  if (config.precision === "bf16" && options.engine.bf16 === "rounded")
+    options.progress.note(
+      "warning: precision bf16 saves memory and no time here: this CPU has no products of bf16 (avx512_bf16), f32 ones of rounded numbers take their place",
+    );
   try {
     await folder.addHashes({ inputs: cases.hashes, weights });
     const result = await runStages(context, new StageKeys(context, weights), options);

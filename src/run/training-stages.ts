@@ -51,6 +51,7 @@ export async function finetuneStage(context: RunContext, keys: StageKeys): Promi
           patch: config.patch,
           sam: config.sam,
           settings: config.finetune,
+          precision: config.precision,
           seed: config.seed,
           checkpointEvery: config.checkpointEvery,
           checkpointPath: folder.file(runPaths.finetune, "checkpoint.safetensors"),
@@ -75,7 +76,8 @@ export async function finetuneStage(context: RunContext, keys: StageKeys): Promi
 export function loadSam(context: RunContext): Promise<SamLabeller> {
   const { config, cases } = context;
   const weightsPath = samWeightsPath(context);
-  const options = { sam: config.sam, classes: cases.classes, patch: config.patch };
+  const { sam, patch, precision } = config;
+  const options = { sam, classes: cases.classes, patch, precision };
   return namingFile(weightsPath, SamLabeller.load(weightsPath, options));
 }
 
@@ -137,6 +139,7 @@ export async function retrainStage(context: RunContext, keys: StageKeys, arm: Ar
           settings: config.retrain,
           method,
           pseudoLabels,
+          precision: config.precision,
           seed: config.seed,
           checkpointEvery: config.checkpointEvery,
           checkpointPath: folder.file(runPaths.arm(arm), "checkpoint.safetensors"),

@@ -22,7 +22,7 @@ export function smallSam(
   firstValues: "initialised" | "from-file" = "from-file",
 ): SamNetwork {
   const config = { ...smallConfig, ...change };
-  const network = new SamNetwork(config, training, 5, firstValues);
+  const network = new SamNetwork(config, training, 5, { firstValues });
   const graph = new Graph();
   network.forward(graph, graph.input("canvas", "f32", [1, config.canvas, config.canvas]), false);
   return network;

@@ -18,7 +18,7 @@ import {
 import { generatePhantom } from "../../src/data/phantom.js";
 import type { PreparedCase } from "../../src/data/prepare.js";
 import { finetune } from "../../src/finetune/finetune.js";
-import { configureEngine } from "../../src/native/native.js";
+import { configureEngine, type Precision } from "../../src/native/native.js";
 import { Tensor } from "../../src/native/tensor.js";
 import { retrain } from "../../src/retrain/retrain.js";
 import { MemoryWatch } from "../../src/run/memory-watch.js";
@@ -28,6 +28,13 @@ const patch = [64, 64, 32] as const;
 const extents = [72, 70, 40] as const;
 const classes = 3;
 const steps = 3;
+
+/** A training, and the memory limit it runs under, bytes; 0: none. */
+interface Training {
+  readonly network: "v-net" | "sam";
+  readonly precision: Precision;
+  readonly limit: number;
+}
 
 /** What a process with one training says, bytes. */
 interface Report {
@@ -48,15 +55,19 @@ function phantomCase(): PreparedCase {
   };
 }
 
-async function train(network: string, observer: TrainObserver, folder: string): Promise<void> {
+async function train(
+  { network, precision }: Pick<Training, "network" | "precision">,
+  observer: TrainObserver,
+  folder: string,
+): Promise<void> {
   const files = {
     checkpointEvery: 1,
     checkpointPath: join(folder, "checkpoint.safetensors"),
     weightsPath: join(folder, "weights.safetensors"),
   };
-  const shared = { classes, patch, seed: 1, ...files };
+  const shared = { classes, patch, seed: 1, precision, ...files };
   if (network === "sam") {
-    const sam = samSettings.parse({ size: "tiny", train: "all", canvas: 512 });
+    const sam = samSettings.parse({ size: "tiny", train: precision === "f32" ? "all" : "lora", canvas: 512 });
     const settings = finetuneSettings.parse({ steps, batch: 4, warmup: 1 });
     await finetune({ cases: [phantomCase()], sam, settings, checkpointHash: null, ...shared }, observer);
     return;
@@ -76,7 +87,7 @@ async function train(network: string, observer: TrainObserver, folder: string): 
 }
 
 /** One training in this process. */
-async function report(network: string, limit: number): Promise<Report> {
+async function report({ limit, ...training }: Training): Promise<Report> {
   configureEngine({ memoryBytes: limit });
   const folder = await mkdtemp(join(tmpdir(), "sfr-memory-"));
   let watch: MemoryWatch | undefined;
@@ -89,7 +100,7 @@ async function report(network: string, limit: number): Promise<Report> {
     onStep: () => watch?.look(),
   };
   try {
-    await train(network, observer, folder);
+    await train(training, observer, folder);
   } finally {
     await rm(folder, { recursive: true });
   }
@@ -97,9 +108,9 @@ async function report(network: string, limit: number): Promise<Report> {
   return { expected: watch.expectedBytes, added, peak: watch.peakBytes };
 }
 
-function inOwnProcess(network: string, limit: number): Report {
+function inOwnProcess(training: Training): Report {
   const self = fileURLToPath(import.meta.url);
-  const env = { ...process.env, SFR_MEMORY_CASE: JSON.stringify({ network, limit }) };
+  const env = { ...process.env, SFR_MEMORY_CASE: JSON.stringify(training) };
   const { stdout, stderr } = spawnSync(process.execPath, [self], { env, encoding: "utf8" });
   assert.match(stdout, /^\{/, stderr);
   return JSON.parse(stdout) as Report;
@@ -107,19 +118,28 @@ function inOwnProcess(network: string, limit: number): Report {
 
 const given = process.env.SFR_MEMORY_CASE;
 if (given !== undefined) {
-  const { network, limit } = JSON.parse(given) as { network: string; limit: number };
-  process.stdout.write(JSON.stringify(await report(network, limit)));
+  process.stdout.write(JSON.stringify(await report(JSON.parse(given) as Training)));
 } else {
-  for (const network of ["v-net", "sam"])
-    test(`${network}: the memory expected is the memory taken, with and without a limit`, () => {
-      const free = inOwnProcess(network, 0);
-      const limited = inOwnProcess(network, Math.round(0.7 * free.expected));
+  for (const [network, precision] of [
+    ["v-net", "f32"],
+    ["sam", "f32"],
+    ["v-net", "bf16"],
+    ["sam", "bf16"],
+  ] as const)
+    test(`${network} in ${precision}: the memory expected is the memory taken, with and without a limit`, () => {
+      const free = inOwnProcess({ network, precision, limit: 0 });
+      const limited = inOwnProcess({ network, precision, limit: Math.round(0.7 * free.expected) });
       for (const { expected, added, peak } of [free, limited]) {
         // What the engine plans is a large part of it, so that the comparison says something.
         assert.ok(added > 0.4 * peak, `planned ${added} of ${peak}`);
         // The plan is exact; 10 % are for JavaScript's heap, whose garbage nobody plans: 10 to 30 MB here.
         assert.ok(Math.abs(peak / expected - 1) < 0.1, `expected ${expected}, took ${peak}`);
       }
-      assert.ok(limited.added < free.added, `${limited.added} with a limit, ${free.added} without`);
+      // What waits as bf16 in V-Net's step leaves nothing to compute anything from again.
+      const mayBeEqual = network === "v-net" && precision === "bf16";
+      assert.ok(
+        limited.added < free.added || (mayBeEqual && limited.added === free.added),
+        `${limited.added} with a limit, ${free.added} without`,
+      );
     });
 }

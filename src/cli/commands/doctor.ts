@@ -36,6 +36,10 @@ export const doctor: Command = {
       facts.compiler = engine.compiler;
       facts["SIMD level"] =
         engine.simd === engine.bestSimd ? engine.simd : `${engine.simd} (best ${engine.bestSimd})`;
+      facts["bf16 products"] =
+        engine.bf16 === "native"
+          ? "yes: precision bf16 is faster than f32"
+          : "no: precision bf16 saves memory only";
       facts.threads = engine.threads;
       facts.operations = Object.keys(engine.ops).length;
     } catch (error) {

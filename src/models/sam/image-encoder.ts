@@ -72,7 +72,7 @@ function encoderAttention(
   const window = config.globalBlocks.includes(block) ? 0 : config.window;
   const projected = updatedQkvLayer(ctx, x, { name: `${name}.qkv`, block }, lora);
   // What padded tokens are projected to.
-  const { bias } = linearWeights(ctx, `${name}.qkv`, width, 3 * width);
+  const { bias } = linearWeights(ctx, `${name}.qkv`, width, 3 * width, ctx.frozenLinear);
   const table = (axis: "h" | "w", extent: number) =>
     tableLayer(ctx, `${name}.rel_pos_${axis}`, [2 * (window || extent) - 1, width / heads], "zeros");
   const tables = { height: table("h", x.dim(1)), width: table("w", x.dim(2)) };

@@ -66,7 +66,7 @@ function linearWithUpdates(
   out: number,
   updates: readonly ops.LowRankUpdate[],
 ): Value {
-  const { weight: w, bias } = linearWeights(ctx, name, x.dim(-1), out);
+  const { weight: w, bias } = linearWeights(ctx, name, x.dim(-1), out, ctx.frozenLinear);
   return updates.length === 0 ? ops.linear(x, w, bias) : ops.linearLora(x, w, bias, updates);
 }
 

@@ -4,6 +4,7 @@ import type { Parameter } from "../../graph/optimizer.js";
 import { type FirstValues, WeightSet } from "../../graph/weights.js";
 import type { HostTensor } from "../../io/host-tensor.js";
 import type { TensorSource } from "../../io/tensor-file.js";
+import type { Precision } from "../../native/native.js";
 import { loadSamCheckpoint } from "./checkpoint.js";
 import type { SamConfig } from "./config.js";
 import type { LoadingReport } from "./loading.js";
@@ -14,19 +15,28 @@ import { sam } from "./sam.js";
 /** How a SAM is trained: LoRA plus prompt encoder and mask decoder, or every weight. */
 export type SamTraining = { kind: "all" } | { kind: "lora"; rank: number; targets: readonly LoraTarget[] };
 
+/** What a network may be given beside its sizes. */
+export interface SamNetworkOptions {
+  /** "from-file" when loadCheckpoint follows, which then initialises the tensors left out; default "initialised". */
+  firstValues?: FirstValues;
+  /** Of the weights of the encoder's linear layers, where LoRA leaves them as they are; default f32. */
+  precision?: Precision;
+}
+
 /** A SAM with its weights, for any number of graphs. Weights exist once a forward pass was described. */
 export class SamNetwork implements Disposable {
   readonly weights: WeightSet;
   private readonly lora: Lora | undefined;
+  private readonly frozenLinear: Precision;
 
-  /** @param firstValues "from-file" when loadCheckpoint follows, which then initialises the tensors left out */
   constructor(
     readonly config: SamConfig,
     readonly training: SamTraining,
     seed: number,
-    firstValues: FirstValues = "initialised",
+    { firstValues = "initialised", precision = "f32" }: SamNetworkOptions = {},
   ) {
     this.weights = new WeightSet("sam", seed, firstValues);
+    this.frozenLinear = training.kind === "lora" ? precision : "f32";
     this.lora =
       training.kind === "lora"
         ? { rank: training.rank, targets: training.targets, weights: new WeightSet("lora", seed) }
@@ -35,7 +45,8 @@ export class SamNetwork implements Disposable {
 
   /** Logits [N, S/4, S/4, K] of canvases [N, S, S]. */
   forward(graph: Graph, canvas: Value, training: boolean): Value {
-    const context = { graph, weights: this.weights, training, updateStatistics: training };
+    const { weights, frozenLinear } = this;
+    const context = { graph, weights, training, updateStatistics: training, frozenLinear };
     return sam(context, canvas, this.config, this.lora);
   }
 
