@@ -22,11 +22,13 @@ export interface StepOptions {
   /** K, background included. */
   classes: number;
   patch: Voxels;
-  /** Whether unlabelled crops come with pseudo-labels. */
-  pseudoLabels: boolean;
+  /** Whether unlabelled crops come with pseudo-labels: all or none, or in each step as many as run() is told. */
+  pseudoLabels: boolean | "some";
   /** In which activations wait for the backward pass; default f32. */
   precision?: Precision;
   seed: number;
+  /** Learning rate of step t; absent: the schedule of the settings. */
+  learningRate?: (t: number) => number;
 }
 
 /** The batch of one step; tensors are filled by the caller. */
@@ -39,14 +41,19 @@ export interface StepBatch {
   pseudoLabels: Tensor | undefined;
 }
 
-/** Steps with the same losses, compiled. */
+/** Steps with the same losses. */
 interface Phase {
   /** Its first step. */
   begin: number;
+  usesUnlabelled: boolean;
+  /** By the number of unlabelled crops with pseudo-labels, which rises. */
+  steps: ReadonlyMap<number, CompiledStep>;
+}
+
+interface CompiledStep {
   program: Program;
   /** Scalar inputs by name; t counts from the phase's first step. */
   scalars: ReadonlyMap<string, (t: number, random: RandomStream) => number>;
-  usesUnlabelled: boolean;
 }
 
 /** What a phase is compiled from. */
@@ -83,23 +90,37 @@ export class RetrainStep implements Disposable {
       pseudoLabels: options.pseudoLabels && unlabelled > 0 ? labels(unlabelled) : undefined,
     };
     this.student = this.network("student");
-    this.phases = describePhases(method, settings).map((phase) => this.compile(phase));
+    this.phases = describePhases(method, settings).map((phase) => {
+      const counts = phase.usesUnlabelled ? this.pseudoLabelCounts : [0];
+      const steps = new Map(counts.map((count) => [count, this.compile(phase, count)]));
+      return { begin: phase.begin, usesUnlabelled: phase.usesUnlabelled, steps };
+    });
   }
 
-  private compile({ begin, settings, losses, usesUnlabelled, learningRate: rate }: PhaseDescription): Phase {
+  /** How many unlabelled crops of a step may have pseudo-labels. */
+  private get pseudoLabelCounts(): number[] {
+    const most = this.batch.pseudoLabels?.shape[0] ?? 0;
+    return this.options.pseudoLabels === "some" ? Array.from({ length: most + 1 }, (_, i) => i) : [most];
+  }
+
+  /** @param pseudoLabelled number of unlabelled crops with pseudo-labels */
+  private compile(
+    { settings, losses, begin, learningRate: rate }: PhaseDescription,
+    pseudoLabelled: number,
+  ): CompiledStep {
     const graph = new Graph();
     const scalars = new Map<string, (t: number, random: RandomStream) => number>();
     const scalar = (name: string, at: (t: number, random: RandomStream) => number): Value => {
       scalars.set(name, at);
       return graph.input(name, "f32", []);
     };
-    const { images, labels, pseudoLabels } = this.batch;
+    const { images, labels } = this.batch;
     const rng = graph.input("rng", "i32", [3]);
     const terms = losses({
       graph,
       images: graph.input("images", "f32", images.shape),
       labels: graph.input("labels", "u8", labels.shape),
-      pseudoLabels: pseudoLabels && graph.input("pseudoLabels", "u8", pseudoLabels.shape),
+      pseudoLabels: this.pseudoLabelInput(graph, pseudoLabelled),
       labelled: labels.shape[0] ?? 0,
       unlabelled: (images.shape[0] ?? 0) - (labels.shape[0] ?? 0),
       noise: (name, shape, { scale, limit }) => ops.gaussianNoise(rng, shape, scale, limit, name),
@@ -120,13 +141,20 @@ export class RetrainStep implements Disposable {
       ),
       this.optimizer,
       { kind: "sgd", momentum: settings.momentum, weightDecay: settings.weightDecay },
-      scalar("learningRate", (t) => rate(t, settings)),
+      scalar("learningRate", (t) => this.options.learningRate?.(begin + t) ?? rate(t, settings)),
       scalar("step", (t) => t + 1),
     );
     terms.afterUpdate?.();
     const keepBf16 = this.options.precision === "bf16";
-    const program = graph.compile({ loss: terms.total, ...terms.terms }, { keepBf16 });
-    return { begin, program, scalars, usesUnlabelled };
+    return { program: graph.compile({ loss: terms.total, ...terms.terms }, { keepBf16 }), scalars };
+  }
+
+  /** Pseudo-labels of the first `count` unlabelled crops. */
+  private pseudoLabelInput(graph: Graph, count: number): Value | undefined {
+    if (this.batch.pseudoLabels === undefined || count === 0) return undefined;
+    const { shape } = this.batch.pseudoLabels;
+    const all = graph.input("pseudoLabels", "u8", shape);
+    return count === shape[0] ? all : ops.slice(all, 0, 0, count);
   }
 
   /** StepContext.forward and .scales. Passes that shared a name would drop the same channels. */
@@ -171,18 +199,28 @@ export class RetrainStep implements Disposable {
     return this.phaseAt(t).usesUnlabelled;
   }
 
-  /** Runs step t (0-based) on the batch and returns its losses and scalars. */
-  async run(t: number, signal?: AbortSignal): Promise<Record<string, number>> {
+  /**
+   * Runs step t (0-based) on the batch and returns its losses and scalars.
+   *
+   * @param pseudoLabelled number of unlabelled crops with pseudo-labels, the first ones; default: all or none
+   */
+  async run(t: number, signal?: AbortSignal, pseudoLabelled?: number): Promise<Record<string, number>> {
     const { seed } = this.options;
     const phase = this.phaseAt(t);
     if (t > 0 && t === phase.begin) this.handOver();
     this.rng.data.set([seed | 0, Math.floor(seed / 2 ** 32) | 0, t]);
     const { images, labels, pseudoLabels } = this.batch;
+    const count = phase.usesUnlabelled ? (pseudoLabelled ?? pseudoLabels?.shape[0] ?? 0) : 0;
+    const step = phase.steps.get(count);
+    if (step === undefined)
+      throw new UsageError(
+        `retrain: expected one of ${[...phase.steps.keys()].join(", ")} for pseudoLabelled, received ${count}`,
+      );
     const scalars = Object.fromEntries(
-      [...phase.scalars].map(([name, at]) => [name, at(t - phase.begin, new RandomStream(seed, t, name))]),
+      [...step.scalars].map(([name, at]) => [name, at(t - phase.begin, new RandomStream(seed, t, name))]),
     );
-    const inputs = { images, labels, ...(pseudoLabels ? { pseudoLabels } : {}), rng: this.rng, ...scalars };
-    const outputs = await phase.program.run(inputs, signal);
+    const given = count > 0 && pseudoLabels !== undefined ? { pseudoLabels } : {};
+    const outputs = await step.program.run({ images, labels, ...given, rng: this.rng, ...scalars }, signal);
     const record: Record<string, number> = { learningRate: scalars.learningRate ?? 0 };
     for (const [name, tensor] of Object.entries<Tensor>(outputs)) record[name] = tensor.item;
     return record;
@@ -195,14 +233,20 @@ export class RetrainStep implements Disposable {
     this.optimizer.reset();
   }
 
-  /** Nodes, memory and FLOPs of the step; of the last phase's when there are two. */
-  explain(): ReturnType<Program["explain"]> {
-    return this.phaseAt(Number.POSITIVE_INFINITY).program.explain();
+  private get programs(): Program[] {
+    return this.phases.flatMap(({ steps }) => [...steps.values()].map(({ program }) => program));
   }
 
-  /** Memory that the steps take in addition to what the process holds now, bytes; phases share it. */
+  /** Nodes, memory and FLOPs of the step; of the last phase, with as many pseudo-labels as it may have. */
+  explain(): ReturnType<Program["explain"]> {
+    const program = this.programs.at(-1);
+    if (program === undefined) throw new UsageError("retrain: expected a compiled step, received none");
+    return program.explain();
+  }
+
+  /** Memory that the steps take in addition to what the process holds now, bytes; programs share it. */
   get addedBytes(): number {
-    return Math.max(...this.phases.map(({ program }) => program.addedBytes));
+    return Math.max(...this.programs.map(({ addedBytes }) => addedBytes));
   }
 
   /** Memory of a checkpoint's copy of the weights, and of the one before that may not be collected yet, bytes. */
@@ -236,7 +280,7 @@ export class RetrainStep implements Disposable {
   }
 
   dispose(): void {
-    for (const { program } of this.phases) program.dispose();
+    for (const program of this.programs) program.dispose();
     this.optimizer.dispose();
     for (const weights of this.networks.values()) weights.dispose();
     this.batch.images.dispose();

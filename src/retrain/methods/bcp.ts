@@ -5,7 +5,7 @@ import * as ops from "../../graph/ops.js";
 import { regionLoss } from "../../losses/region.js";
 import { supervisedLoss } from "../../losses/supervised.js";
 import type { Method, StepContext, StepLosses } from "./method.js";
-import { labelledPart, unlabelledPart } from "./supervised.js";
+import { labelledPart, pseudoLabelledPart, unlabelledPart } from "./supervised.js";
 import { followStudent } from "./teacher.js";
 
 /** Part of the steps that the labelled warm-up takes: the code's 2000 of 17000. */
@@ -96,7 +96,7 @@ export const bidirectionalCopyPaste: Method = {
     };
     const afterUpdate = () => followStudent(step, teacher, false);
     if (step.pseudoLabels === undefined) return { total, terms, afterUpdate };
-    const plain = step.forward(step.student, unlabelledPart(step, step.images), { pass: "unmixed" });
+    const plain = step.forward(step.student, pseudoLabelledPart(step, step.images), { pass: "unmixed" });
     const pseudoLabel = supervisedLoss(plain, step.pseudoLabels).loss;
     return { total: ops.add(total, pseudoLabel), terms: { ...terms, pseudoLabel }, afterUpdate };
   },

@@ -16,7 +16,7 @@ export interface StepContext {
   images: Value;
   /** u8 [labelled, D, H, W]. */
   labels: Value;
-  /** u8 [unlabelled, D, H, W]; absent when the arm has no pseudo-labels. */
+  /** u8 [P, D, H, W], of the first P unlabelled crops: all of them, or fewer in SFR+; absent when none has any. */
   pseudoLabels: Value | undefined;
   labelled: number;
   unlabelled: number;

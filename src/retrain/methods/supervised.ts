@@ -14,16 +14,20 @@ export function unlabelledPart(step: StepContext, x: Value): Value {
   return ops.slice(x, 0, step.labelled, step.labelled + step.unlabelled);
 }
 
+/** The part of a value [N, ..] that belongs to the unlabelled crops with pseudo-labels. */
+export function pseudoLabelledPart(step: StepContext, x: Value): Value {
+  return ops.slice(x, 0, step.labelled, step.labelled + (step.pseudoLabels?.dim(0) ?? 0));
+}
+
 /**
- * L_sup on the labelled part of the logits and, with pseudo-labels, L_pl of the same form on the unlabelled part, weight
- * 1. What comes behind these parts is left alone. All methods share this form, so that arms differ in what the method
+ * L_sup on the labelled part of the logits and, with pseudo-labels, L_pl of the same form on theirs, weight 1. What comes behind these parts is left alone. All methods share this form, so that arms differ in what the method
  * adds: L_sup = 0.5 (CE + Dice) with SFR's Dice, whatever smoothing or classes the method's own code has.
  */
 export function supervisedTerms(step: StepContext, logits: Value): StepLosses {
   const { loss, crossEntropy, dice } = supervisedLoss(labelledPart(step, logits), step.labels);
   const terms = { crossEntropy, dice };
   if (step.pseudoLabels === undefined) return { total: loss, terms };
-  const pseudoLabel = supervisedLoss(unlabelledPart(step, logits), step.pseudoLabels).loss;
+  const pseudoLabel = supervisedLoss(pseudoLabelledPart(step, logits), step.pseudoLabels).loss;
   return { total: ops.add(loss, pseudoLabel), terms: { ...terms, pseudoLabel } };
 }
 

@@ -3,7 +3,7 @@ import * as ops from "../../graph/ops.js";
 import { supervisedLoss } from "../../losses/supervised.js";
 import { mean } from "../../losses/unsupervised.js";
 import type { Method } from "./method.js";
-import { labelledPart, unlabelledPart } from "./supervised.js";
+import { labelledPart, pseudoLabelledPart, unlabelledPart } from "./supervised.js";
 import { rampedWeight } from "./teacher.js";
 
 /** ln(p + 1e-6), which a probability of 0 does not make infinite. */
@@ -60,7 +60,7 @@ export const pyramidConsistency: Method = {
     };
     const [finest] = scales;
     if (step.pseudoLabels === undefined || finest === undefined) return { total, terms };
-    const pseudoLabel = supervisedLoss(unlabelledPart(step, finest), step.pseudoLabels).loss;
+    const pseudoLabel = supervisedLoss(pseudoLabelledPart(step, finest), step.pseudoLabels).loss;
     return { total: ops.add(total, pseudoLabel), terms: { ...terms, pseudoLabel } };
   },
 };
