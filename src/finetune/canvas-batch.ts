@@ -12,6 +12,12 @@ import type { StitchGeometry } from "../stitch/geometry.js";
 export const gapImage = 0;
 export const gapLabel = 255;
 
+/** Canvases f32 [N, S, S] of a training step and their labels u8; each crop has as many as its slices need. */
+export interface CanvasBatch {
+  readonly canvases: Tensor;
+  readonly labels: Tensor;
+}
+
 /**
  * Makes training canvases: a turned crop of a case, intensity-mapped slice by slice, stitched, and the canvas turned
  * again. Every draw depends on (seed, step, sample) alone.
@@ -52,26 +58,48 @@ export class CanvasMaker implements Disposable {
     });
   }
 
-  /**
-   * Fills `canvases` f32 [n * canvases, S, S] and `labels` u8 with one crop of each case for step t.
-   * Throws DataError when a case has no label.
-   */
-  async fill(t: number, cases: readonly PreparedCase[], canvases: Tensor, labels: Tensor): Promise<void> {
-    for (const [i, { image, label, id }] of cases.entries()) {
-      if (label === undefined)
-        throw new DataError(`finetune: expected a label for case '${id}', received none`);
-      const [z = 0, y = 0, x = 0] = image.shape;
-      const stream = new RandomStream(this.seed, t, `finetune/${i}`);
-      const draw = drawCrop(stream, [x, y, z], this.patch, true);
-      await this.cropper.into(this.image, 0, image, draw);
-      await this.cropper.into(this.label, 0, label, draw);
-      this.drawIntensityMaps(stream);
-      this.drawTurns(stream);
-      const { image: crop, label: target, points, apply, turn } = this;
-      const made = await this.program.run({ image: crop, label: target, points, apply, turn });
-      canvases.data.set(made.canvases.data, i * made.canvases.count);
-      labels.data.set(made.labels.data, i * made.labels.count);
-    }
+  /** Fills a batch with one crop of each case for step t. Throws DataError when a case has no label. */
+  async fill(t: number, cases: readonly PreparedCase[], batch: CanvasBatch): Promise<void> {
+    for (const [i, entry] of cases.entries())
+      await this.ofCase(new RandomStream(this.seed, t, `finetune/${i}`), entry, batch, i);
+  }
+
+  /** Stitches a crop of a case, drawn from `stream`, as crop `index` of a batch. Throws DataError without a label. */
+  async ofCase(
+    stream: RandomStream,
+    { image, label, id }: PreparedCase,
+    batch: CanvasBatch,
+    index: number,
+  ): Promise<void> {
+    if (label === undefined)
+      throw new DataError(`finetune: expected a label for case '${id}', received none`);
+    const [z = 0, y = 0, x = 0] = image.shape;
+    const draw = drawCrop(stream, [x, y, z], this.patch, true);
+    await this.cropper.into(this.image, 0, image, draw);
+    await this.cropper.into(this.label, 0, label, draw);
+    await this.stitch(stream, batch, index);
+  }
+
+  /** The same with a crop that was taken before: values and labels [D, H, W] of the patch's extents. */
+  async ofCrop(
+    stream: RandomStream,
+    values: Float32Array,
+    labels: Uint8Array,
+    batch: CanvasBatch,
+    index: number,
+  ): Promise<void> {
+    this.image.f32.set(values);
+    this.label.u8.set(labels);
+    await this.stitch(stream, batch, index);
+  }
+
+  private async stitch(stream: RandomStream, batch: CanvasBatch, index: number): Promise<void> {
+    this.drawIntensityMaps(stream);
+    this.drawTurns(stream);
+    const { image, label, points, apply, turn } = this;
+    const { canvases, labels } = await this.program.run({ image, label, points, apply, turn });
+    batch.canvases.data.set(canvases.data, index * canvases.count);
+    batch.labels.data.set(labels.data, index * labels.count);
   }
 
   private drawIntensityMaps(stream: RandomStream): void {

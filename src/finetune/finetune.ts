@@ -1,23 +1,18 @@
-import type { FinetuneSettings, SamSettings, Voxels } from "../config/schema.js";
+import type { FinetuneSettings } from "../config/schema.js";
 import type { PreparedCase } from "../data/prepare.js";
 import { BatchSampler } from "../data/sampler.js";
 import { UsageError } from "../errors.js";
-import { writeSafetensors } from "../io/safetensors.js";
 import type { Precision } from "../native/native.js";
 import { type TrainObserver, trainLoop } from "../run/train-loop.js";
-import { type StitchGeometry, stitchGeometry } from "../stitch/geometry.js";
+import { stitchGeometry } from "../stitch/geometry.js";
 import { CanvasMaker } from "./canvas-batch.js";
-import { loadStart, type OnLoad, samNetwork, samTraining } from "./sam-file.js";
+import { loadStart, type OnLoad, type SamFacts, samNetwork, saveSam } from "./sam-file.js";
 import { finetuneLearningRate } from "./schedule.js";
 import { FinetuneStep } from "./step.js";
 
-export interface FinetuneOptions {
+export interface FinetuneOptions extends SamFacts {
   /** Labelled cases; at least one. */
   cases: readonly PreparedCase[];
-  /** K, background included. */
-  classes: number;
-  patch: Voxels;
-  sam: SamSettings;
   settings: FinetuneSettings;
   /** Of the frozen encoder; default f32. */
   precision?: Precision;
@@ -27,8 +22,6 @@ export interface FinetuneOptions {
   checkpointPath: string;
   /** Final weights: all tensors, or the trained ones when SAM came from a checkpoint. */
   weightsPath: string;
-  /** SHA-256 of SAM's checkpoint, for the weights file and to hold a LoRA file against; null without a checkpoint. */
-  checkpointHash: string | null;
   /** Told what was taken from each file that SAM starts from. */
   onLoad?: OnLoad;
 }
@@ -61,29 +54,12 @@ export async function finetune(
       restore: (state) => step.restore(state),
       async step(t, aborted) {
         const chosen = sampler.at(t).flatMap((index) => cases[index] ?? []);
-        await canvases.fill(t, chosen, step.canvases, step.labels);
+        await canvases.fill(t, chosen, step);
         return step.run(t, finetuneLearningRate(t, settings, sam.checkpoint === null), aborted);
       },
     },
     observer,
     signal,
   );
-  await writeSafetensors(options.weightsPath, network.toState(sam.checkpoint !== null), {
-    sfr: JSON.stringify(metadataOf(options, geometry)),
-  });
-}
-
-/** What the weights file says of itself: all that is needed to use it, and which SAM it belongs to. */
-function metadataOf({ sam, classes, patch, checkpointHash }: FinetuneOptions, plan: StitchGeometry): object {
-  const training = samTraining(sam);
-  return {
-    size: sam.size,
-    canvas: sam.canvas,
-    classes,
-    training,
-    patch,
-    plan,
-    preprocessing: { volume: "z-score", channels: "gray, repeated", pixelMean: 0, pixelStd: 1 },
-    base: checkpointHash === null ? null : { sha256: checkpointHash },
-  };
+  await saveSam(options.weightsPath, network, options);
 }

@@ -1,16 +1,28 @@
 import { z } from "zod";
-import type { SamSettings } from "../config/schema.js";
+import type { SamSettings, Voxels } from "../config/schema.js";
 import { namingFile } from "../error-text.js";
 import { DataError } from "../errors.js";
+import { writeSafetensors } from "../io/safetensors.js";
 import { jsonOf, type TensorFile } from "../io/tensor-file.js";
 import { openWeights } from "../io/weights-file.js";
 import { samConfig } from "../models/sam/config.js";
 import type { LoadingReport } from "../models/sam/loading.js";
 import { SamNetwork, type SamTraining } from "../models/sam/network.js";
 import type { Precision } from "../native/native.js";
+import { stitchGeometry } from "../stitch/geometry.js";
 
 /** Told what was taken from a file that SAM starts from: its checkpoint, or LoRA updates. */
 export type OnLoad = (name: "sam" | "lora", path: string, report: LoadingReport) => Promise<void>;
+
+/** What a file of a fine-tuned SAM says of it. */
+export interface SamFacts {
+  sam: SamSettings;
+  /** K, background included. */
+  classes: number;
+  patch: Voxels;
+  /** SHA-256 of SAM's checkpoint, for the weights file and to hold a LoRA file against; null without a checkpoint. */
+  checkpointHash: string | null;
+}
 
 /** What trains under these settings; `auto` is LoRA with a checkpoint and everything without. */
 export function samTraining(settings: SamSettings): SamTraining {
@@ -57,6 +69,24 @@ export async function loadStart(
     return network.loadLora(file);
   });
   await onLoad?.("lora", lora, await namingFile(lora, load));
+}
+
+/** Writes a fine-tuned SAM: all tensors, or the trained ones when it came from a checkpoint. */
+export async function saveSam(path: string, network: SamNetwork, facts: SamFacts): Promise<void> {
+  const { sam, classes, patch, checkpointHash } = facts;
+  // All that is needed to use it, and which SAM it belongs to.
+  const metadata = {
+    size: sam.size,
+    canvas: sam.canvas,
+    classes,
+    training: samTraining(sam),
+    patch,
+    plan: stitchGeometry({ patch, canvas: sam.canvas }),
+    preprocessing: { volume: "z-score", channels: "gray, repeated", pixelMean: 0, pixelStd: 1 },
+    base: checkpointHash === null ? null : { sha256: checkpointHash },
+  };
+  const state = network.toState(sam.checkpoint !== null);
+  await writeSafetensors(path, state, { sfr: JSON.stringify(metadata) });
 }
 
 async function withWeights<T>(path: string, use: (file: TensorFile) => Promise<T>): Promise<T> {

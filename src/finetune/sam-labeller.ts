@@ -32,6 +32,11 @@ export class SamLabeller implements Disposable {
     this.crop = Tensor.zeros("f32", shape);
   }
 
+  /** A labeller with the weights that a network has when it labels; they may be trained meanwhile. Owns the network. */
+  static of(network: SamNetwork, patch: Voxels): SamLabeller {
+    return new SamLabeller(network, stitchGeometry({ patch, canvas: network.config.canvas }), patch);
+  }
+
   /**
    * Reads weights written by finetune(); the frozen encoder comes from the checkpoint when there was one.
    * Throws DataError when they do not fit the settings.
@@ -42,7 +47,7 @@ export class SamLabeller implements Disposable {
   ): Promise<SamLabeller> {
     const { sam, classes, patch, precision } = options;
     const network = samNetwork(sam, classes, 0, precision);
-    const labeller = new SamLabeller(network, stitchGeometry({ patch, canvas: sam.canvas }), patch);
+    const labeller = SamLabeller.of(network, patch);
     if (sam.checkpoint !== null) await loadCheckpoint(network, sam.checkpoint);
     network.load(await readWeights(weightsPath));
     return labeller;

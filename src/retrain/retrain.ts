@@ -1,8 +1,5 @@
 import type { RetrainSettings, SegmenterSettings, Voxels } from "../config/schema.js";
-import { Cropper, drawCrop } from "../data/augment.js";
 import type { PreparedCase } from "../data/prepare.js";
-import { RandomStream } from "../data/random.js";
-import { BatchSampler } from "../data/sampler.js";
 import { DataError, UsageError } from "../errors.js";
 import type { SamLabeller } from "../finetune/sam-labeller.js";
 import { segmenterStride } from "../models/segmenter.js";
@@ -10,6 +7,7 @@ import type { Precision } from "../native/native.js";
 import { Tensor } from "../native/tensor.js";
 import { saveSegmenter } from "../predict/segmenter.js";
 import { type TrainObserver, trainLoop } from "../run/train-loop.js";
+import { CropMaker } from "./crop-maker.js";
 import { type MethodName, methods } from "./methods/index.js";
 import { RetrainStep } from "./step.js";
 
@@ -62,7 +60,7 @@ export async function retrain(
     ...(options.precision === undefined ? {} : { precision: options.precision }),
     seed: options.seed,
   });
-  using batches = new BatchMaker(options, step);
+  using crops = new CropMaker(options);
   // Steps and the labelling of crops take turns in the same memory.
   const { pseudoLabels } = options;
   const labelling = pseudoLabels.kind === "per-crop" ? pseudoLabels.labeller.addedBytes : 0;
@@ -75,7 +73,7 @@ export async function retrain(
       state: () => step.state(),
       restore: (state) => step.restore(state),
       async step(t, aborted) {
-        await batches.fill(t, aborted);
+        await fillBatch(t, step, crops, pseudoLabels, aborted);
         return step.run(t, aborted);
       },
     },
@@ -103,90 +101,32 @@ function checkOptions({ labelled, unlabelled, method, patch }: RetrainOptions): 
     );
 }
 
-/** Fills the batch of a step: which cases, which crops, which pseudo-labels - all from (seed, step). */
-class BatchMaker implements Disposable {
-  private readonly cropper: Cropper;
-  private readonly labelled: BatchSampler;
-  private readonly unlabelled: BatchSampler;
-
-  constructor(
-    private readonly options: RetrainOptions,
-    private readonly step: RetrainStep,
-  ) {
-    const { settings, seed } = options;
-    this.cropper = new Cropper(options.patch);
-    this.labelled = new BatchSampler(options.labelled.length, settings.labelledBatch, seed, "labelled", true);
-    this.unlabelled = new BatchSampler(
-      options.unlabelled.length,
-      settings.unlabelledBatch,
-      seed,
-      "unlabelled",
-      false,
-    );
+/** Fills the batch of step t: crops and their pseudo-labels. */
+async function fillBatch(
+  t: number,
+  step: RetrainStep,
+  crops: CropMaker,
+  source: PseudoLabelSource,
+  signal?: AbortSignal,
+): Promise<void> {
+  const { images, labels, pseudoLabels } = step.batch;
+  const labelledBatch = labels.shape[0] ?? 0;
+  await crops.labelled(t, images, labels);
+  if (!step.usesUnlabelled(t)) return;
+  const drawn = await crops.unlabelled(t, images, labelledBatch);
+  if (pseudoLabels === undefined || source.kind === "none") return;
+  if (source.kind === "per-crop") {
+    // Of the augmented, noise-free crops.
+    const unlabelled = images.f32.subarray(images.count - pseudoLabels.count);
+    using input = Tensor.from("f32", pseudoLabels.shape, unlabelled);
+    using made = await source.labeller.labelCrops(input, signal);
+    pseudoLabels.u8.set(made.u8);
+    return;
   }
-
-  async fill(t: number, signal: AbortSignal | undefined): Promise<void> {
-    const { options, step, cropper } = this;
-    const { images, labels, pseudoLabels } = step.batch;
-    const labelledBatch = options.settings.labelledBatch;
-    for (const [i, index] of this.labelled.at(t).entries()) {
-      const { image, label, id } = caseAt(options.labelled, index);
-      if (label === undefined)
-        throw new DataError(`retrain: expected a label for case '${id}', received none`);
-      const draw = this.draw(t, i, image);
-      await cropper.into(images, i, image, draw);
-      await cropper.into(labels, i, label, draw);
-    }
-    if (!step.usesUnlabelled(t)) return;
-    for (const [i, index] of this.unlabelled.at(t).entries()) {
-      const { image, id } = caseAt(options.unlabelled, index);
-      const draw = this.draw(t, labelledBatch + i, image);
-      await cropper.into(images, labelledBatch + i, image, draw);
-      if (pseudoLabels === undefined || options.pseudoLabels.kind !== "per-volume") continue;
-      const label = options.pseudoLabels.labels.get(id);
-      if (label === undefined)
-        throw new DataError(`retrain: expected a pseudo-label of case '${id}', received none`);
-      await cropper.into(pseudoLabels, i, label, draw);
-    }
-    if (pseudoLabels !== undefined && options.pseudoLabels.kind === "per-crop")
-      await this.labelCrops(options.pseudoLabels.labeller, images, pseudoLabels, signal);
+  for (const [i, { id, draw }] of drawn.entries()) {
+    const label = source.labels.get(id);
+    if (label === undefined)
+      throw new DataError(`retrain: expected a pseudo-label of case '${id}', received none`);
+    await crops.into(pseudoLabels, i, label, draw);
   }
-
-  /** SAM's labels of the augmented, noise-free unlabelled crops. */
-  private async labelCrops(
-    labeller: SamLabeller,
-    images: Tensor,
-    labels: Tensor,
-    signal?: AbortSignal,
-  ): Promise<void> {
-    const perSample = labels.count / (labels.shape[0] ?? 1);
-    using crops = Tensor.from(
-      "f32",
-      labels.shape,
-      images.f32.subarray(this.options.settings.labelledBatch * perSample),
-    );
-    const labelled = await labeller.labelCrops(crops, signal);
-    labels.u8.set(labelled.u8);
-  }
-
-  private draw(t: number, sample: number, image: Tensor): ReturnType<typeof drawCrop> {
-    const [z = 0, y = 0, x = 0] = image.shape;
-    const stream = new RandomStream(this.options.seed, t, `crop/${sample}`);
-    return drawCrop(stream, [x, y, z], this.options.patch, this.options.settings.rotateCrops);
-  }
-
-  dispose(): void {
-    this.cropper.dispose();
-  }
-
-  [Symbol.dispose](): void {
-    this.dispose();
-  }
-}
-
-function caseAt(cases: readonly PreparedCase[], index: number): PreparedCase {
-  const found = cases[index];
-  if (found === undefined)
-    throw new DataError(`retrain: expected a case at ${index}, received ${cases.length} cases`);
-  return found;
 }
