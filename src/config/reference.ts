@@ -8,6 +8,7 @@ const groupTitles: Readonly<Record<string, string>> = {
   finetune: "finetune: stage 2",
   segmenter: "segmenter: the network of stage 3",
   retrain: "retrain: stage 3",
+  exchange: "exchange: SFR+",
   predict: "predict: labelling test cases",
 };
 

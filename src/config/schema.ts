@@ -105,6 +105,46 @@ export const retrainSettings = z.strictObject({
   rotateCrops: z.boolean().default(true).describe("Rotate and flip crops in the x-y plane"),
 });
 
+export const exchangeSettings = z.strictObject({
+  steps: count("Steps of the exchange T, after those of stages 2 and 3").default(2000),
+  threshold: fraction(
+    "tau: an unlabelled crop of at least this confidence fine-tunes SAM, another one re-trains the segmenter",
+  ).default(0.985),
+  confidence: z
+    .enum(["all", "foreground"])
+    .default("all")
+    .describe(
+      "Whose confidence is held against tau: mean over all voxels (the paper), or over predicted foreground",
+    ),
+  consistency: z
+    .enum(["all", "unsure"])
+    .default("all")
+    .describe("Unlabelled crops in the method's own term: all, or only those below tau"),
+  samTarget: z
+    .enum(["all", "sure"])
+    .default("all")
+    .describe("Voxels of the segmenter's label that teach SAM: all, or those of at least the confidence tau"),
+  segmenterRate: z
+    .number()
+    .min(0)
+    .default(0.1)
+    .describe("Learning rate at the start, in parts of retrain.learningRate; falls as (1 - t/T)^0.9"),
+  samRate: z
+    .number()
+    .min(0)
+    .default(0.1)
+    .describe("SAM's learning rate at the start, in parts of finetune.learningRate; falls as (1 - t/T)^0.9"),
+  optimizers: z
+    .enum(["continued", "fresh"])
+    .default("continued")
+    .describe("Momentum and moments: those at the end of stages 2 and 3, or zero"),
+  replay: z
+    .string()
+    .nullable()
+    .default(null)
+    .describe("exchange.csv of another run whose routes are taken instead of those by confidence"),
+});
+
 export const predictSettings = z.strictObject({
   stride: voxels("Stride of the sliding window")
     .nullable()
@@ -131,9 +171,9 @@ const armSettings = z.strictObject({
     ])
     .describe("Re-training method; sam: no re-training, the fine-tuned SAM alone"),
   pseudoLabels: z
-    .enum(["sam", "none"])
+    .enum(["sam", "none", "exchange"])
     .default("none")
-    .describe("Whose pseudo-labels the unlabelled crops get"),
+    .describe("Whose pseudo-labels the unlabelled crops get; exchange: SFR+, after the arm with sam"),
 });
 
 export const configSchema = z.strictObject({
@@ -148,6 +188,7 @@ export const configSchema = z.strictObject({
     .enum(["per-crop", "per-volume"])
     .default("per-crop")
     .describe("per-crop: SAM labels each augmented crop (the paper); per-volume: each volume once, cached"),
+  exchange: exchangeSettings.prefault({}),
   predict: predictSettings.prefault({}),
   arms: z.array(armSettings).min(1).describe("What to train and compare, with the same data and steps"),
   precision: z
@@ -166,6 +207,7 @@ export type SamSettings = z.infer<typeof samSettings>;
 export type FinetuneSettings = z.infer<typeof finetuneSettings>;
 export type SegmenterSettings = z.infer<typeof segmenterSettings>;
 export type RetrainSettings = z.infer<typeof retrainSettings>;
+export type ExchangeSettings = z.infer<typeof exchangeSettings>;
 export type PredictSettings = z.infer<typeof predictSettings>;
 export type ArmSettings = z.infer<typeof armSettings>;
 /** Extents along x, y, z. */

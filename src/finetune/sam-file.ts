@@ -4,7 +4,7 @@ import { namingFile } from "../error-text.js";
 import { DataError } from "../errors.js";
 import { writeSafetensors } from "../io/safetensors.js";
 import { jsonOf, type TensorFile } from "../io/tensor-file.js";
-import { openWeights } from "../io/weights-file.js";
+import { openWeights, readWeights } from "../io/weights-file.js";
 import { samConfig } from "../models/sam/config.js";
 import type { LoadingReport } from "../models/sam/loading.js";
 import { SamNetwork, type SamTraining } from "../models/sam/network.js";
@@ -25,7 +25,7 @@ export interface SamFacts {
 }
 
 /** What trains under these settings; `auto` is LoRA with a checkpoint and everything without. */
-export function samTraining(settings: SamSettings): SamTraining {
+function samTraining(settings: SamSettings): SamTraining {
   const lora = settings.train === "lora" || (settings.train === "auto" && settings.checkpoint !== null);
   return lora ? { kind: "lora", rank: settings.rank, targets: settings.targets } : { kind: "all" };
 }
@@ -42,8 +42,31 @@ export function samNetwork(
   return new SamNetwork(config, samTraining(settings), seed, { firstValues, precision });
 }
 
+/** The same for a SAM that was fine-tuned before: its weights have values only after loadFinetuned. */
+export function finetunedNetwork(
+  settings: SamSettings,
+  classes: number,
+  precision: Precision = "f32",
+): SamNetwork {
+  const config = samConfig(settings.size, settings.canvas, classes);
+  return new SamNetwork(config, samTraining(settings), 0, { firstValues: "from-file", precision });
+}
+
+/**
+ * Takes weights written by finetune(); the frozen encoder comes from the checkpoint when there was one. Throws DataError
+ * when they do not fit.
+ */
+export async function loadFinetuned(
+  network: SamNetwork,
+  { checkpoint }: SamSettings,
+  weightsPath: string,
+): Promise<void> {
+  if (checkpoint !== null) await loadCheckpoint(network, checkpoint);
+  network.load(await readWeights(weightsPath));
+}
+
 /** Takes SAM's weights from a checkpoint file. Throws DataError naming the file when they do not fit. */
-export async function loadCheckpoint(network: SamNetwork, path: string): Promise<LoadingReport> {
+async function loadCheckpoint(network: SamNetwork, path: string): Promise<LoadingReport> {
   return namingFile(
     path,
     withWeights(path, (file) => network.loadCheckpoint(file)),

@@ -1,7 +1,6 @@
 import type { SamSettings, Voxels } from "../config/schema.js";
 import { Graph, type Program } from "../graph/graph.js";
 import * as ops from "../graph/ops.js";
-import { readWeights } from "../io/weights-file.js";
 import type { SamNetwork } from "../models/sam/network.js";
 import { fullResolution } from "../models/sam/sam.js";
 import type { Precision } from "../native/native.js";
@@ -9,7 +8,7 @@ import { Tensor } from "../native/tensor.js";
 import { slidingWindow } from "../predict/sliding-window.js";
 import { type StitchGeometry, stitchGeometry } from "../stitch/geometry.js";
 import { gapImage } from "./canvas-batch.js";
-import { loadCheckpoint, samNetwork } from "./sam-file.js";
+import { finetunedNetwork, loadFinetuned } from "./sam-file.js";
 
 /** A fine-tuned SAM that labels crops and volumes through stitched canvases of its training's plan. */
 export class SamLabeller implements Disposable {
@@ -46,10 +45,9 @@ export class SamLabeller implements Disposable {
     options: { sam: SamSettings; classes: number; patch: Voxels; precision?: Precision },
   ): Promise<SamLabeller> {
     const { sam, classes, patch, precision } = options;
-    const network = samNetwork(sam, classes, 0, precision);
+    const network = finetunedNetwork(sam, classes, precision);
     const labeller = SamLabeller.of(network, patch);
-    if (sam.checkpoint !== null) await loadCheckpoint(network, sam.checkpoint);
-    network.load(await readWeights(weightsPath));
+    await loadFinetuned(network, sam, weightsPath);
     return labeller;
   }
 

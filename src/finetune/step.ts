@@ -1,7 +1,7 @@
 import type { FinetuneSettings } from "../config/schema.js";
 import { Graph, type Program } from "../graph/graph.js";
 import { adamWDefaults, minimize, OptimizerState } from "../graph/optimizer.js";
-import type { HostTensor } from "../io/host-tensor.js";
+import { type HostTensor, tensorsUnder } from "../io/host-tensor.js";
 import { supervisedLoss } from "../losses/supervised.js";
 import type { SamNetwork } from "../models/sam/network.js";
 import { Tensor } from "../native/tensor.js";
@@ -74,10 +74,12 @@ export class FinetuneStep implements Disposable {
   /** Takes back what state() gave. Throws DataError when it does not fit. */
   restore(state: ReadonlyMap<string, HostTensor>): void {
     this.network.load(state);
-    const moments = [...state].filter(([name]) => name.startsWith(optimizerPrefix));
-    this.optimizer.load(
-      new Map(moments.map(([name, tensor]) => [name.slice(optimizerPrefix.length), tensor])),
-    );
+    this.optimizer.load(tensorsUnder(state, optimizerPrefix));
+  }
+
+  /** Forgets the optimiser's moments. */
+  resetOptimizer(): void {
+    this.optimizer.reset();
   }
 
   dispose(): void {

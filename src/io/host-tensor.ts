@@ -122,3 +122,14 @@ function halfToFloat(bits: number): number {
   }
   return sign * (1 + fraction / 1024) * 2 ** (exponent - 15);
 }
+
+/** The tensors whose names begin with a prefix, by what comes behind it. */
+export function tensorsUnder(
+  tensors: ReadonlyMap<string, HostTensor>,
+  prefix: string,
+): Map<string, HostTensor> {
+  const found = new Map<string, HostTensor>();
+  for (const [name, tensor] of tensors)
+    if (name.startsWith(prefix)) found.set(name.slice(prefix.length), tensor);
+  return found;
+}

@@ -1,6 +1,7 @@
 import { readFileSync } from "node:fs";
 import { writeFileAtomic } from "../data/atomic-file.js";
 import { DataError } from "../errors.js";
+import { csvLine } from "../io/csv.js";
 import type { Counts } from "./evidence.js";
 import {
   isDistance,
@@ -258,7 +259,7 @@ export function summaryCsv(summary: Summary): string {
   };
   statistics(summary, "");
   if (summary.paper !== undefined) statistics(summary.paper, "paper_");
-  return rows.map((row) => `${row.map(csvField).join(",")}\r\n`).join("");
+  return rows.map(csvLine).join("");
 }
 
 function toValues({ counts, metrics }: ClassScores): MetricValues {
@@ -323,9 +324,4 @@ function replaceBareNumbers(json: string): string {
   return json.replace(/"(?:[^"\\]|\\.)*"|-?\bInfinity\b|\bNaN\b/gs, (token) =>
     token.startsWith('"') ? token : "null",
   );
-}
-
-function csvField(value: string | number | null): string {
-  const text = value === null ? "" : String(value);
-  return /[",\r\n]/.test(text) ? `"${text.replaceAll('"', '""')}"` : text;
 }

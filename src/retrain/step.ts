@@ -6,7 +6,7 @@ import type { NetworkContext } from "../graph/layers.js";
 import * as ops from "../graph/ops.js";
 import { minimize, OptimizerState } from "../graph/optimizer.js";
 import { WeightSet } from "../graph/weights.js";
-import type { HostTensor } from "../io/host-tensor.js";
+import { type HostTensor, tensorsUnder } from "../io/host-tensor.js";
 import type { SegmenterSize } from "../models/segmenter.js";
 import { segmenters } from "../models/segmenters.js";
 import type { Precision } from "../native/native.js";
@@ -230,7 +230,7 @@ export class RetrainStep implements Disposable {
   private handOver(): void {
     const state = this.student.toState();
     for (const weights of this.networks.values()) if (weights !== this.student) weights.load(state);
-    this.optimizer.reset();
+    this.resetOptimizer();
   }
 
   private get programs(): Program[] {
@@ -269,14 +269,13 @@ export class RetrainStep implements Disposable {
 
   /** Takes back what state() gave. Throws DataError when it does not fit. */
   restore(state: ReadonlyMap<string, HostTensor>): void {
-    const part = (prefix: string) =>
-      new Map(
-        [...state]
-          .filter(([name]) => name.startsWith(prefix))
-          .map(([name, t]) => [name.slice(prefix.length), t]),
-      );
-    for (const weights of this.networks.values()) weights.load(part(`${weights.name}/`));
-    this.optimizer.load(part("optimizer/"));
+    for (const weights of this.networks.values()) weights.load(tensorsUnder(state, `${weights.name}/`));
+    this.optimizer.load(tensorsUnder(state, "optimizer/"));
+  }
+
+  /** Forgets the optimiser's momentum. */
+  resetOptimizer(): void {
+    this.optimizer.reset();
   }
 
   dispose(): void {

@@ -3,17 +3,16 @@ import type { Arm } from "./plan.js";
 import type { RunContext } from "./stage.js";
 import { type JsonValue, stageKey } from "./stage-key.js";
 
-/** SHA-256 of SAM's checkpoint and of its LoRA updates, of each that there is. */
-export type WeightHashes = { readonly [name in "sam" | "lora"]?: string };
+/** SHA-256 of SAM's checkpoint, of its LoRA updates and of a record that SFR+ replays, of each that there is. */
+export type FileHashes = { readonly [name in "sam" | "lora" | "replay"]?: string };
 
 /** Content keys of the stages of a run: equal keys mean that a stage's files can be used as they are. */
 export class StageKeys {
   private readonly common: JsonValue;
 
-  /** @param weightHashes SHA-256 of the files that SAM starts from */
   constructor(
     private readonly context: RunContext,
-    private readonly weightHashes: WeightHashes,
+    private readonly fileHashes: FileHashes,
   ) {
     const { config, cases } = context;
     this.common = {
@@ -34,8 +33,8 @@ export class StageKeys {
     // The paths of the files do not matter, their bytes do.
     const network = {
       ...sam,
-      checkpoint: this.weightHashes.sam ?? null,
-      lora: this.weightHashes.lora ?? null,
+      checkpoint: this.fileHashes.sam ?? null,
+      lora: this.fileHashes.lora ?? null,
     };
     return stageKey({ stage: "finetune", common: this.common, sam: network, finetune, ...this.precision() });
   }
@@ -47,6 +46,7 @@ export class StageKeys {
   /** Of the weights of an arm; the fine-tuned SAM's for SAM alone. */
   weights(arm: Arm): string {
     if (arm.method === "sam") return this.finetune();
+    if (arm.start !== undefined) return this.exchange(arm.start);
     const { segmenter, retrain, pseudoLabels } = this.context.config;
     const usesUnlabelled = methods[arm.method].usesUnlabelled;
     return stageKey({
@@ -59,6 +59,12 @@ export class StageKeys {
       ...(usesUnlabelled ? { unlabelled: this.unlabelled() } : {}),
       ...(arm.usesPseudoLabels ? { pseudoLabels, teacher: this.pseudoLabels() } : {}),
     });
+  }
+
+  /** Of what SFR+ makes of an arm. */
+  private exchange(start: Arm): string {
+    const exchange = { ...this.context.config.exchange, replay: this.fileHashes.replay ?? null };
+    return stageKey({ stage: "exchange", start: this.weights(start), exchange });
   }
 
   predict(arm: Arm): string {

@@ -11,7 +11,8 @@ import { canvasPictureStage } from "./canvas-pictures.js";
 import { CaseStore, disposeCase, hashFiles } from "./case-store.js";
 import { checkData } from "./check-data.js";
 import { evaluateStage } from "./evaluate-stage.js";
-import { StageKeys, type WeightHashes } from "./keys.js";
+import { exchangeStage } from "./exchange-stage.js";
+import { type FileHashes, StageKeys } from "./keys.js";
 import { planArms, requireUnlabelled } from "./plan.js";
 import { predictStage } from "./predict-stage.js";
 import type { Progress } from "./progress.js";
@@ -51,7 +52,7 @@ export interface PipelineResult {
 
 /**
  * Runs the stages of a configuration up to `until`, each one unless it has ended before with the same inputs: prepare,
- * fine-tune, pseudo-label, re-train per arm, predict, evaluate, report.
+ * fine-tune, pseudo-label, re-train and exchange per arm, predict, evaluate, report.
  *
  * @throws UsageError when the folder holds another run or the settings do not fit together; DataError when training data
  *   cannot be read; CancelledError when stopped, with checkpoints written
@@ -59,7 +60,7 @@ export interface PipelineResult {
 export async function runPipeline(settings: Config, options: PipelineOptions): Promise<PipelineResult> {
   const config = withAbsolutePaths(settings);
   const arms = planArms(config);
-  const weights = await hashSam(config, options.signal);
+  const hashes = await hashFilesOf(config, options.signal);
   const requireCases = ({ unlabelled }: Split) => requireUnlabelled(arms, unlabelled.length);
   const cases = await CaseStore.open(config.data, requireCases, options.signal);
   const folder = await RunFolder.open(options.out, identityOf(config, options.engine));
@@ -75,8 +76,8 @@ export async function runPipeline(settings: Config, options: PipelineOptions): P
       "warning: precision bf16 saves memory and no time here: this CPU has no products of bf16 (avx512_bf16), f32 ones of rounded numbers take their place",
     );
   try {
-    await folder.addHashes({ inputs: cases.hashes, weights });
-    const result = await runStages(context, new StageKeys(context, weights), options);
+    await folder.addHashes({ inputs: cases.hashes, weights: hashes });
+    const result = await runStages(context, new StageKeys(context, hashes), options);
     await folder.close(result.status);
     return result;
   } catch (error) {
@@ -86,8 +87,8 @@ export async function runPipeline(settings: Config, options: PipelineOptions): P
   }
 }
 
-/** Hashes of the files that SAM starts from. */
-async function hashSam({ sam }: Config, signal: AbortSignal | undefined): Promise<WeightHashes> {
+/** Hashes of the files that SAM starts from and of the record that SFR+ replays. */
+async function hashFilesOf({ sam, exchange }: Config, signal: AbortSignal | undefined): Promise<FileHashes> {
   if (sam.lora !== null && sam.checkpoint === null)
     throw new UsageError(
       "sam.lora: expected sam.checkpoint beside it, the SAM that the updates were trained on, received none; name it",
@@ -95,6 +96,7 @@ async function hashSam({ sam }: Config, signal: AbortSignal | undefined): Promis
   return {
     ...(sam.checkpoint === null ? {} : { sam: await hashFiles([sam.checkpoint], signal) }),
     ...(sam.lora === null ? {} : { lora: await hashFiles([sam.lora], signal) }),
+    ...(exchange.replay === null ? {} : { replay: await hashFiles([exchange.replay], signal) }),
   };
 }
 
@@ -114,6 +116,7 @@ async function runStages(
   if (until !== "finetune" && usesCache) await pseudoLabelStage(context, keys);
   if (until === "retrain" || until === "report") {
     for (const arm of arms) await retrainStage(context, keys, arm);
+    for (const arm of arms) await exchangeStage(context, keys, arm);
   }
   const scores: ArmScores[] = [];
   let report: string | undefined;
@@ -181,6 +184,7 @@ function withAbsolutePaths(config: Config): Config {
     ...config,
     data: { ...config.data, root: resolve(config.data.root) },
     sam: { ...config.sam, checkpoint: absolute(checkpoint), lora: absolute(lora) },
+    exchange: { ...config.exchange, replay: absolute(config.exchange.replay) },
   };
 }
 

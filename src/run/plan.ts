@@ -17,6 +17,8 @@ export interface Arm {
   readonly usesPseudoLabels: boolean;
   /** Whether the fine-tuned SAM is needed: as teacher, or as the arm itself. */
   readonly needsSam: boolean;
+  /** Of SFR+: the arm at whose end it begins. */
+  readonly start?: Arm;
 }
 
 /**
@@ -27,13 +29,16 @@ export interface Arm {
  */
 export function planArms(config: Config): Arm[] {
   const isRandom = config.sam.checkpoint === null;
-  const arms = config.arms.map((settings, index): Arm => {
+  const named = config.arms.map((settings, index): Arm => {
     checkArm(settings, index, config.retrain);
     const usesPseudoLabels = settings.pseudoLabels === "sam" && settings.method !== "sam";
-    const needsSam = usesPseudoLabels || settings.method === "sam";
+    const needsSam = usesPseudoLabels || settings.method === "sam" || settings.pseudoLabels === "exchange";
     const name = armName(settings, segmenters[config.segmenter.model].title, needsSam && isRandom);
     return { name, folder: folderName(name), method: settings.method, usesPseudoLabels, needsSam };
   });
+  const arms = named.map((arm, index) =>
+    config.arms[index]?.pseudoLabels === "exchange" ? { ...arm, start: startOf(arm, index, named) } : arm,
+  );
   for (const [index, arm] of arms.entries()) {
     const same = arms.findIndex((other) => other.folder === arm.folder);
     if (same !== index) {
@@ -46,6 +51,16 @@ export function planArms(config: Config): Arm[] {
   checkSizes(config, arms);
   if (config.data.unlabelled === 0) requireUnlabelled(arms, 0);
   return arms;
+}
+
+/** The SFR arm that an SFR+ arm goes on from. */
+function startOf({ method, name }: Arm, index: number, arms: readonly Arm[]): Arm {
+  const start = arms.find((arm) => arm.method === method && arm.usesPseudoLabels);
+  if (start !== undefined) return start;
+  throw new UsageError(
+    `arms[${index}]: expected an arm to begin from for '${name}', received none; ` +
+      `add the arm {method: ${method}, pseudoLabels: sam}`,
+  );
 }
 
 /**
@@ -88,7 +103,9 @@ function checkSizes({ patch, predict, sam, segmenter }: Config, arms: readonly A
 
 /** What the name of an arm is when the configuration gives none; undefined when there is no such arm. */
 function defaultName({ method, pseudoLabels }: ArmSettings): string | undefined {
-  return method === "sam" ? "SAM alone" : methods[method].names[pseudoLabels];
+  if (method === "sam") return pseudoLabels === "exchange" ? undefined : "SAM alone";
+  const { names } = methods[method];
+  return pseudoLabels === "exchange" ? names.sam?.replace("SFR", "SFR+") : names[pseudoLabels];
 }
 
 function armName(settings: ArmSettings, network: string, isRandom: boolean): string {
@@ -103,8 +120,8 @@ function checkArm(settings: ArmSettings, index: number, retrain: RetrainSettings
   const { method, pseudoLabels } = settings;
   if (defaultName(settings) === undefined) {
     throw new UsageError(
-      pseudoLabels === "sam"
-        ? `arms[${index}]: expected pseudoLabels: none for method ${method}, received sam; ` +
+      pseudoLabels !== "none"
+        ? `arms[${index}]: expected pseudoLabels: none for method ${method}, received ${pseudoLabels}; ` +
             "choose a method with unlabelled crops to use them"
         : `arms[${index}]: expected pseudoLabels: sam for method ${method}, received none; it learns from nothing else`,
     );
@@ -115,6 +132,7 @@ function checkArm(settings: ArmSettings, index: number, retrain: RetrainSettings
 function folderName(name: string): string {
   const folder = name
     .toLowerCase()
+    .replaceAll("+", "-plus-")
     .replace(/[^a-z0-9]+/g, "-")
     .replace(/^-|-$/g, "");
   return folder === "" ? "arm" : folder;

@@ -1,12 +1,15 @@
 import { existsSync, readFileSync } from "node:fs";
 import { cpus } from "node:os";
 import { writeFileAtomic } from "../data/atomic-file.js";
+import { type ExchangeSample, readExchange } from "../exchange/record.js";
 import { decodePng, type Picture } from "../io/png.js";
 import type { Summary } from "../metrics/summary.js";
 import { curvesFromEvents } from "../viewer/curves.js";
+import { exchangeCharts } from "../viewer/exchange-charts.js";
 import { type PictureGroup, type ReportData, writeReport } from "../viewer/report.js";
 import { canvasPictures } from "./canvas-pictures.js";
 import { overlayPath, scoredCases } from "./evaluate-stage.js";
+import { exchangeRecordPath } from "./exchange-stage.js";
 import type { Arm } from "./plan.js";
 import { formatDuration } from "./progress.js";
 import type { ScoredArm } from "./score-table.js";
@@ -23,14 +26,28 @@ export interface ArmScores {
 
 /** Time of all stages that an arm needs, in seconds: its own, and SAM's when it uses SAM. */
 function armSeconds({ folder, config }: RunContext, arm: Arm): number {
-  const shared = arm.needsSam ? ["finetune"] : [];
-  const labelling = arm.usesPseudoLabels && config.pseudoLabels === "per-volume" ? ["pseudo-label"] : [];
-  const own = [`retrain/${arm.folder}`, `predict/${arm.folder}`];
+  const { needsSam, start } = arm;
+  const shared = needsSam ? ["finetune"] : [];
+  const isLabelled = (start ?? arm).usesPseudoLabels && config.pseudoLabels === "per-volume";
+  const labelling = isLabelled ? ["pseudo-label"] : [];
+  const training = start === undefined ? [] : [`exchange/${arm.folder}`];
+  const own = [`retrain/${(start ?? arm).folder}`, ...training, `predict/${arm.folder}`];
   return [...shared, ...labelling, ...own].reduce((sum, name) => sum + stageSeconds(folder, name), 0);
 }
 
+/** What the exchanges of the run have recorded, by arm; empty before they ran. */
+function exchangeRecords(context: RunContext): { name: string; samples: ExchangeSample[] }[] {
+  return context.arms.flatMap((arm) => {
+    const path = exchangeRecordPath(context, arm);
+    return arm.start !== undefined && existsSync(path)
+      ? [{ name: arm.name, samples: readExchange(path) }]
+      : [];
+  });
+}
+
 /** Sentences that every table of the run needs beside it. */
-export function runNotes({ config, arms }: RunContext): string[] {
+export function runNotes(context: RunContext): string[] {
+  const { config, arms } = context;
   const isRandom = config.sam.checkpoint === null && arms.some(({ needsSam }) => needsSam);
   return [
     config.data.halve ? "Scored at half resolution, as trained." : "Scored at the resolution of the files.",
@@ -40,6 +57,11 @@ export function runNotes({ config, arms }: RunContext): string[] {
     ...(arms.some(({ usesPseudoLabels }) => usesPseudoLabels)
       ? [`Pseudo-labels ${config.pseudoLabels}.`]
       : []),
+    ...exchangeRecords(context).map(({ name, samples }) => {
+      const sure = samples.filter(({ route }) => route === "finetune").length;
+      const how = config.exchange.replay === null ? `threshold ${config.exchange.threshold}` : "replayed";
+      return `${name}: ${sure} of ${samples.length} unlabelled crops taught SAM (${how}).`;
+    }),
   ];
 }
 
@@ -77,7 +99,14 @@ export async function writeRunReport(context: RunContext, scores: readonly ArmSc
       wallSeconds: armSeconds(context, arm),
     })),
     labelNames: cases.labelNames,
-    curves: curvesFromEvents(folder.events(), { finetune: "Fine-tuning SAM", retrain: "Re-training" }),
+    curves: [
+      ...curvesFromEvents(folder.events(), {
+        finetune: "Fine-tuning SAM",
+        retrain: "Re-training",
+        exchange: "SFR+, the exchange",
+      }),
+      ...exchangeCharts(exchangeRecords(context)),
+    ],
     pictures: [...overlayGroups(context, scores), ...canvasGroups(context)],
     config: folder.record.config,
     facts: {

@@ -88,6 +88,7 @@ export class TrainingObserver implements TrainObserver, Disposable {
   }
 }
 
-function gigabytes(bytes: number): string {
+/** Bytes as text. */
+export function gigabytes(bytes: number): string {
   return `${(bytes / 1e9).toFixed(2)} GB`;
 }

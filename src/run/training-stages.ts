@@ -19,7 +19,16 @@ import { caseFile, type RunContext, runPaths, runStage } from "./stage.js";
 import { TrainingObserver } from "./training-observer.js";
 
 /** Path of the fine-tuned SAM. */
-const samWeightsPath = ({ folder }: RunContext): string => folder.file(runPaths.finetune, "sam.safetensors");
+export const samWeightsPath = ({ folder }: RunContext): string =>
+  folder.file(runPaths.finetune, "sam.safetensors");
+
+/** Path of the checkpoint of its training. */
+export const samCheckpointPath = ({ folder }: RunContext): string =>
+  folder.file(runPaths.finetune, "checkpoint.safetensors");
+
+/** Path of the checkpoint of an arm's training. */
+export const armCheckpointPath = ({ folder }: RunContext, arm: Arm): string =>
+  folder.file(runPaths.arm(arm), "checkpoint.safetensors");
 
 /** Path of an arm's weights. */
 export const armWeightsPath = (context: RunContext, arm: Arm): string =>
@@ -31,45 +40,45 @@ export const armWeightsPath = (context: RunContext, arm: Arm): string =>
 export async function finetuneStage(context: RunContext, keys: StageKeys): Promise<void> {
   const { config, folder, cases, signal } = context;
   const weightsPath = samWeightsPath(context);
+  const checkpointPath = samCheckpointPath(context);
   const owns = [folder.file(runPaths.finetune), folder.file(runPaths.tensorboard, "finetune")];
-  await runStage(
-    context,
-    { name: "finetune", key: keys.finetune(), owns, results: [weightsPath] },
-    async () => {
-      await mkdir(folder.file(runPaths.finetune), { recursive: true });
-      const how = config.sam.checkpoint === null ? "from a random start" : "from its checkpoint";
-      using observer = new TrainingObserver(context, {
-        stage: "finetune",
-        event: "finetune",
-        label: `fine-tune SAM ${config.sam.size} ${how}`,
-        curve: "finetune",
-      });
-      await finetune(
-        {
-          cases: await cases.labelled(),
-          classes: cases.classes,
-          patch: config.patch,
-          sam: config.sam,
-          settings: config.finetune,
-          precision: config.precision,
-          seed: config.seed,
-          checkpointEvery: config.checkpointEvery,
-          checkpointPath: folder.file(runPaths.finetune, "checkpoint.safetensors"),
-          weightsPath,
-          checkpointHash: folder.record.weights.sam ?? null,
-          onLoad: async (name, path, report) => {
-            context.progress.note(`${path}: ${loadingSummary(report)}`, "info");
-            await folder.recordLoading(name, report);
-          },
+  // SFR+ goes on from the checkpoint; without a step there is none.
+  const goesOn = config.finetune.steps > 0 && context.arms.some(({ start }) => start !== undefined);
+  const results = goesOn ? [weightsPath, checkpointPath] : [weightsPath];
+  await runStage(context, { name: "finetune", key: keys.finetune(), owns, results }, async () => {
+    await mkdir(folder.file(runPaths.finetune), { recursive: true });
+    const how = config.sam.checkpoint === null ? "from a random start" : "from its checkpoint";
+    using observer = new TrainingObserver(context, {
+      stage: "finetune",
+      event: "finetune",
+      label: `fine-tune SAM ${config.sam.size} ${how}`,
+      curve: "finetune",
+    });
+    await finetune(
+      {
+        cases: await cases.labelled(),
+        classes: cases.classes,
+        patch: config.patch,
+        sam: config.sam,
+        settings: config.finetune,
+        precision: config.precision,
+        seed: config.seed,
+        checkpointEvery: config.checkpointEvery,
+        checkpointPath,
+        weightsPath,
+        checkpointHash: folder.record.weights.sam ?? null,
+        onLoad: async (name, path, report) => {
+          context.progress.note(`${path}: ${loadingSummary(report)}`, "info");
+          await folder.recordLoading(name, report);
         },
-        observer,
-        signal,
-      );
-      await writeModelCard(weightsPath, cardOf(context));
-      observer.end();
-      return undefined;
-    },
-  );
+      },
+      observer,
+      signal,
+    );
+    await writeModelCard(weightsPath, cardOf(context));
+    observer.end();
+    return undefined;
+  });
 }
 
 /** Loads the fine-tuned SAM of the run. */
@@ -109,15 +118,18 @@ export async function pseudoLabelStage(context: RunContext, keys: StageKeys): Pr
   });
 }
 
-/** Stage 3: trains the segmenter of an arm. */
+/** Stage 3: trains the segmenter of an arm; nothing for SAM alone and for SFR+, which goes on from another arm's. */
 export async function retrainStage(context: RunContext, keys: StageKeys, arm: Arm): Promise<void> {
-  if (arm.method === "sam") return;
+  if (arm.method === "sam" || arm.start !== undefined) return;
   const { method } = arm;
   const { config, folder, cases, signal } = context;
   const weightsPath = armWeightsPath(context, arm);
   const name = `retrain/${arm.folder}`;
+  const checkpointPath = armCheckpointPath(context, arm);
   const owns = [folder.file(runPaths.arm(arm)), folder.file(runPaths.tensorboard, arm.folder)];
-  await runStage(context, { name, key: keys.weights(arm), owns, results: [weightsPath] }, async () => {
+  const goesOn = context.arms.some(({ start }) => start?.folder === arm.folder);
+  const results = goesOn ? [weightsPath, checkpointPath] : [weightsPath];
+  await runStage(context, { name, key: keys.weights(arm), owns, results }, async () => {
     await mkdir(folder.file(runPaths.arm(arm)), { recursive: true });
     const usesUnlabelled = methods[method].usesUnlabelled;
     const pseudoLabels = await pseudoLabelSource(context, arm);
@@ -142,7 +154,7 @@ export async function retrainStage(context: RunContext, keys: StageKeys, arm: Ar
           precision: config.precision,
           seed: config.seed,
           checkpointEvery: config.checkpointEvery,
-          checkpointPath: folder.file(runPaths.arm(arm), "checkpoint.safetensors"),
+          checkpointPath,
           weightsPath,
         },
         observer,
@@ -179,7 +191,8 @@ function pseudoLabelPath({ folder }: RunContext, id: string): string {
   return folder.file(runPaths.pseudoLabels, caseFile(id, ".nii.gz"));
 }
 
-function cardOf({ config, cases }: RunContext): ModelCard {
+/** What weights of this run say of its data. */
+export function cardOf({ config, cases }: RunContext): ModelCard {
   return { labelIds: cases.labelIds, labelNames: cases.labelNames, halve: config.data.halve };
 }
 

@@ -7,6 +7,7 @@ import { after, before, describe, it } from "node:test";
 import { fileURLToPath } from "node:url";
 import { benchLineSchema } from "../../bench/result.js";
 import { readImage, readLabels } from "../../src/data/volume-file.js";
+import { readExchange } from "../../src/exchange/record.js";
 import { readSafetensors } from "../../src/io/safetensors.js";
 import type { Summary } from "../../src/metrics/summary.js";
 import { readEvents } from "../../src/run/event-log.js";
@@ -20,7 +21,7 @@ const demoConfig = fileURLToPath(new URL("../../../configs/demo.yaml", import.me
 /** Stages of a run, in their order. */
 const stages = [
   ...["prepare", "finetune", "canvas-pictures", "pseudo-label"],
-  ...["retrain/v-net-labelled-only", "retrain/sfr-random-sam"],
+  ...["retrain/v-net-labelled-only", "retrain/sfr-random-sam", "exchange/sfr-plus-random-sam"],
   ...tinyArms.map((arm) => `predict/${arm}`),
   ...tinyArms.map((arm) => `evaluate/${arm}`),
 ];
@@ -70,7 +71,12 @@ describe("sfr, the whole chain on tiny phantoms", () => {
       stages.map((name) => [name, "done"]),
     );
     assert.deepEqual(cases, Object.fromEntries(tinyTestCases.map((id) => [id, { status: "done" }])));
-    for (const name of ["V-Net, labelled only", "SAM (random start)", "SFR (random SAM)"])
+    for (const name of [
+      "V-Net, labelled only",
+      "SAM (random start)",
+      "SFR (random SAM)",
+      "SFR+ (random SAM)",
+    ])
       assert.ok(table.includes(name), table);
     assert.ok(table.includes(`Report: ${join(reference(), "report.html")}`), table);
     assert.match(await readFile(join(reference(), "report.html"), "utf8"), /SFR \(random SAM\)/);
@@ -88,10 +94,23 @@ describe("sfr, the whole chain on tiny phantoms", () => {
     assert.deepEqual(steps("pseudo-label"), upTo(3));
     for (const arm of ["V-Net, labelled only", "SFR (random SAM)"])
       assert.deepEqual(steps("retrain", arm), upTo(tinySteps.retrain));
-    for (const arm of ["V-Net, labelled only", "SAM (random start)", "SFR (random SAM)"])
+    assert.deepEqual(steps("exchange", "SFR+ (random SAM)"), upTo(tinySteps.exchange));
+    for (const arm of ["V-Net, labelled only", "SAM (random start)", "SFR (random SAM)", "SFR+ (random SAM)"])
       assert.deepEqual(steps("predict", arm), upTo(tinyTestCases.length));
-    const trained = events.filter(({ stage }) => ["finetune", "retrain"].includes(stage));
+    const trained = events.filter(({ stage }) => ["finetune", "retrain", "exchange"].includes(stage));
     assert.ok(trained.every(({ loss }) => loss !== undefined && loss > 0 && loss < 10));
+  });
+
+  it("run: records where SFR+ has sent each crop, and tells of it", async () => {
+    const record = join(reference(), "arms", "sfr-plus-random-sam", "exchange.csv");
+    const samples = readExchange(record);
+    assert.equal(samples.length, tinySteps.exchange);
+    const sure = samples.filter(({ route }) => route === "finetune").length;
+    assert.ok(sure > 0 && sure < samples.length, `${sure} of ${samples.length}: one side alone shows little`);
+    const report = await readFile(join(reference(), "report.html"), "utf8");
+    assert.match(report, /Crops that teach SAM/);
+    for (const text of [report, table])
+      assert.ok(text.includes(`SFR+ (random SAM): ${sure} of ${samples.length} unlabelled crops taught SAM`));
   });
 
   it("run: predicts on the grid of each image, with the original label ids", async () => {
@@ -118,7 +137,7 @@ describe("sfr, the whole chain on tiny phantoms", () => {
 
   it("finetune, pseudo-label, retrain and run share a folder, and none does a stage again", async () => {
     const out = join(root, "in-turn");
-    const counts = { finetune: 3, "pseudo-label": 4, retrain: 6, run: stages.length };
+    const counts = { finetune: 3, "pseudo-label": 4, retrain: 7, run: stages.length };
     let before: RunRecord["stages"] = [];
     for (const [command, count] of Object.entries(counts)) {
       await succeed(command, set.config, "--out", out);

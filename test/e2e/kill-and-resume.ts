@@ -18,6 +18,7 @@ const stages = {
   "fine-tuning": "finetune",
   "pseudo-labels": "pseudo-label",
   "re-training with a teacher": "retrain/sfr-random-sam",
+  "SFR+": "exchange/sfr-plus-random-sam",
   prediction: "predict/sfr-random-sam",
   "evaluation and report": "evaluate/sfr-random-sam",
 } as const;

@@ -32,19 +32,35 @@ const settings = {
   finetune: { steps: 7, batch: 1, warmup: 2, learningRate: 1e-5 },
   segmenter: { filters: 2 },
   retrain: { steps: 12, labelledBatch: 1, unlabelledBatch: 1 },
+  // Crops of a segmenter after so few steps lie on both sides of this.
+  exchange: { steps: 8, threshold: 0.472 },
   pseudoLabels: "per-volume",
   predict: { stride: [5, 4, 6] },
-  arms: [{ method: "labelled-only" }, { method: "sam" }, { method: "mean-teacher", pseudoLabels: "sam" }],
+  arms: [
+    { method: "labelled-only" },
+    { method: "sam" },
+    { method: "mean-teacher", pseudoLabels: "sam" },
+    { method: "mean-teacher", pseudoLabels: "exchange" },
+  ],
   // No divisor of the steps: the last steps have a checkpoint of their own.
   checkpointEvery: 5,
   seed: 5,
 } as const;
 
 /** Folders of the arms, in the order of the configuration. */
-export const tinyArms = ["v-net-labelled-only", "sam-random-start", "sfr-random-sam"] as const;
+export const tinyArms = [
+  "v-net-labelled-only",
+  "sam-random-start",
+  "sfr-random-sam",
+  "sfr-plus-random-sam",
+] as const;
 
 /** Steps of the trainings. */
-export const tinySteps = { finetune: settings.finetune.steps, retrain: settings.retrain.steps } as const;
+export const tinySteps = {
+  finetune: settings.finetune.steps,
+  retrain: settings.retrain.steps,
+  exchange: settings.exchange.steps,
+} as const;
 
 /** Writes data set and configuration below `root`. */
 export async function writeTinySet(root: string): Promise<TinySet> {

@@ -60,6 +60,32 @@ describe("planArms", () => {
     );
   });
 
+  it("begins SFR+ at the end of the SFR arm of its method", () => {
+    const sfr = { method: "ua-mt", pseudoLabels: "sam" };
+    const exchanges = [
+      { method: "ua-mt", pseudoLabels: "exchange" },
+      { method: "mean-teacher", pseudoLabels: "exchange" },
+    ];
+    const arms = planArms(config([...exchanges, ...all, sfr], "w.pth"));
+    assert.deepEqual(
+      arms.slice(0, 2).map(({ name, folder, needsSam, start }) => [name, folder, needsSam, start?.name]),
+      [
+        ["SFR+ UA-MT", "sfr-plus-ua-mt", true, "SFR UA-MT"],
+        ["SFR+", "sfr-plus", true, "SFR"],
+      ],
+    );
+    assert.ok(arms.slice(2).every(({ start }) => start === undefined));
+    assert.throws(
+      () => planArms(config([...all, ...exchanges])),
+      /arms\[5\]: expected an arm to begin from for 'SFR\+ UA-MT.*add the arm \{method: ua-mt, pseudoLabels: sam\}/,
+    );
+    for (const method of ["sam", "labelled-only"])
+      assert.throws(
+        () => planArms(config([{ method, pseudoLabels: "exchange" }])),
+        /arms\[0\]: .*received exchange/,
+      );
+  });
+
   it("refuses arms that do not fit", () => {
     assert.throws(
       () => planArms(config([{ method: "labelled-only", pseudoLabels: "sam" }])),
