@@ -12,6 +12,7 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 
+import exchange
 import goldens
 import inputs
 import losses
@@ -346,6 +347,7 @@ def cases() -> dict[str, tuple[goldens.Case, list[str]]]:
         "unet3d": (plain(unet3d), unet_convs),
         "mean-teacher-unet3d": (mean_teacher(unet3d, steps=5), unet_convs),
         **{f"method-{name}": (methods.five_steps(name), []) for name in methods.LOSSES},
+        "exchange": (exchange.exchange(calmed), []),
         "losses": (loss_values, []),
         "optimisers": (optimiser_steps, []),
         "schedules": (schedules, []),
