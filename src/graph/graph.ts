@@ -31,6 +31,24 @@ export class Value {
   }
 }
 
+/** A node as it was added. */
+export interface GraphNode {
+  readonly op: string;
+  /** Path of the scope it was built in, and its own name if it has one. */
+  readonly name: string;
+  /** `undefined` stands for an absent optional input. */
+  readonly inputs: readonly (Value | undefined)[];
+  readonly attributes: Readonly<Record<string, Attribute>>;
+  readonly outputs: readonly Value[];
+}
+
+/** Where a value comes from. */
+export type Origin =
+  | { readonly kind: "input"; readonly name: string }
+  | { readonly kind: "state"; readonly name: string; readonly tensor: Tensor }
+  | { readonly kind: "node"; readonly node: GraphNode }
+  | { readonly kind: "gradient" };
+
 /** Tensors of one run, by input name. Numbers stand for f32 scalars. */
 export type RunInputs = Readonly<Record<string, Tensor | number>>;
 
@@ -41,6 +59,8 @@ export type RunInputs = Readonly<Record<string, Tensor | number>>;
 export class Graph {
   private readonly native = callNative(() => new native.Graph());
   private readonly inputs = new Map<string, Value>();
+  /** By the value's id. */
+  private readonly origins = new Map<number, Origin>();
   private readonly scope: string[] = [];
 
   /** A value that is given anew for each run. Throws UsageError when the name is taken. */
@@ -48,12 +68,14 @@ export class Graph {
     const id = callNative(() => this.native.addInput(name, dtype, shape));
     const value = new Value(this, id, dtype, shape);
     this.inputs.set(name, value);
+    this.origins.set(id, { kind: "input", name });
     return value;
   }
 
   /** State that lives in `tensor` across runs. The same tensor always gives the same value. */
   persistent(tensor: Tensor, name: string): Value {
     const id = callNative(() => this.native.addPersistent(tensor.handle, name));
+    this.origins.set(id, { kind: "state", name, tensor });
     return new Value(this, id, tensor.dtype, tensor.shape);
   }
 
@@ -86,9 +108,18 @@ export class Graph {
       if (input !== undefined && input.graph !== this)
         throw new UsageError(`graph: expected values of one graph for ${op}, received one of another graph`);
     const ids = inputs.map((input) => input?.id ?? -1);
-    return callNative(() => this.native.addNode(op, ids, attributes, this.path(name))).map((id) =>
+    const path = this.path(name);
+    const outputs = callNative(() => this.native.addNode(op, ids, attributes, path)).map((id) =>
       this.wrap(id),
     );
+    const node = { op, name: path, inputs, attributes, outputs };
+    for (const { id } of outputs) this.origins.set(id, { kind: "node", node });
+    return outputs;
+  }
+
+  /** The input, state or node that gives a value of this graph. */
+  origin(value: Value): Origin {
+    return this.origins.get(value.id) ?? { kind: "gradient" };
   }
 
   /**

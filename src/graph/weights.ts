@@ -68,7 +68,7 @@ export interface LoadReport {
  * `torch` in steps of `step`.
  */
 function forEachRun(
-  spec: WeightSpec,
+  spec: Pick<WeightSpec, "torchShape" | "order">,
   visit: (memory: number, torch: number, step: number, length: number) => void,
 ): void {
   const strides: number[] = new Array<number>(spec.torchShape.length).fill(1);
@@ -96,11 +96,31 @@ function forEachRun(
 }
 
 /** Copies values in torch's order into a tensor's memory. */
-function toMemory(spec: WeightSpec, memory: TensorData, values: Float32Array<ArrayBuffer>): void {
+function toMemory(
+  spec: Pick<WeightSpec, "torchShape" | "order" | "dtype">,
+  memory: TensorData,
+  values: Float32Array<ArrayBuffer>,
+): void {
   const elements = spec.dtype === "bf16" ? bf16Bits(values) : values;
   forEachRun(spec, (to, from, step, length) => {
     for (let i = 0; i < length; i++) memory[to + i] = elements[from + i * step] ?? 0;
   });
+}
+
+/**
+ * Elements in another order of axes.
+ *
+ * @param x elements of `shape`
+ * @param order axis i of the result is axis order[i] of x
+ */
+export function permuted(
+  x: Float32Array<ArrayBuffer>,
+  shape: readonly number[],
+  order: readonly number[],
+): Float32Array<ArrayBuffer> {
+  const y = new Float32Array(x.length);
+  toMemory({ torchShape: shape, order, dtype: "f32" }, y, x);
+  return y;
 }
 
 /** Copies a tensor's memory into values in torch's order. */
