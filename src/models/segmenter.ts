@@ -17,6 +17,9 @@ export interface SegmenterNetwork {
   title: string;
   /** What the longest side of a patch needs at least, voxels. */
   longestSide: number;
+  /** State-dict names of its first weight and of its last one, which tell its files from others. */
+  firstWeight: string;
+  headWeight: string;
   /** x [N, D, H, W, channels], extents multiples of segmenterStride -> logits [N, D, H, W, K]. */
   build(ctx: NetworkContext, x: Value, size: SegmenterSize): Value;
   /** The same with its deep-supervision heads in use: logits [N, D, H, W, K] of each scale, the finest first. */

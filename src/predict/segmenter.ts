@@ -1,7 +1,7 @@
 import { z } from "zod";
 import type { Voxels } from "../config/schema.js";
 import { DataError } from "../errors.js";
-import { Graph, type Program } from "../graph/graph.js";
+import { Graph, type Program, type Value } from "../graph/graph.js";
 import { WeightSet } from "../graph/weights.js";
 import { readSafetensors, writeSafetensors } from "../io/safetensors.js";
 import { jsonOf, type TensorInfo } from "../io/tensor-file.js";
@@ -30,20 +30,66 @@ export async function saveSegmenter(
 }
 
 /**
- * Metadata of a V-Net by its tensors, as the SFR authors' programs save it; undefined when they are no V-Net's.
+ * Metadata of a segmenter by its tensors, as the authors' programs save it; undefined when they are no segmenter's.
  *
  * @param patch extents of the network's input, voxels (x, y, z)
  */
-export function vnetMetadata(
+export function recognisedSegmenter(
   tensors: ReadonlyMap<string, TensorInfo>,
   patch: Voxels,
 ): SegmenterMetadata | undefined {
-  const filters = tensors.get("block_one.conv.0.weight")?.shape[0];
-  const head = tensors.get("out_conv.weight")?.shape;
-  const classes = head?.[0];
-  if (filters === undefined || classes === undefined || head?.[1] !== filters || classes < 2)
-    return undefined;
-  return { model: "vnet", filters, classes, patch };
+  for (const model of Object.keys(segmenters) as SegmenterModel[]) {
+    const { firstWeight, headWeight } = segmenters[model];
+    const [filters] = tensors.get(firstWeight)?.shape ?? [];
+    const [classes, inputs] = tensors.get(headWeight)?.shape ?? [];
+    if (filters !== undefined && classes !== undefined && inputs === filters && classes >= 2)
+      return { model, filters, classes, patch };
+  }
+  return undefined;
+}
+
+/** A trained network, for any number of graphs. */
+export interface SegmenterFile {
+  /** Its tensors; the caller disposes them. */
+  readonly weights: WeightSet;
+  readonly metadata: SegmenterMetadata;
+  /** x [N, D, H, W, 1] -> logits [N, D, H, W, K]. */
+  forward(graph: Graph, x: Value): Value;
+}
+
+/** Metadata of a segmenter from the entry `sfr` of a weights file; undefined when it says something else. */
+function segmenterMetadata(entry: string | undefined): SegmenterMetadata | undefined {
+  return metadataSchema.safeParse(jsonOf(entry)).data;
+}
+
+/** Reads a file of saveSegmenter(). Throws DataError when it is not one, or lacks a tensor. */
+export async function readSegmenter(path: string): Promise<SegmenterFile> {
+  const file = await readSafetensors(path);
+  const metadata = segmenterMetadata(file.metadata.sfr);
+  if (metadata === undefined)
+    throw new DataError(
+      `${path}: expected a segmenter written by sfr, received other metadata; give its weights file`,
+    );
+  const { model, filters, classes, patch } = metadata;
+  const weights = new WeightSet("student", 0, "from-file");
+  const forward = (graph: Graph, x: Value) => {
+    const context = { graph, weights, training: false, updateStatistics: false };
+    return segmenters[model].build(context, x, { filters, classes, dropout: 0 });
+  };
+  try {
+    // Tensors exist once a forward pass was described.
+    const graph = new Graph();
+    forward(graph, graph.input("x", "f32", [1, patch[2], patch[1], patch[0], 1]));
+    const [missing] = weights.load(file.tensors).missing;
+    if (missing !== undefined)
+      throw new DataError(
+        `${path}: expected all tensors of a ${segmenters[model].title}, received none for ${missing}`,
+      );
+    return { weights, metadata, forward };
+  } catch (error) {
+    weights.dispose();
+    throw error;
+  }
 }
 
 /** A trained segmenter, ready to predict; needs neither SAM nor the training's settings. */
@@ -59,25 +105,11 @@ export class Segmenter implements Disposable {
 
   /** Reads a file of saveSegmenter(). Throws DataError when it is not one. */
   static async load(path: string): Promise<Segmenter> {
-    const { tensors, metadata } = await readSafetensors(path);
-    const parsed = metadataSchema.safeParse(jsonOf(metadata.sfr));
-    if (!parsed.success)
-      throw new DataError(
-        `${path}: expected a segmenter written by sfr, received other metadata; give its weights file`,
-      );
-    const { model, filters, classes, patch } = parsed.data;
+    const { weights, metadata, forward } = await readSegmenter(path);
+    const { classes, patch } = metadata;
     const graph = new Graph();
-    const weights = new WeightSet("student", 0);
-    const x = graph.input("x", "f32", [1, patch[2], patch[1], patch[0], 1]);
-    const context = { graph, weights, training: false, updateStatistics: false };
-    const logits = segmenters[model].build(context, x, { filters, classes, dropout: 0 });
-    const program = graph.compile({ logits });
-    const report = weights.load(tensors);
-    if (report.missing.length > 0)
-      throw new DataError(
-        `${path}: expected all tensors of a ${segmenters[model].title}, received none for ${report.missing[0]}`,
-      );
-    return new Segmenter(weights, program, classes, patch);
+    const logits = forward(graph, graph.input("x", "f32", [1, patch[2], patch[1], patch[0], 1]));
+    return new Segmenter(weights, graph.compile({ logits }), classes, patch);
   }
 
   /**

@@ -5,7 +5,8 @@ import { writeSafetensorsFrom } from "../io/safetensors.js";
 import type { TensorFile } from "../io/tensor-file.js";
 import { openWeights } from "../io/weights-file.js";
 import { segmenterStride } from "../models/segmenter.js";
-import { vnetMetadata } from "../predict/segmenter.js";
+import { segmenters } from "../models/segmenters.js";
+import { recognisedSegmenter } from "../predict/segmenter.js";
 import type { ModelCard } from "./model-card.js";
 
 /** What a conversion did. */
@@ -19,8 +20,8 @@ export interface Conversion {
  * Writes the tensors of a weights file in the format that the output's name says; names, order of axes, element types
  * and values stay.
  *
- * @param patch makes a segmenter of a V-Net's tensors: the extents of its training patch, voxels (x, y, z)
- * @throws DataError when the input cannot be read, is no V-Net though a patch was given, or the output cannot be written;
+ * @param patch makes a segmenter of the tensors of one: the extents of its training patch, voxels (x, y, z)
+ * @throws DataError when the input cannot be read, is no segmenter though a patch was given, or the output cannot be written;
  *   UsageError for an output of another name, or a patch that does not fit
  */
 export async function convertWeights(
@@ -59,11 +60,21 @@ function segmenterMetadata(file: TensorFile, patch: Voxels): Record<string, stri
     throw new UsageError(
       `--patch: expected multiples of ${segmenterStride} voxels, received ${patch.join(",")}; round it`,
     );
-  const metadata = vnetMetadata(file.tensors, patch);
-  if (metadata === undefined)
+  const metadata = recognisedSegmenter(file.tensors, patch);
+  if (metadata === undefined) {
+    const known = Object.values(segmenters).map(
+      ({ title, firstWeight, headWeight }) => `a ${title} (${firstWeight}, ${headWeight})`,
+    );
     throw new DataError(
-      `${file.path}: expected the tensors of a V-Net (block_one.conv.0.weight, out_conv.weight), received others; ` +
+      `${file.path}: expected the tensors of ${known.join(" or ")}, received others; ` +
         "leave out --patch to convert them as they are",
+    );
+  }
+  const { title, longestSide } = segmenters[metadata.model];
+  if (Math.max(...patch) < longestSide)
+    throw new UsageError(
+      `--patch: expected at least ${longestSide} voxels along one axis for a ${title}, received ${patch.join(",")}; ` +
+        "give the patch that it was trained on",
     );
   const labelIds = Array.from({ length: metadata.classes }, (_, index) => index);
   const card: ModelCard = { labelIds, labelNames: {}, halve: false };

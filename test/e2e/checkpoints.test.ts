@@ -104,22 +104,28 @@ describe("sfr, weights in and out", () => {
     assert.match(stderr, /page\.pth.*a failed download often leaves a web page/);
   });
 
-  it("convert: makes a segmenter of a V-Net that PyTorch wrote", async () => {
-    const weights = join(root, "vnet.safetensors");
-    const input = join("test", "fixtures", "reference", "vnet-4f", "iter_0.pth");
-    await succeed("convert", input, weights, "--patch", "16x16x16");
-    const image = join(set.data, "imagesTs", "phantom_005.nii.gz");
-    const out = join(root, "vnet-labels");
-    await succeed("predict", image, "--weights", weights, "--out", out, "--stride", "16,16,16");
-    const { data } = await readLabels(join(out, "phantom_005.nii.gz"));
-    assert.ok(data.every((label) => label < 3));
-    const back = join(root, "vnet.pth");
-    const { stderr } = await succeed("convert", weights, back);
-    assert.match(stderr, /no place for the metadata data, sfr/);
-    const [before, after] = [await readWeights(input), await readWeights(back)];
-    assert.equal(before.size, after.size);
-    for (const [name, tensor] of before) assert.deepEqual(after.get(name), tensor, name);
-  });
+  for (const [model, file, patch] of [
+    ["vnet", join("reference", "vnet-4f", "iter_0.pth"), "16x16x16"],
+    ["unet3d", join("checkpoints", "unet3d.pth"), "32,16,16"],
+  ] as const)
+    it(`convert: makes a segmenter of a ${model} that PyTorch wrote`, async () => {
+      const weights = join(root, `${model}.safetensors`);
+      const input = join("test", "fixtures", file);
+      await succeed("convert", input, weights, "--patch", patch);
+      const { sfr: metadata = "" } = (await readSafetensors(weights)).metadata;
+      assert.equal((JSON.parse(metadata) as { model: string }).model, model);
+      const image = join(set.data, "imagesTs", "phantom_005.nii.gz");
+      const out = join(root, `${model}-labels`);
+      await succeed("predict", image, "--weights", weights, "--out", out, "--stride", "16,16,16");
+      const { data } = await readLabels(join(out, "phantom_005.nii.gz"));
+      assert.ok(data.every((label) => label < 3));
+      const back = join(root, `${model}.pth`);
+      const { stderr } = await succeed("convert", weights, back);
+      assert.match(stderr, /no place for the metadata data, sfr/);
+      const [before, after] = [await readWeights(input), await readWeights(back)];
+      assert.equal(before.size, after.size);
+      for (const [name, tensor] of before) assert.deepEqual(after.get(name), tensor, name);
+    });
 
   it("convert: refuses what it cannot do, leaving no file", async () => {
     const input = join("test", "fixtures", "checkpoints", "sam.pth");
@@ -127,7 +133,21 @@ describe("sfr, weights in and out", () => {
       [[input, join(root, "x.onnx")], 2, /expected \.safetensors or \.pth as output/],
       [[input, join(root, "x.safetensors"), "--patch", "16,16"], 2, /--patch: expected three whole numbers/],
       [[input, join(root, "x.safetensors"), "--patch", "17,16,16"], 2, /multiples of 16/],
-      [[input, join(root, "x.safetensors"), "--patch", "16,16,16"], 3, /expected the tensors of a V-Net/],
+      [
+        [input, join(root, "x.safetensors"), "--patch", "16,16,16"],
+        3,
+        /expected the tensors of a V-Net \(.*\) or a 3D U-Net \(/,
+      ],
+      [
+        [
+          join("test", "fixtures", "checkpoints", "unet3d.pth"),
+          join(root, "x.safetensors"),
+          "--patch",
+          "16,16,16",
+        ],
+        2,
+        /--patch: expected at least 32 voxels along one axis for a 3D U-Net/,
+      ],
       [
         [input, join(root, "x.pth"), "--patch", "16,16,16"],
         2,

@@ -1,4 +1,5 @@
-"""Writes the small SAM checkpoints that test/models reads: the layouts of Meta, MedSAM, Hugging Face and SFR's LoRA.
+"""Writes the small checkpoints of the tests: SAM in the layouts of Meta, MedSAM, Hugging Face and SFR's LoRA, and
+SSL4MIS's 3D U-Net.
 
 Values are those of inputs.py by official name, so that a test can make them anew. Made with PyTorch 2.13.0,
 transformers 5.23.0 (for Hugging Face's file alone) and safetensors 0.8.0.
@@ -13,6 +14,7 @@ import torch
 
 import inputs
 import sam
+import unet3d
 
 CONFIG = sam.SamConfig(8, 2, 2, (1,), 64, 4, window=2, neck=16, decoder_mlp=8, iou_hidden=16)
 RANK = 2
@@ -93,6 +95,10 @@ def main(folder):
     other = sam.SamConfig(**{**CONFIG.__dict__, "classes": 3})
     trained = sam.lora_shapes(other, RANK) | sam.prompt_shapes(other) | sam.decoder_shapes(other)
     torch.save(inputs.weights(trained, seed=2), os.path.join(folder, "lora.pth"))
+
+    # One filter, three classes; in f16, since the file would be twice as large for nothing.
+    network = inputs.weights(unet3d.parameter_shapes(1, 3))
+    torch.save({name: tensor.half() for name, tensor in network.items()}, os.path.join(folder, "unet3d.pth"))
 
     hugging_face(state, folder)
 

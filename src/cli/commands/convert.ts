@@ -16,7 +16,7 @@ export const convert: Command = {
     {
       name: "patch",
       kind: "text",
-      help: "The input is a V-Net of PyTorch, trained on patches of so many voxels x,y,z: write a segmenter for `predict`",
+      help: "The input is a V-Net or 3D U-Net of PyTorch, trained on patches of so many voxels x,y,z: write a segmenter for `predict`",
     },
   ],
   settings: [],
