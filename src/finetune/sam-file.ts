@@ -10,6 +10,7 @@ import type { LoadingReport } from "../models/sam/loading.js";
 import { SamNetwork, type SamTraining } from "../models/sam/network.js";
 import type { Precision } from "../native/native.js";
 import { stitchGeometry } from "../stitch/geometry.js";
+import type { SamMetadata } from "./sam-metadata.js";
 
 /** Told what was taken from a file that SAM starts from: its checkpoint, or LoRA updates. */
 export type OnLoad = (name: "sam" | "lora", path: string, report: LoadingReport) => Promise<void>;
@@ -98,18 +99,18 @@ export async function loadStart(
 export async function saveSam(path: string, network: SamNetwork, facts: SamFacts): Promise<void> {
   const { sam, classes, patch, checkpointHash } = facts;
   // All that is needed to use it, and which SAM it belongs to.
-  const metadata = {
+  const metadata: SamMetadata = {
     size: sam.size,
     canvas: sam.canvas,
     classes,
     training: samTraining(sam),
     patch,
-    plan: stitchGeometry({ patch, canvas: sam.canvas }),
-    preprocessing: { volume: "z-score", channels: "gray, repeated", pixelMean: 0, pixelStd: 1 },
     base: checkpointHash === null ? null : { sha256: checkpointHash },
   };
+  const plan = stitchGeometry({ patch, canvas: sam.canvas });
+  const preprocessing = { volume: "z-score", channels: "gray, repeated", pixelMean: 0, pixelStd: 1 };
   const state = network.toState(sam.checkpoint !== null);
-  await writeSafetensors(path, state, { sfr: JSON.stringify(metadata) });
+  await writeSafetensors(path, state, { sfr: JSON.stringify({ ...metadata, plan, preprocessing }) });
 }
 
 async function withWeights<T>(path: string, use: (file: TensorFile) => Promise<T>): Promise<T> {
