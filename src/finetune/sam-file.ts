@@ -67,7 +67,7 @@ export async function loadFinetuned(
 }
 
 /** Takes SAM's weights from a checkpoint file. Throws DataError naming the file when they do not fit. */
-async function loadCheckpoint(network: SamNetwork, path: string): Promise<LoadingReport> {
+export async function loadCheckpoint(network: SamNetwork, path: string): Promise<LoadingReport> {
   return namingFile(
     path,
     withWeights(path, (file) => network.loadCheckpoint(file)),

@@ -3,7 +3,7 @@ import { DataError } from "../errors.js";
 import { Graph } from "../graph/graph.js";
 import { readSafetensors } from "../io/safetensors.js";
 import type { SamNetwork } from "../models/sam/network.js";
-import { loadCheckpoint, samNetwork } from "./sam-file.js";
+import { finetunedNetwork, loadCheckpoint } from "./sam-file.js";
 import { type SamMetadata, settingsOf } from "./sam-metadata.js";
 
 /**
@@ -18,7 +18,7 @@ export async function loadTrainedSam(
   checkpoint: string | null,
 ): Promise<SamNetwork> {
   const { size, canvas, classes } = metadata;
-  const network = samNetwork(settingsOf(metadata, checkpoint), classes, 0);
+  const network = finetunedNetwork(settingsOf(metadata, checkpoint), classes);
   try {
     // Weights exist once a forward pass was described.
     const graph = new Graph();

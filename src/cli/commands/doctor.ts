@@ -55,7 +55,7 @@ export const doctor: Command = {
   },
 };
 
-/** Version of the optional ONNX Runtime; null when it is not installed. It is not loaded: nothing uses it yet. */
+/** Version of the optional ONNX Runtime; null when it is not installed. It is not loaded here. */
 function onnxruntimeVersion(): string | null {
   try {
     const path = createRequire(import.meta.url).resolve("onnxruntime-node/package.json");

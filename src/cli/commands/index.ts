@@ -6,6 +6,7 @@ import { convert } from "./convert.js";
 import { demo } from "./demo.js";
 import { doctor } from "./doctor.js";
 import { evaluate } from "./evaluate.js";
+import { exportCommand } from "./export.js";
 import { finetune } from "./finetune.js";
 import { init } from "./init.js";
 import { inspect } from "./inspect.js";
@@ -32,6 +33,7 @@ export const commands: readonly Command[] = [
   unstitch,
   inspect,
   convert,
+  exportCommand,
   doctor,
   bench,
 ];

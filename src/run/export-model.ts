@@ -1,0 +1,252 @@
+import type { Config, Voxels } from "../config/schema.js";
+import { Cropper } from "../data/augment.js";
+import { openDataset } from "../data/cases.js";
+import { prepareCase } from "../data/prepare.js";
+import { RandomStream } from "../data/random.js";
+import { splitCases } from "../data/splits.js";
+import { isCaseError, messageOf, namingFile } from "../error-text.js";
+import { DataError, UsageError } from "../errors.js";
+import { gapImage } from "../finetune/canvas-batch.js";
+import { readSamMetadata, type SamMetadata } from "../finetune/sam-metadata.js";
+import { loadTrainedSam } from "../finetune/trained-sam.js";
+import { Graph } from "../graph/graph.js";
+import * as ops from "../graph/ops.js";
+import { elementCount } from "../io/host-tensor.js";
+import { readSafetensorsHeader } from "../io/safetensors.js";
+import { segmenters } from "../models/segmenters.js";
+import { Tensor } from "../native/tensor.js";
+import { type Exported, type ExportSpec, exportOnnx, type TestInput } from "../onnx/export.js";
+import { loadOnnxRuntime } from "../onnx/runtime.js";
+import { readSegmenter } from "../predict/segmenter.js";
+import { quarterStride } from "../predict/windows.js";
+import { type StitchGeometry, stitchGeometry } from "../stitch/geometry.js";
+import { version } from "../version.js";
+import { disposeCase, hashFiles } from "./case-store.js";
+import { findModel } from "./find-model.js";
+import { type ModelCard, readModelCard } from "./model-card.js";
+
+/** What to export, and where to. */
+export interface ExportRequest {
+  /** A run folder with one model, a stage of a run, or weights. */
+  readonly model: string;
+  /** FILE.onnx */
+  readonly out: string;
+  /** The SAM that LoRA updates belong to; by default the one that the run names. */
+  readonly samCheckpoint: string | undefined;
+}
+
+/** What was written, and what there is to say of it. */
+export interface ExportedModel extends Exported {
+  readonly title: string;
+  /** Sentences for people. */
+  readonly notes: readonly string[];
+}
+
+/** A network ready to write, and how a patch of a volume becomes its input. */
+interface Exportable extends Disposable {
+  readonly spec: ExportSpec;
+  /** Voxels (x, y, z). */
+  readonly patch: Voxels;
+  /** What a test input is called: window or canvas. */
+  readonly unit: string;
+  /** Input values of the network from a patch f32 [1, D, H, W]. */
+  inputOf(patch: Tensor): Promise<Float32Array>;
+}
+
+/**
+ * Writes a model of a run as ONNX, held against the native engine on the middle of the run's first labelled case (on
+ * noise where that cannot be read).
+ *
+ * @throws DataError, UsageError; SfrError when the file's results are not the native engine's
+ */
+export async function exportModel(request: ExportRequest, signal?: AbortSignal): Promise<ExportedModel> {
+  const { weightsPath, config } = await findModel(request.model);
+  const card = await readModelCard(weightsPath);
+  const checkpoint = request.samCheckpoint ?? config?.sam.checkpoint ?? undefined;
+  using model = await openModel(weightsPath, card, checkpoint, signal);
+  const notes: string[] = [];
+  const test = (await caseInput(model, card, config, notes)) ?? noiseInput(model);
+  const loaded = loadOnnxRuntime();
+  if (loaded.kind === "missing")
+    notes.push(`parity with the native engine was not checked: ${loaded.reason}`);
+  const exported = await exportOnnx(model.spec, request.out, { test, loaded, signal });
+  return { ...exported, title: model.spec.title, notes };
+}
+
+/** @throws DataError when the file is no model of this program, or does not fit its own description */
+async function openModel(
+  path: string,
+  card: ModelCard,
+  checkpoint: string | undefined,
+  signal: AbortSignal | undefined,
+): Promise<Exportable> {
+  const { metadata } = await readSafetensorsHeader(path);
+  const common = { ...dataMetadata(card), "sfr.weights_sha256": await hashFiles([path], signal) };
+  if (!/"canvas"/.test(metadata.sfr ?? "")) return openSegmenter(path, common);
+  const sam = await readSamMetadata(path);
+  // Whoever trained every weight of a SAM has them all in the file.
+  const isPart = sam.base !== null && sam.training.kind === "lora";
+  const base = isPart ? await checkedBase(path, sam, checkpoint, signal) : null;
+  return openSam(path, sam, base, common);
+}
+
+/** Path of the SAM that a file's LoRA updates belong to. @throws UsageError without one, DataError for another one */
+async function checkedBase(
+  path: string,
+  { base }: SamMetadata,
+  checkpoint: string | undefined,
+  signal: AbortSignal | undefined,
+): Promise<string> {
+  if (checkpoint === undefined)
+    throw new UsageError(
+      `${path}: expected the SAM that these LoRA updates belong to (SHA-256 ${base?.sha256}), received none; ` +
+        "name it with --sam-checkpoint",
+    );
+  const hash = await hashFiles([checkpoint], signal);
+  if (hash !== base?.sha256)
+    throw new DataError(
+      `${checkpoint}: expected the SAM that the LoRA updates of ${path} belong to (SHA-256 ${base?.sha256}), ` +
+        `received ${hash}; name that one with --sam-checkpoint`,
+    );
+  return checkpoint;
+}
+
+async function openSegmenter(path: string, common: Readonly<Record<string, string>>): Promise<Exportable> {
+  const { weights, metadata, forward } = await namingFile(path, readSegmenter(path));
+  const { model, filters, classes, patch } = metadata;
+  const [x, y, z] = patch;
+  const window = {
+    patch,
+    stride: quarterStride(patch),
+    average: "softmax of the windows that cover a voxel",
+  };
+  return {
+    spec: {
+      title: segmenters[model].title,
+      input: {
+        name: "patch",
+        shape: [z, y, x, 1],
+        help: "f32 [batch, 1, z, y, x], a window of a prepared volume",
+      },
+      output: { name: "logits", help: "f32 [batch, class, z, y, x]" },
+      forward,
+      metadata: {
+        ...common,
+        "sfr.model": JSON.stringify({ kind: "segmenter", network: model, filters, classes }),
+        "sfr.window": JSON.stringify(window),
+      },
+    },
+    patch,
+    unit: "window",
+    inputOf: async (crop) => Float32Array.from(crop.f32),
+    [Symbol.dispose]: () => weights.dispose(),
+  };
+}
+
+async function openSam(
+  path: string,
+  metadata: SamMetadata,
+  checkpoint: string | null,
+  common: Readonly<Record<string, string>>,
+): Promise<Exportable> {
+  const { size, canvas, classes, training, patch, base } = metadata;
+  const network = await loadTrainedSam(path, metadata, checkpoint);
+  const plan = stitchGeometry({ patch, canvas });
+  const pixels = { channels: "gray, repeated inside the model", gap: gapImage };
+  return {
+    spec: {
+      title: `SAM ${size}`,
+      input: {
+        name: "canvas",
+        shape: [canvas, canvas, 1],
+        help: "f32 [batch, 1, y, x], slices of a prepared volume side by side (sfr.canvas)",
+      },
+      output: {
+        name: "logits",
+        help: "f32 [batch, class, y, x] at a quarter of the canvas's resolution: resize bilinearly, half-pixel centres",
+      },
+      forward: (graph, x) => network.forward(graph, ops.reshape(x, [x.dim(0), canvas, canvas]), false),
+      metadata: {
+        ...common,
+        ...(base === null ? {} : { "sfr.base_sha256": base.sha256 }),
+        "sfr.model": JSON.stringify({ kind: "sam", size, canvas, classes, training }),
+        "sfr.canvas": JSON.stringify({ patch, plan, ...pixels }),
+      },
+    },
+    patch,
+    unit: "canvas",
+    inputOf: (crop) => firstCanvas(crop, plan),
+    [Symbol.dispose]: () => network.dispose(),
+  };
+}
+
+/** What the file says of the data that its model is for. */
+function dataMetadata({ labelIds, labelNames, halve }: ModelCard): Record<string, string> {
+  return {
+    "sfr.version": version,
+    "sfr.classes": String(labelIds.length),
+    "sfr.labels": JSON.stringify({ ids: labelIds, names: labelNames }),
+    "sfr.preprocessing": JSON.stringify({
+      axes: "RAS+, x fastest",
+      resample: halve ? "mean of 2x2x2 voxels" : "none",
+      intensity: "(v - mean) / standard deviation over the whole volume (divisor n)",
+    }),
+  };
+}
+
+/** The first canvas of a stitched patch f32 [1, D, H, W], f32 [S, S]. */
+async function firstCanvas(crop: Tensor, plan: StitchGeometry): Promise<Float32Array> {
+  const graph = new Graph();
+  using program = graph.compile({
+    canvases: ops.stitch(graph.input("crop", "f32", crop.shape), plan, gapImage),
+  });
+  const { canvases } = await program.run({ crop });
+  return canvases.f32.slice(0, plan.canvas ** 2);
+}
+
+/** The middle of the run's first labelled case; undefined, with a note, where there is no run or it cannot be read. */
+async function caseInput(
+  model: Exportable,
+  { halve }: ModelCard,
+  config: Config | undefined,
+  notes: string[],
+): Promise<TestInput | undefined> {
+  if (config === undefined) return undefined;
+  try {
+    const [entry] = splitCases(await openDataset(config.data.root, config.data.layout), config.data).labelled;
+    if (entry === undefined) return undefined;
+    const prepared = await prepareCase(entry, { needLabel: false, labelIds: undefined, halve });
+    try {
+      return {
+        title: `the middle ${model.unit} of case ${entry.id}`,
+        values: await middleInput(model, prepared.image),
+      };
+    } finally {
+      disposeCase(prepared);
+    }
+  } catch (error) {
+    if (!isCaseError(error)) throw error;
+    notes.push(`no case of the run can be read, so noise is compared: ${messageOf(error)}`);
+    return undefined;
+  }
+}
+
+/** @param image f32 [D, H, W] */
+async function middleInput(model: Exportable, image: Tensor): Promise<Float32Array> {
+  const [px, py, pz] = model.patch;
+  const [depth = 0, height = 0, width = 0] = image.shape;
+  const middle = (extent: number, size: number) => Math.floor((extent - size) / 2);
+  using cropper = new Cropper(model.patch);
+  using crop = Tensor.zeros("f32", [1, pz, py, px]);
+  const corner = [middle(width, px), middle(height, py), middle(depth, pz)] as const;
+  await cropper.into(crop, 0, image, { corner, turns: 0, flip: 0 });
+  return model.inputOf(crop);
+}
+
+/** Normal noise, as a z-scored volume has it. */
+function noiseInput({ spec, unit }: Exportable): TestInput {
+  const stream = new RandomStream(1, 0, "export/noise");
+  const values = new Float32Array(elementCount(spec.input.shape));
+  for (let i = 0; i < values.length; i++) values[i] = stream.normal();
+  return { title: `a ${unit} of noise`, values };
+}
