@@ -99,7 +99,7 @@ function forEachRun(
 function toMemory(
   spec: Pick<WeightSpec, "torchShape" | "order" | "dtype">,
   memory: TensorData,
-  values: Float32Array<ArrayBuffer>,
+  values: Float32Array,
 ): void {
   const elements = spec.dtype === "bf16" ? bf16Bits(values) : values;
   forEachRun(spec, (to, from, step, length) => {
@@ -114,7 +114,7 @@ function toMemory(
  * @param order axis i of the result is axis order[i] of x
  */
 export function permuted(
-  x: Float32Array<ArrayBuffer>,
+  x: Float32Array,
   shape: readonly number[],
   order: readonly number[],
 ): Float32Array<ArrayBuffer> {

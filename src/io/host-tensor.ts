@@ -98,7 +98,7 @@ export function toFloat32(tensor: HostTensor): Float32Array<ArrayBuffer> {
 }
 
 /** The bits of the nearest bf16 of each value, the even one of two; NaN stays NaN. */
-export function bf16Bits(values: Float32Array<ArrayBuffer>): Uint16Array<ArrayBuffer> {
+export function bf16Bits(values: Float32Array): Uint16Array<ArrayBuffer> {
   const words = new Uint32Array(values.buffer, values.byteOffset, values.length);
   const bits = new Uint16Array(values.length);
   for (let i = 0; i < bits.length; i++) {

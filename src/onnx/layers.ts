@@ -86,6 +86,12 @@ function stridedConvolution(
   return { name: l.node("Conv", [l.first(x), filter, ...bias], { attributes }), form: "first" };
 }
 
+export const strided: Lowering = (l, node) =>
+  stridedConvolution(l, inputOf(node, 0), weightOf(node, 1), listOf(node, "block"), vector(l, node, 2));
+
+export const transposed: Lowering = (l, node) =>
+  transposedConvolution(l, node, listOf(node, "block"), vector(l, node, 2));
+
 /** Blocks of an image as tokens. (Where x is channels first, it is part of the convolution that follows.) */
 export const spaceToDepth: Lowering = (l, node) => {
   const [n = 1, d = 1, h = 1, w = 1, c = 1] = inputOf(node, 0).shape;
@@ -109,16 +115,16 @@ export const depthToSpace: Lowering = (l, node) => {
   return { name: bias.length === 0 ? moved : l.node("Add", [moved, ...bias]), form: "last" };
 };
 
-/** The linear layer `product`, weight [Cin, block.., Cout], and the scatter of its blocks. */
+/** The product of a node's input and its weight [Cin, block.., Cout], and the scatter of the blocks. */
 function transposedConvolution(
   l: Lowerer,
   product: GraphNode,
-  block: readonly [number, number, number],
+  block: readonly number[],
   bias: readonly string[],
 ): Lowered {
   const weight = weightOf(product, 1);
   const [inputs = 1, columns = 1] = weight.shape;
-  const out = columns / (block[0] * block[1] * block[2]);
+  const out = columns / block.reduce((count, extent) => count * extent, 1);
   const filter = reordered(l, weight, [inputs, ...block, out], [0, 4, 1, 2, 3]);
   const attributes = { kernel_shape: { ints: block }, strides: { ints: block } };
   const inputNames = [l.first(inputOf(product, 0)), filter, ...bias];

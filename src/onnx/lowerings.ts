@@ -1,7 +1,15 @@
 /** One lowering per op of our graph to nodes of ONNX; what is not in the table cannot be exported. */
 import type { GraphNode, Value } from "../graph/graph.js";
 import { attention, gridAttention } from "./attention.js";
-import { convolution, depthToSpace, linear, linearLora, spaceToDepth } from "./layers.js";
+import {
+  convolution,
+  depthToSpace,
+  linear,
+  linearLora,
+  spaceToDepth,
+  strided,
+  transposed,
+} from "./layers.js";
 import { axisIn, type Lowered, type Lowerer, type Lowering } from "./lowering.js";
 import { inputOf, listOf, numberOf, shapeOf, weightOf } from "./node-values.js";
 
@@ -168,4 +176,6 @@ export const lowerings: Readonly<Record<string, Lowering>> = {
   resize_bilinear: resizeBilinear,
   slice,
   space_to_depth: spaceToDepth,
+  strided_conv3d: strided,
+  transposed_conv3d: transposed,
 };

@@ -86,7 +86,7 @@ describe("export to ONNX", () => {
     assert.throws(() => onnxModel(specOf((_, x) => ops.exp(x))), {
       name: "UsageError",
       message:
-        /^onnx: expected ops among \(add, .*slice, space_to_depth\), received exp at ''; add its lowering/,
+        /^onnx: expected ops among \(add, .*slice, space_to_depth, strided_conv3d, transposed_conv3d\), received exp at ''; add its lowering/,
     });
   });
 

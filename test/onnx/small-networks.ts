@@ -25,7 +25,7 @@ export interface SmallNetwork extends Disposable {
 export function randomSam(config: SamConfig = smallSam): SmallNetwork {
   const { canvas } = config;
   const targets = ["q", "k", "v", "proj", "mlp"] as const;
-  const network = new SamNetwork(config, { kind: "lora", rank: 2, targets }, 1, "from-file");
+  const network = new SamNetwork(config, { kind: "lora", rank: 2, targets }, 1, { firstValues: "from-file" });
   const forward = (graph: Graph, x: Value) =>
     network.forward(graph, ops.reshape(x, [x.dim(0), canvas, canvas]), false);
   makeWeights(forward, [1, canvas, canvas, 1]);
