@@ -273,6 +273,11 @@ export const selectLabels = (a: Value, mask: Value, b?: Value): Value =>
 /** Of each class but 0 the largest 26-connected component of each sample: u8 [N,D,H,W] -> [N,D,H,W]. */
 export const largestComponent = (labels: Value): Value =>
   only(labels.graph.node("largest_component", [labels]));
+/** 26-connected components of a class but 0 with fewer than `voxels` voxels become 0: u8 [N,D,H,W] -> [N,D,H,W]. */
+export const dropSmallComponents = (labels: Value, voxels: number): Value =>
+  only(labels.graph.node("drop_small_components", [labels], { voxels }));
+/** 6-connected holes that one class alone encloses become that class: u8 [N,D,H,W] -> [N,D,H,W]. */
+export const fillHoles = (labels: Value): Value => only(labels.graph.node("fill_holes", [labels]));
 
 // ---- state updates; they run at the end of the step and have no value
 
@@ -381,9 +386,20 @@ function stitchAttributes(g: StitchNumbers): Record<string, number> {
 
 // ---- prediction and metrics
 
-/** sums [D,H,W,K] += softmax(logits [d,h,w,K]) and counts [D,H,W] += 1 at offset i32 [3] = (x, y, z). */
-export function windowAccumulate(sums: Value, counts: Value, logits: Value, offset: Value): void {
-  sums.graph.node("window_accumulate", [sums, counts, logits, offset]);
+/**
+ * sums [D,H,W,K] += w softmax(logits [d,h,w,K]) and counts [D,H,W] += w at offset i32 [3] = (x, y, z); weights w [d,h,w],
+ * default 1.
+ *
+ * @param mirror axes along which the network has seen the window mirrored: the sum of 1 (x), 2 (y), 4 (z)
+ */
+export function windowAccumulate(
+  sums: Value,
+  counts: Value,
+  logits: Value,
+  offset: Value,
+  { weights, mirror = 0 }: { weights?: Value | undefined; mirror?: number } = {},
+): void {
+  sums.graph.node("window_accumulate", [sums, counts, logits, offset, weights], { mirror });
 }
 /** sums [D,H,W,K] / counts [D,H,W]. */
 export const windowMean = (sums: Value, counts: Value): Value =>

@@ -26,7 +26,7 @@ Shape window_of(const Shape& logits) {
 }
 
 void infer_accumulate(InferContext& c) {
-  c.expect_inputs(4, 4);
+  c.expect_inputs(5, 5);
   expect_sums_and_counts(c);
   const Shape& sums = c.input(0, "sums").shape;
   c.expect_dtype(2, "logits", DType::f32);
@@ -38,6 +38,12 @@ void infer_accumulate(InferContext& c) {
            "logits", "a window of at most " + sums.text() + " with as many classes", logits.text());
   c.expect_dtype(3, "offset", DType::i32);
   c.expect_shape(3, "offset", {3});
+  if (c.has(4)) {
+    c.expect_dtype(4, "weights", DType::f32);
+    c.expect_shape(4, "weights", window);
+  }
+  const int64_t mirror = c.attributes<WindowAccumulateAttributes>().mirror;
+  c.expect(mirror >= 0 && mirror <= 7, "mirror", "0 to 7", std::to_string(mirror), ErrorCode::usage);
 }
 
 bool writes(const NodeTypes&, size_t input) {
@@ -54,6 +60,7 @@ void accumulate_cpu(const KernelContext& c) {
   const auto softmax = SFR_DISPATCH(softmax_rows);
   const auto add = SFR_DISPATCH(add_row);
   const auto count = SFR_DISPATCH(count_row);
+  const auto add_weighted = SFR_DISPATCH(add_weighted_row);
   const Shape &volume = c.inputs[0].type.shape, window = window_of(c.inputs[2].type.shape);
   const int32_t* offset = c.in<int32_t>(3);
   for (int axis = 0; axis < 3; ++axis) {
@@ -63,17 +70,26 @@ void accumulate_cpu(const KernelContext& c) {
                                        " for offset " + "xyz"[2 - axis] + ", received " +
                                        std::to_string(first));
   }
-  const int64_t classes = volume[3], width = window[2], rows = window[0] * window[1];
+  const int64_t classes = volume[3], height = window[1], width = window[2], rows = window[0] * height;
+  const int64_t mirror = c.as<WindowAccumulateAttributes>().mirror;
+  const float* weights = c.has(4) ? c.in<float>(4) : nullptr;
   const int64_t chunks = chunk_count(rows, kElementGrain / (width * classes + 1) + 1);
   c.pool->parallel_for(chunks, [&](int64_t chunk, int thread) {
     float* probabilities = static_cast<float*>(c.work) + thread * width * classes;
     const Range r = chunk_range(rows, chunk, chunks);
     for (int64_t i = r.begin; i < r.end; ++i) {
-      const int64_t z = offset[2] + i / window[1], y = offset[1] + i % window[1];
-      const int64_t voxel = (z * volume[1] + y) * volume[2] + offset[0];
-      softmax(c.in<float>(2) + i * width * classes, width, classes, probabilities);
-      add(probabilities, c.in<float>(0) + voxel * classes, width * classes);
-      count(c.in<float>(1) + voxel, width);
+      const int64_t z = i / height, y = i % height;
+      const int64_t voxel = ((offset[2] + z) * volume[1] + offset[1] + y) * volume[2] + offset[0];
+      const int64_t from = (mirror & 4 ? window[0] - 1 - z : z) * height + (mirror & 2 ? height - 1 - y : y);
+      float *sums = c.in<float>(0) + voxel * classes, *counts = c.in<float>(1) + voxel;
+      softmax(c.in<float>(2) + from * width * classes, width, classes, probabilities);
+      if (weights == nullptr && !(mirror & 1)) {
+        add(probabilities, sums, width * classes);
+        count(counts, width);
+      } else {
+        const float* row = weights == nullptr ? nullptr : weights + i * width;
+        add_weighted(probabilities, row, mirror & 1, width, classes, sums, counts);
+      }
     }
   });
 }
@@ -100,7 +116,7 @@ void mean_cpu(const KernelContext& c) {
 }  // namespace
 
 void register_window_accumulate(OpRegistry& registry) {
-  OpDef accumulate = op_definition<NoAttributes>("window_accumulate");
+  OpDef accumulate = op_definition<WindowAccumulateAttributes>("window_accumulate");
   accumulate.infer = &infer_accumulate;
   accumulate.cpu = {{"rows", &accumulate_cpu}};
   accumulate.work_bytes = &accumulate_work_bytes;
