@@ -12,8 +12,8 @@ namespace sfr::binding {
 
 namespace {
 
-/// engineInfo(): { threads, simd, bestSimd, bf16, compiler, memoryBytes, arenaBytes, ops: { name: [attribute
-/// names] } }
+/// engineInfo(): { threads, simd, bestSimd, bf16, compiler, memoryBytes, arenaBytes, busySeconds,
+///                 ops: { name: [attribute names] } }
 Napi::Value engine_info(const Napi::CallbackInfo& info) {
   const Napi::Env env = info.Env();
   return guarded(env, [&] {
@@ -31,6 +31,7 @@ Napi::Value engine_info(const Napi::CallbackInfo& info) {
     result["compiler"] = Napi::String::New(env, SFR_COMPILER);
     result["memoryBytes"] = Napi::Number::New(env, static_cast<double>(Engine::instance().memory_limit()));
     result["arenaBytes"] = Napi::Number::New(env, static_cast<double>(Engine::instance().arena_bytes()));
+    result["busySeconds"] = Napi::Number::New(env, Engine::instance().busy_seconds());
     result["ops"] = ops;
     return result;
   });

@@ -2,6 +2,8 @@
 // each step uses all threads; further ones wait.
 #pragma once
 #include <atomic>
+#include <chrono>
+#include <cstdint>
 #include <memory>
 #include <mutex>
 
@@ -28,17 +30,25 @@ class Engine {
   /// Resident memory of the process without the arena: weights, volumes, the program itself.
   size_t bytes_beside_arena();
 
+  /// Seconds in which a step had the pool, since the process began; a running step does not count yet.
+  double busy_seconds() const { return 1e-9 * static_cast<double>(busy_nanoseconds_.load()); }
+
   /// Exclusive use of pool and arena for one step.
   class Lease {
    public:
     explicit Lease(Engine& engine) : lock_(engine.mutex_), engine_(engine) {}
+    ~Lease() { engine_.busy_nanoseconds_ += (Clock::now() - start_) / std::chrono::nanoseconds(1); }
+    Lease(const Lease&) = delete;
+    Lease& operator=(const Lease&) = delete;
     ThreadPool& pool() { return *engine_.pool_; }
     /// At least `bytes` of scratch memory, kept for the next step; content is undefined.
     std::byte* arena(size_t bytes);
 
    private:
+    using Clock = std::chrono::steady_clock;
     std::unique_lock<std::mutex> lock_;
     Engine& engine_;
+    Clock::time_point start_ = Clock::now();
   };
 
   /// Gives the arena's memory back to the system; waits for a running step.
@@ -51,6 +61,7 @@ class Engine {
   AlignedBytes arena_;
   size_t arena_bytes_ = 0;
   std::atomic<size_t> memory_limit_{0};
+  std::atomic<int64_t> busy_nanoseconds_{0};
 };
 
 }  // namespace sfr

@@ -102,6 +102,8 @@ export interface EngineInfo {
   memoryBytes: number;
   /** Memory that the engine holds for the values between nodes; all programs take turns in it. */
   arenaBytes: number;
+  /** Time in which a program had the engine's threads since the process began, seconds; without a running one. */
+  busySeconds: number;
   /** Attribute names of every op. */
   ops: Record<string, string[]>;
 }
