@@ -57,7 +57,7 @@ export async function prepareCase(entry: Case, options: PrepareOptions): Promise
   return {
     id: entry.id,
     image: await prepareImage(loaded.image, options.halve),
-    label: options.halve ? await runOnce(label, ops.downsampleMajority) : label,
+    label: options.halve ? await halveLabel(label) : label,
     source: loaded.image,
     halved: options.halve,
   };
@@ -67,6 +67,11 @@ export async function prepareCase(entry: Case, options: PrepareOptions): Promise
 export async function prepareImage(volume: ImageVolume, halve: boolean): Promise<Tensor> {
   const image = Tensor.from("f32", memoryShape(volume.shape), volume.data);
   return runOnce(image, (x) => ops.standardize(halve ? ops.downsampleMean(x) : x));
+}
+
+/** Majority of 2x2x2 blocks of labels u8 [D, H, W], as the labels of cases are halved; the input is disposed. */
+export function halveLabel(label: Tensor): Promise<Tensor> {
+  return runOnce(label, ops.downsampleMajority);
 }
 
 /** Runs a graph of one input once; the input tensor is disposed. */

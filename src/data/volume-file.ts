@@ -4,7 +4,7 @@ import { DataError } from "../errors.js";
 import { version } from "../version.js";
 import { writeFileAtomic } from "./atomic-file.js";
 import { describeReadError } from "./formats/byte-stream.js";
-import type { Content, VoxelHeader, VoxelSource } from "./formats/format.js";
+import type { Content, VoxelHeader, VoxelKind, VoxelSource } from "./formats/format.js";
 import { formatOf } from "./formats/index.js";
 import { type VoxelType, voxelTypes } from "./formats/voxel-type.js";
 import type { Grid } from "./grid-match.js";
@@ -215,7 +215,7 @@ export function gridInMemory(header: VoxelHeader): Grid {
  */
 export async function writeLabels(path: string, labels: LabelVolume, like: Grid): Promise<void> {
   const wide = labels.data.some((id) => id > 255);
-  await writeVoxels(path, labels, like, wide ? voxelTypes.uint16 : voxelTypes.uint8);
+  await writeVoxels(path, labels, like, { type: wide ? voxelTypes.uint16 : voxelTypes.uint8, labels: true });
 }
 
 /**
@@ -224,10 +224,25 @@ export async function writeLabels(path: string, labels: LabelVolume, like: Grid)
  * @throws DataError when the shapes differ, the format is only read, or the file cannot be written
  */
 export async function writeImage(path: string, image: ImageVolume, like: Grid = image): Promise<void> {
-  await writeVoxels(path, image, like, voxelTypes.float32);
+  await writeVoxels(path, image, like, { type: voxelTypes.float32, labels: false });
 }
 
-async function writeVoxels(path: string, volume: Volume, like: Grid, type: VoxelType): Promise<void> {
+/**
+ * Writes fractions that are stored as bytes, value = byte / 255, on the grid of `like`, otherwise as writeLabels.
+ *
+ * @param path ends in .nii or .nii.gz, the one format with a scale in its header
+ * @throws DataError when the shapes differ or the file cannot be written
+ */
+export async function writeFractions(path: string, bytes: Volume<Uint8Array>, like: Grid): Promise<void> {
+  await writeVoxels(path, bytes, like, { type: voxelTypes.uint8, labels: false, slope: 1 / 255 });
+}
+
+async function writeVoxels(
+  path: string,
+  volume: Volume,
+  like: Grid,
+  kind: Omit<VoxelKind, "description">,
+): Promise<void> {
   const format = formatOf(path);
   if (!format.plan) {
     throw new DataError(
@@ -251,9 +266,9 @@ async function writeVoxels(path: string, volume: Volume, like: Grid, type: Voxel
       affine: grid === undefined ? null : toFileAffine(grid.affine, orientation, like.shape),
       header: grid?.header ?? null,
     },
-    { type, labels: !(volume.data instanceof Float32Array), description: `sfr ${version}` },
+    { ...kind, description: `sfr ${version}` },
   );
-  const pieces = voxelPieces(volume.data, new Placement(shape, orientation), type, littleEndian);
+  const pieces = voxelPieces(volume.data, new Placement(shape, orientation), kind.type, littleEndian);
   if (gzip === "nothing") await writeFileAtomic(path, together([head], pieces));
   else if (gzip === "all") await writeFileAtomic(path, packed(together([head], pieces)));
   else await writeFileAtomic(path, together([head], packed(pieces)));

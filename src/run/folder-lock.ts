@@ -28,7 +28,11 @@ export class FolderLock {
    */
   static acquire(folder: string): FolderLock {
     const path = join(folder, "lock");
-    const holder: LockHolder = { pid: process.pid, host: hostname(), started: startOf(process.pid) ?? "" };
+    const holder: LockHolder = {
+      pid: process.pid,
+      host: hostname(),
+      started: processStart(process.pid) ?? "",
+    };
     const content = `${JSON.stringify(holder)}\n`;
     const own = join(folder, `.lock.${process.pid}.${randomBytes(4).toString("hex")}.tmp`);
     try {
@@ -105,12 +109,12 @@ function setAsideStale(folder: string, path: string): void {
 }
 
 function isAlive(holder: LockHolder): boolean {
-  const started = startOf(holder.pid);
+  const started = processStart(holder.pid);
   return started !== undefined && (holder.started === "" || started === holder.started);
 }
 
-/** Field 22 of /proc/PID/stat; undefined when there is no such process, or one that has ended (state Z or X). */
-function startOf(pid: number): string | undefined {
+/** When a process began, in clock ticks since boot: field 22 of /proc/PID/stat. Undefined when there is no such process, or one that has ended (state Z or X). */
+export function processStart(pid: number): string | undefined {
   const stat = readIfThere(`/proc/${pid}/stat`);
   // The name before it may hold spaces and parentheses. The first field here is field 3, the state.
   const fields = stat?.slice(stat.lastIndexOf(")") + 2).split(" ");

@@ -55,6 +55,8 @@ export interface VoxelKind {
   readonly type: VoxelType;
   /** True for label ids: the header says so to viewers where it can. */
   readonly labels: boolean;
+  /** value = stored * slope, where the format can say so; absent: 1. */
+  readonly slope?: number;
   /** At most 79 bytes. */
   readonly description: string;
 }

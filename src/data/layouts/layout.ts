@@ -51,19 +51,18 @@ export async function pathKind(path: string): Promise<"file" | "folder" | null> 
 const OTHER_FORMAT = /\.(hdr|img|mgh|mgz|mnc|dcm)$/i;
 
 /**
- * Volumes of a folder by stem, in the order of their stems' code units. Hidden files and files that
- * are no images (sidecars, read-me files) do not count.
+ * Stems and paths of the volumes of a folder, in the order of their stems' code units. Hidden files and files that are
+ * no images (sidecars, read-me files) do not count.
  *
- * @throws DataError when the folder cannot be read, two files share a stem, or a file has another
- *   image format
+ * @throws DataError when the folder cannot be read or a file has another image format
  */
-export async function volumeFiles(folder: string): Promise<Map<string, string>> {
+export async function volumeEntries(folder: string): Promise<[stem: string, path: string][]> {
   const names = await readdir(folder).catch((error: NodeJS.ErrnoException) => {
     throw new DataError(`${folder}: expected a readable folder, received ${error.code}; check the path`, {
       cause: error,
     });
   });
-  const files = new Map<string, string>();
+  const entries: [string, string][] = [];
   for (const name of names.sort()) {
     if (name.startsWith(".")) continue;
     if (OTHER_FORMAT.test(name)) {
@@ -72,17 +71,28 @@ export async function volumeFiles(folder: string): Promise<Map<string, string>> 
       );
     }
     const stem = splitVolumeName(name)?.stem;
-    if (stem === undefined) continue;
-    const before = files.get(stem);
-    if (before !== undefined) {
-      throw new DataError(
-        `${folder}: expected one file for '${stem}', received ${basename(before)} and ${name}; remove one`,
-      );
-    }
-    files.set(stem, join(folder, name));
+    if (stem !== undefined) entries.push([stem, join(folder, name)]);
   }
   // Sorted again: "a-1.nii" < "a.nii" as file names, but "a" < "a-1" as stems.
-  return new Map([...files].sort(([a], [b]) => (a < b ? -1 : 1)));
+  return entries.sort(([a], [b]) => (a < b ? -1 : a > b ? 1 : 0));
+}
+
+/**
+ * Volumes of a folder by stem, as volumeEntries.
+ *
+ * @throws DataError as volumeEntries, and when two files share a stem
+ */
+export async function volumeFiles(folder: string): Promise<Map<string, string>> {
+  const files = new Map<string, string>();
+  for (const [stem, path] of await volumeEntries(folder)) {
+    const before = files.get(stem);
+    if (before !== undefined) {
+      const names = `${basename(before)} and ${basename(path)}`;
+      throw new DataError(`${folder}: expected one file for '${stem}', received ${names}; remove one`);
+    }
+    files.set(stem, path);
+  }
+  return files;
 }
 
 /** As volumeFiles, and nothing when the folder does not exist. */

@@ -197,7 +197,7 @@ function planNifti(path: string, grid: FileGrid, kind: VoxelKind): FilePlan {
   view.put(layout.datatype, CODES[kind.type.name]);
   view.put(layout.bitpix, kind.type.bytes * 8);
   view.put(layout.voxOffset, head.length);
-  view.put(layout.slope, 1);
+  view.put(layout.slope, kind.slope ?? 1);
   view.put(layout.intercept, 0);
   // The viewer finds the range itself.
   view.put(layout.calMax, 0);
