@@ -1,5 +1,13 @@
+/** Cells of one line. */
+export type CsvRow = readonly (string | number | null)[];
+
+/** Rows as CSV (RFC 4180); null is an empty cell. */
+export function csvText(rows: readonly CsvRow[]): string {
+  return rows.map(csvLine).join("");
+}
+
 /** A line of CSV (RFC 4180) with its line end; null is an empty field. */
-export function csvLine(fields: readonly (string | number | null)[]): string {
+export function csvLine(fields: CsvRow): string {
   return `${fields.map(csvField).join(",")}\r\n`;
 }
 

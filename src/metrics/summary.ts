@@ -1,7 +1,7 @@
 import { readFileSync } from "node:fs";
 import { writeFileAtomic } from "../data/atomic-file.js";
 import { DataError } from "../errors.js";
-import { csvLine } from "../io/csv.js";
+import { type CsvRow, csvText } from "../io/csv.js";
 import type { Counts } from "./evidence.js";
 import {
   isDistance,
@@ -237,7 +237,7 @@ export function readSummary(path: string): Summary {
  * per class and over the foreground. Empty fields have no value. Distances are in the row's `distance_unit`.
  */
 export function summaryCsv(summary: Summary): string {
-  const rows: (string | number | null)[][] = [["row", "case", "class", "distance_unit", ...valueNames]];
+  const rows: CsvRow[] = [["row", "case", "class", "distance_unit", ...valueNames]];
   for (const item of summary.metric_per_case) {
     for (const [label, values] of Object.entries(item.metrics)) {
       rows.push(["case", item.id, label, item.distance_unit, ...valueNames.map((name) => values[name])]);
@@ -259,7 +259,7 @@ export function summaryCsv(summary: Summary): string {
   };
   statistics(summary, "");
   if (summary.paper !== undefined) statistics(summary.paper, "paper_");
-  return rows.map(csvLine).join("");
+  return csvText(rows);
 }
 
 function toValues({ counts, metrics }: ClassScores): MetricValues {

@@ -1,6 +1,5 @@
 import { stringify } from "yaml";
 import { writeFileAtomic } from "../data/atomic-file.js";
-import { encodePng, type Picture } from "../io/png.js";
 import { isDistance, missingClassRule, tableMetrics } from "../metrics/index.js";
 import {
   hasAllScores,
@@ -12,10 +11,18 @@ import {
 } from "../metrics/summary.js";
 import { formatDuration } from "../run/progress.js";
 import type { JsonValue } from "../run/stage-key.js";
-import { cssColor, labelColor } from "./colors.js";
 import type { CurveGroup } from "./curves.js";
 import { escapeHtml } from "./html.js";
-import { reportStyle } from "./report-style.js";
+import {
+  className,
+  htmlPage,
+  type LabelNames,
+  labelKey,
+  type PictureGroup,
+  pictureGroup,
+  scrollTable,
+  section,
+} from "./page.js";
 import { chartFigure } from "./svg-chart.js";
 
 /** One trained segmenter of the run, under the name it is shown by. */
@@ -26,14 +33,6 @@ export interface ArmReport {
   readonly wallSeconds: number;
 }
 
-/** Pictures that belong together. */
-export interface PictureGroup {
-  readonly title: string;
-  /** A sentence on how to read them. */
-  readonly note?: string;
-  readonly pictures: readonly { readonly caption: string; readonly picture: Picture }[];
-}
-
 /** Everything a report shows. Texts are plain; they are escaped here. */
 export interface ReportData {
   readonly title: string;
@@ -41,7 +40,7 @@ export interface ReportData {
   readonly about: string;
   readonly arms: readonly ArmReport[];
   /** Class names by label id. */
-  readonly labelNames?: Readonly<Record<string, string>>;
+  readonly labelNames?: LabelNames;
   readonly curves: readonly CurveGroup[];
   readonly pictures: readonly PictureGroup[];
   /** The resolved configuration. */
@@ -69,33 +68,14 @@ export function reportHtml(data: ReportData): string {
     ...section("Training curves", data.curves.map(curveGroup)),
     ...section(
       "Pictures",
-      data.pictures.length > 0 ? [labelKey(data, labels), ...data.pictures.map(pictureGroup)] : [],
+      data.pictures.length > 0 ? [labelKey(labels, data.labelNames), ...data.pictures.map(pictureGroup)] : [],
     ),
     ...section("Configuration", [
       `<details><summary>Resolved configuration</summary><pre>${escapeHtml(stringify(data.config))}</pre></details>`,
     ]),
     ...section("Versions and machine", [factsTable(data.facts)]),
   ];
-  return `<!DOCTYPE html>
-<html lang="en">
-<head>
-<meta charset="utf-8">
-<meta name="viewport" content="width=device-width, initial-scale=1">
-<meta http-equiv="Content-Security-Policy" content="default-src 'none'; style-src 'unsafe-inline'; img-src data:">
-<title>${escapeHtml(data.title)}</title>
-<style>${reportStyle}</style>
-</head>
-<body>
-<h1>${escapeHtml(data.title)}</h1>
-<p>${escapeHtml(data.about)}</p>
-${sections.join("\n")}
-</body>
-</html>
-`;
-}
-
-function section(title: string, parts: readonly string[]): string[] {
-  return parts.length === 0 ? [] : [`<section><h2>${title}</h2>\n${parts.join("\n")}</section>`];
+  return htmlPage(data.title, [`<p>${escapeHtml(data.about)}</p>`, ...sections]);
 }
 
 function armsSection(data: ReportData, labels: readonly string[]): string {
@@ -160,10 +140,6 @@ function casesSection(data: ReportData, labels: readonly string[]): string {
   return section("Scores per case", rows.length === 0 ? [] : [scrollTable(header, rows), note]).join("");
 }
 
-function scrollTable(header: string, rows: readonly string[]): string {
-  return `<div class="scroll"><table><thead>${header}</thead><tbody>\n${rows.join("\n")}\n</tbody></table></div>`;
-}
-
 type Best = Partial<Record<ValueName, number>>;
 
 function scoreCells(
@@ -210,41 +186,12 @@ function curveGroup(group: CurveGroup): string {
   return `<h3>${escapeHtml(group.title)}</h3><div class="charts">${charts}</div>`;
 }
 
-function pictureGroup(group: PictureGroup): string {
-  const isWide = group.pictures.some(({ picture }) => picture.width > 1.6 * picture.height);
-  const figures = group.pictures.map(({ caption, picture }) => {
-    const { pixels, width, height, channels } = picture;
-    const source = encodePng(pixels, width, height, channels).toString("base64");
-    const text = escapeHtml(caption);
-    return (
-      `<figure><figcaption>${text}</figcaption>` +
-      `<img src="data:image/png;base64,${source}" width="${width}" height="${height}" alt="${text}"></figure>`
-    );
-  });
-  const note = group.note === undefined ? "" : `<p class="note">${escapeHtml(group.note)}</p>`;
-  const style = isWide ? "pictures wide" : "pictures";
-  return `<h3>${escapeHtml(group.title)}</h3>${note}<div class="${style}">${figures.join("\n")}</div>`;
-}
-
-function labelKey(data: ReportData, labels: readonly string[]): string {
-  const keys = labels.map((label) => {
-    const color = cssColor(labelColor(Number(label)));
-    return `<span class="key"><i style="background:${color}"></i>${escapeHtml(className(label, data.labelNames))}</span>`;
-  });
-  return `<p class="legend">${keys.join("")}</p>`;
-}
-
 function factsTable(facts: ReportData["facts"]): string {
   const rows = Object.entries(facts).map(
     ([name, value]) =>
       `<tr><th class="first" scope="row">${escapeHtml(name)}</th><td>${escapeHtml(value)}</td></tr>`,
   );
   return `<table class="facts"><tbody>${rows.join("\n")}</tbody></table>`;
-}
-
-function className(label: string, names: ReportData["labelNames"]): string {
-  const name = names?.[label];
-  return name === undefined ? `label ${label}` : `${name} (${label})`;
 }
 
 /** Label ids of all arms, rising. */
