@@ -124,18 +124,14 @@ export async function startVolume(request: RequestOf<"segmenter-volume">): Promi
   const whole = Tensor.from("f32", [depth, height, width], permute(voxels, shape, volumeOrder));
   const { x, run, explain } = forwardProgram(request, 1, false);
   const windows = windowCorners(volume, patch, stride).length;
-  const predict = () =>
-    slidingWindow(
-      whole,
-      (crop) => {
-        x.set(crop.f32);
-        return run();
-      },
-      { classes, patch, stride },
-    );
-  using labels = await predict();
+  const logits = (crop: Tensor) => {
+    x.set(crop.f32);
+    return run();
+  };
+  const predict = () => slidingWindow(whole, { classes, patch, usualStride: stride, logits });
+  using result = await predict();
   const columns = new Float32Array(width * height);
-  for (const [i, label] of labels.u8.entries())
+  for (const [i, label] of result.labels.u8.entries())
     columns[i % columns.length] = (columns[i % columns.length] ?? 0) + label;
   return {
     values: new Map([["columns", sampled(columns, [width, height], [1, 0])]]),

@@ -26,6 +26,8 @@ export { WeightSet } from "./graph/weights.js";
 export { configureEngine, engineInfo } from "./native/native.js";
 export { Tensor } from "./native/tensor.js";
 export { Segmenter } from "./predict/segmenter.js";
+export { type SlidingWindowOptions, slidingWindow } from "./predict/sliding-window.js";
+export type { WindowModel } from "./predict/window-model.js";
 export type { Method } from "./retrain/methods/method.js";
 export { type RetrainOptions, retrain } from "./retrain/retrain.js";
 export { stitchGeometry } from "./stitch/geometry.js";

@@ -5,20 +5,22 @@ import type { SamNetwork } from "../models/sam/network.js";
 import { fullResolution } from "../models/sam/sam.js";
 import type { Precision } from "../native/native.js";
 import { Tensor } from "../native/tensor.js";
-import { slidingWindow } from "../predict/sliding-window.js";
+import type { WindowModel } from "../predict/window-model.js";
+import { halfStride } from "../predict/windows.js";
 import { type StitchGeometry, stitchGeometry } from "../stitch/geometry.js";
 import { gapImage } from "./canvas-batch.js";
 import { finetunedNetwork, loadFinetuned } from "./sam-file.js";
 
 /** A fine-tuned SAM that labels crops and volumes through stitched canvases of its training's plan. */
-export class SamLabeller implements Disposable {
+export class SamLabeller implements WindowModel {
   private readonly stitched: Program<"logits" | "labels">;
   private readonly crop: Tensor;
 
   private constructor(
     private readonly network: SamNetwork,
     private readonly geometry: StitchGeometry,
-    private readonly patch: Voxels,
+    /** Extents of a crop, voxels (x, y, z). */
+    readonly patch: Voxels,
   ) {
     const shape = [1, patch[2], patch[1], patch[0]];
     const graph = new Graph();
@@ -72,19 +74,13 @@ export class SamLabeller implements Disposable {
     return labels;
   }
 
-  /** Labels of a volume f32 [D, H, W]: patches with 50 % overlap, softmax averaged, argmax -> u8 [D, H, W]. */
-  async labelVolume(image: Tensor, signal?: AbortSignal): Promise<Tensor> {
-    const half = (extent: number) => Math.max(1, Math.floor(extent / 2));
-    return slidingWindow(
-      image,
-      async (crop, aborted) => (await this.stitched.run({ crop }, aborted)).logits,
-      {
-        classes: this.classes,
-        patch: this.patch,
-        stride: [half(this.patch[0]), half(this.patch[1]), half(this.patch[2])],
-        ...(signal ? { signal } : {}),
-      },
-    );
+  /** 50 % overlap. */
+  get usualStride(): Voxels {
+    return halfStride(this.patch);
+  }
+
+  async logits(window: Tensor, signal?: AbortSignal): Promise<Tensor> {
+    return (await this.stitched.run({ crop: window }, signal)).logits;
   }
 
   /** Where each slice of a crop lies on its canvases; for pictures. */

@@ -7,7 +7,7 @@ import { readSafetensors, writeSafetensors } from "../io/safetensors.js";
 import { jsonOf, type TensorInfo } from "../io/tensor-file.js";
 import { type SegmenterModel, segmenters } from "../models/segmenters.js";
 import { Tensor } from "../native/tensor.js";
-import { slidingWindow } from "./sliding-window.js";
+import type { WindowModel } from "./window-model.js";
 import { quarterStride } from "./windows.js";
 
 const metadataSchema = z.object({
@@ -93,7 +93,9 @@ export async function readSegmenter(path: string): Promise<SegmenterFile> {
 }
 
 /** A trained segmenter, ready to predict; needs neither SAM nor the training's settings. */
-export class Segmenter implements Disposable {
+export class Segmenter implements WindowModel {
+  private readonly input: Tensor;
+
   private constructor(
     private readonly weights: WeightSet,
     private readonly program: Program<"logits">,
@@ -101,7 +103,9 @@ export class Segmenter implements Disposable {
     readonly classes: number,
     /** Extents of the network's input, voxels (x, y, z). */
     readonly patch: Voxels,
-  ) {}
+  ) {
+    this.input = Tensor.zeros("f32", [1, patch[2], patch[1], patch[0], 1]);
+  }
 
   /** Reads a file of saveSegmenter(). Throws DataError when it is not one. */
   static async load(path: string): Promise<Segmenter> {
@@ -112,32 +116,23 @@ export class Segmenter implements Disposable {
     return new Segmenter(weights, graph.compile({ logits }), classes, patch);
   }
 
-  /**
-   * Labels of a volume by sliding window.
-   *
-   * @param image f32 [D, H, W], z-scored; extents may be smaller than the patch
-   * @param stride voxels (x, y, z); null: a quarter of the patch
-   * @returns u8 [D, H, W], classes 0..K-1
-   */
-  async predict(
-    image: Tensor,
-    stride: Voxels | null,
-    options: { signal?: AbortSignal; onWindow?(done: number, total: number): void } = {},
-  ): Promise<Tensor> {
-    using input = Tensor.zeros("f32", [1, this.patch[2], this.patch[1], this.patch[0], 1]);
-    return await slidingWindow(
-      image,
-      async (patch, signal) => {
-        input.f32.set(patch.f32);
-        return (await this.program.run({ x: input }, signal)).logits;
-      },
-      { classes: this.classes, patch: this.patch, stride: stride ?? quarterStride(this.patch), ...options },
-    );
+  get usualStride(): Voxels {
+    return quarterStride(this.patch);
+  }
+
+  get addedBytes(): number {
+    return this.program.addedBytes;
+  }
+
+  async logits(window: Tensor, signal?: AbortSignal): Promise<Tensor> {
+    this.input.f32.set(window.f32);
+    return (await this.program.run({ x: this.input }, signal)).logits;
   }
 
   dispose(): void {
     this.program.dispose();
     this.weights.dispose();
+    this.input.dispose();
   }
 
   [Symbol.dispose](): void {

@@ -26,6 +26,20 @@ export function quarterStride(patch: Voxels): Voxels {
   return [quarter(patch[0]), quarter(patch[1]), quarter(patch[2])];
 }
 
+/** Half the patch, at least one voxel. */
+export function halfStride(patch: Voxels): Voxels {
+  const half = (extent: number) => Math.max(1, Math.floor(extent / 2));
+  return [half(patch[0]), half(patch[1]), half(patch[2])];
+}
+
+/** Weights of a window's voxels, [z][y][x]: a Gaussian around its middle with a deviation of an eighth of each extent. */
+export function gaussianWeights([px, py, pz]: Voxels): Float32Array {
+  const along = (extent: number) =>
+    Array.from({ length: extent }, (_, i) => Math.exp(-0.5 * ((8 * (i - (extent - 1) / 2)) / extent) ** 2));
+  const [xs, ys, zs] = [along(px), along(py), along(pz)];
+  return Float32Array.from(zs.flatMap((z) => ys.flatMap((y) => xs.map((x) => x * y * z))));
+}
+
 /** @throws UsageError when windows of this stride would leave voxels between them that no window covers */
 export function checkStride(patch: Voxels, stride: Voxels): void {
   if (stride.every((step, axis) => step <= (patch[axis] ?? 0))) return;

@@ -21,10 +21,10 @@ import { Tensor } from "../native/tensor.js";
 import { renderOverlay } from "../viewer/overlay.js";
 import { disposeCase, gridOf } from "./case-store.js";
 import type { StageKeys } from "./keys.js";
+import { readClasses } from "./label-files.js";
 import type { Arm } from "./plan.js";
 import { predictionPath } from "./predict-stage.js";
 import { caseFile, type RunContext, runPaths, runStage } from "./stage.js";
-import { readClasses } from "./training-stages.js";
 
 /** Path of an arm's scores. */
 const summaryPath = ({ folder }: RunContext, arm: Arm): string =>

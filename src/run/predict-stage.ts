@@ -2,19 +2,15 @@ import { existsSync } from "node:fs";
 import { mkdir } from "node:fs/promises";
 import type { Case } from "../data/cases.js";
 import { isCaseError, messageOf, namingFile } from "../error-text.js";
-import type { Tensor } from "../native/tensor.js";
 import { Segmenter } from "../predict/segmenter.js";
+import { slidingWindow } from "../predict/sliding-window.js";
+import type { WindowModel } from "../predict/window-model.js";
 import { disposeCase } from "./case-store.js";
 import type { StageKeys } from "./keys.js";
+import { writeClasses } from "./label-files.js";
 import type { Arm } from "./plan.js";
 import { caseFile, type RunContext, runPaths, runStage } from "./stage.js";
-import { armWeightsPath, loadSam, writeClasses } from "./training-stages.js";
-
-/** Something that labels whole volumes: the segmenter of an arm, or SAM. */
-interface Predictor extends Disposable {
-  /** f32 [D, H, W] -> u8 [D, H, W]. */
-  labels(image: Tensor): Promise<Tensor>;
-}
+import { armWeightsPath, loadSam } from "./training-stages.js";
 
 /** Path of an arm's prediction for a case. */
 export function predictionPath({ folder }: RunContext, arm: Arm, id: string): string {
@@ -32,12 +28,12 @@ export async function predictStage(context: RunContext, keys: StageKeys, arm: Ar
   await runStage(context, { name, key: keys.predict(arm), owns: [directory], results }, async () => {
     await mkdir(directory, { recursive: true });
     await folder.dropEventsAfter("predict", 0, arm.name);
-    using predictor = await loadPredictor(context, arm);
+    using model = await loadModel(context, arm);
     const start = performance.now();
     progress.begin(`predict ${arm.name}`, test.length, 0, "cases");
     let failures = 0;
     for (const [index, entry] of test.entries()) {
-      failures += (await predictCase(context, arm, entry, predictor)) ? 0 : 1;
+      failures += (await predictCase(context, arm, entry, model)) ? 0 : 1;
       progress.update(index + 1);
       folder.event({ stage: "predict", arm: arm.name, case: entry.id, step: index + 1, total: test.length });
     }
@@ -46,33 +42,20 @@ export async function predictStage(context: RunContext, keys: StageKeys, arm: Ar
   });
 }
 
-async function loadPredictor(context: RunContext, arm: Arm): Promise<Predictor> {
-  const { config, signal } = context;
-  if (arm.method === "sam") {
-    const sam = await loadSam(context);
-    return { labels: (image) => sam.labelVolume(image, signal), [Symbol.dispose]: () => sam.dispose() };
-  }
+/** The network of an arm: its segmenter, or SAM. */
+async function loadModel(context: RunContext, arm: Arm): Promise<WindowModel> {
+  if (arm.method === "sam") return loadSam(context);
   const weightsPath = armWeightsPath(context, arm);
-  const segmenter = await namingFile(weightsPath, Segmenter.load(weightsPath));
-  return {
-    labels: (image) =>
-      segmenter.predict(image, config.predict.stride, signal === undefined ? {} : { signal }),
-    [Symbol.dispose]: () => segmenter.dispose(),
-  };
+  return namingFile(weightsPath, Segmenter.load(weightsPath));
 }
 
 /** @returns false when the case failed, which is then on record */
-async function predictCase(
-  context: RunContext,
-  arm: Arm,
-  entry: Case,
-  predictor: Predictor,
-): Promise<boolean> {
+async function predictCase(context: RunContext, arm: Arm, entry: Case, model: WindowModel): Promise<boolean> {
   const { folder, progress } = context;
   const path = predictionPath(context, arm, entry.id);
   try {
     // A whole file of this key can only be a finished one.
-    if (!existsSync(path)) await writePrediction(context, entry, predictor, path);
+    if (!existsSync(path)) await writePrediction(context, arm, entry, model, path);
     await folder.recordCase(entry.id, { status: "done" });
     return true;
   } catch (error) {
@@ -84,15 +67,18 @@ async function predictCase(
 }
 
 async function writePrediction(
-  { cases }: RunContext,
+  { cases, config, signal }: RunContext,
+  arm: Arm,
   entry: Case,
-  predictor: Predictor,
+  model: WindowModel,
   path: string,
 ): Promise<void> {
   const prepared = await cases.prepare(entry, false);
   try {
-    using labels = await predictor.labels(prepared.image);
-    await writeClasses(path, labels.u8, prepared, cases.labelIds);
+    // SAM has a stride of its own.
+    const stride = arm.method === "sam" ? null : config.predict.stride;
+    using result = await slidingWindow(prepared.image, model, { stride, signal });
+    await writeClasses(path, result.labels.u8, prepared, cases.labelIds);
   } finally {
     disposeCase(prepared);
   }

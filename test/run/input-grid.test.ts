@@ -6,9 +6,9 @@ import { gridFromAffine, Placement, toFileAffine } from "../../src/data/orientat
 import { prepareCase } from "../../src/data/prepare.js";
 import type { Affine, ImageVolume, Vec3 } from "../../src/data/volume.js";
 import { readImage, readLabels, writeImage, writeLabels } from "../../src/data/volume-file.js";
+import { writeClasses } from "../../src/run/label-files.js";
 import { Progress } from "../../src/run/progress.js";
 import { scoreFolder } from "../../src/run/score-folder.js";
-import { writeClasses } from "../../src/run/training-stages.js";
 import { temporaryFolder } from "../data/nifti-files.js";
 
 // Whatever way a file's axes run, what is made of it lies on its grid: same places, same bytes of geometry, same scores.
