@@ -1,7 +1,7 @@
+import { findCases } from "../../batch/cases.js";
 import { extensions } from "../../data/formats/index.js";
-import { CancelledError } from "../../errors.js";
+import { CancelledError, UsageError } from "../../errors.js";
 import { type Command, outFlag } from "../command.js";
-import { findInputs } from "../inputs.js";
 
 /** Side of a canvas when none is named, in pixels: SAM's own. */
 const defaultCanvas = 1024;
@@ -28,7 +28,9 @@ export const stitch: Command = {
   async run(args, context) {
     const out = args.optional("out") ?? "canvases";
     const canvas = args.integer("canvas", 1) ?? defaultCanvas;
-    const inputs = await findInputs(args.many("inputs"));
+    const inputs = await findCases(args.many("inputs"));
+    const twice = inputs.find(({ problem }) => problem !== undefined);
+    if (twice?.problem !== undefined) throw new UsageError(twice.problem);
     await context.engine();
     const { writeCanvases } = await import("../../stitch/canvas-files.js");
     const { loadImage, loadLabelIds } = await import("../../data/load-case.js");
