@@ -173,7 +173,9 @@ const armSettings = z.strictObject({
   pseudoLabels: z
     .enum(["sam", "none", "exchange"])
     .default("none")
-    .describe("Whose pseudo-labels the unlabelled crops get; exchange: SFR+, after the arm with sam"),
+    .describe(
+      "Whose pseudo-labels the unlabelled crops get; sam: SAM's, or those of the folder in pseudoLabels; exchange: SFR+, after the arm with sam",
+    ),
 });
 
 export const configSchema = z.strictObject({
@@ -185,9 +187,12 @@ export const configSchema = z.strictObject({
   segmenter: segmenterSettings.prefault({}),
   retrain: retrainSettings.prefault({}),
   pseudoLabels: z
-    .enum(["per-crop", "per-volume"])
+    .string()
+    .min(1)
     .default("per-crop")
-    .describe("per-crop: SAM labels each augmented crop (the paper); per-volume: each volume once, cached"),
+    .describe(
+      "per-crop: SAM labels each augmented crop (the paper); per-volume: each volume once, cached; else a folder with a label file for each unlabelled case, made by any tool",
+    ),
   exchange: exchangeSettings.prefault({}),
   predict: predictSettings.prefault({}),
   arms: z.array(armSettings).min(1).describe("What to train and compare, with the same data and steps"),

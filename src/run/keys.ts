@@ -48,6 +48,10 @@ export class StageKeys {
     if (arm.method === "sam") return this.finetune();
     if (arm.start !== undefined) return this.exchange(arm.start);
     const { segmenter, retrain, pseudoLabels } = this.context.config;
+    const given = this.context.givenLabels?.hash;
+    // Of files the path does not matter, their bytes do.
+    const teacher =
+      given === undefined ? { pseudoLabels, teacher: this.pseudoLabels() } : { pseudoLabels: given };
     const usesUnlabelled = methods[arm.method].usesUnlabelled;
     return stageKey({
       stage: "retrain",
@@ -57,7 +61,7 @@ export class StageKeys {
       method: arm.method,
       ...this.precision(),
       ...(usesUnlabelled ? { unlabelled: this.unlabelled() } : {}),
-      ...(arm.usesPseudoLabels ? { pseudoLabels, teacher: this.pseudoLabels() } : {}),
+      ...(arm.usesPseudoLabels ? teacher : {}),
     });
   }
 

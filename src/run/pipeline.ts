@@ -12,6 +12,7 @@ import { CaseStore, disposeCase, hashFiles } from "./case-store.js";
 import { checkData } from "./check-data.js";
 import { evaluateStage } from "./evaluate-stage.js";
 import { exchangeStage } from "./exchange-stage.js";
+import { areGiven, findGivenLabels } from "./given-labels.js";
 import { type FileHashes, StageKeys } from "./keys.js";
 import { planArms, requireUnlabelled } from "./plan.js";
 import { predictStage } from "./predict-stage.js";
@@ -23,7 +24,7 @@ import { type RunContext, runPaths, runStage } from "./stage.js";
 import { finetuneStage, pseudoLabelStage, retrainStage } from "./training-stages.js";
 
 /** The last stage to run, with all before it. */
-export type LastStage = "finetune" | "pseudo-label" | "retrain" | "report";
+export type LastStage = "finetune" | "retrain" | "report";
 
 export interface PipelineOptions {
   /** Run folder; an unlike run in it is refused, a like one gone on with. */
@@ -63,10 +64,13 @@ export async function runPipeline(settings: Config, options: PipelineOptions): P
   const hashes = await hashFilesOf(config, options.signal);
   const requireCases = ({ unlabelled }: Split) => requireUnlabelled(arms, unlabelled.length);
   const cases = await CaseStore.open(config.data, requireCases, options.signal);
+  const givenLabels = areGiven(config.pseudoLabels)
+    ? await findGivenLabels(config.pseudoLabels, cases.split.unlabelled, options.signal)
+    : undefined;
   const folder = await RunFolder.open(options.out, identityOf(config, options.engine));
   await using _ = folder;
   const context: RunContext = {
-    ...{ config, folder, cases, arms },
+    ...{ config, folder, cases, arms, givenLabels },
     progress: options.progress,
     signal: options.signal,
   };
@@ -185,6 +189,7 @@ function withAbsolutePaths(config: Config): Config {
     data: { ...config.data, root: resolve(config.data.root) },
     sam: { ...config.sam, checkpoint: absolute(checkpoint), lora: absolute(lora) },
     exchange: { ...config.exchange, replay: absolute(config.exchange.replay) },
+    pseudoLabels: areGiven(config.pseudoLabels) ? resolve(config.pseudoLabels) : config.pseudoLabels,
   };
 }
 

@@ -5,6 +5,7 @@ import { segmenters } from "../models/segmenters.js";
 import { checkStride } from "../predict/windows.js";
 import { methods } from "../retrain/methods/index.js";
 import { stitchGeometry } from "../stitch/geometry.js";
+import { areGiven } from "./given-labels.js";
 
 /** One arm of a run, checked and named. */
 export interface Arm {
@@ -13,7 +14,7 @@ export interface Arm {
   /** The name as a folder: lower case letters, digits and dashes. */
   readonly folder: string;
   readonly method: ArmSettings["method"];
-  /** Whether the unlabelled crops get SAM's pseudo-labels. */
+  /** Whether the unlabelled crops get pseudo-labels, SAM's or given ones. */
   readonly usesPseudoLabels: boolean;
   /** Whether the fine-tuned SAM is needed: as teacher, or as the arm itself. */
   readonly needsSam: boolean;
@@ -32,8 +33,11 @@ export function planArms(config: Config): Arm[] {
   const named = config.arms.map((settings, index): Arm => {
     checkArm(settings, index, config.retrain);
     const usesPseudoLabels = settings.pseudoLabels === "sam" && settings.method !== "sam";
-    const needsSam = usesPseudoLabels || settings.method === "sam" || settings.pseudoLabels === "exchange";
-    const name = armName(settings, segmenters[config.segmenter.model].title, needsSam && isRandom);
+    const given = usesPseudoLabels && areGiven(config.pseudoLabels);
+    const needsSam =
+      (usesPseudoLabels && !given) || settings.method === "sam" || settings.pseudoLabels === "exchange";
+    const own = armName(settings, segmenters[config.segmenter.model].title, needsSam && isRandom);
+    const name = given && settings.name === undefined ? `${own} (given labels)` : own;
     return { name, folder: folderName(name), method: settings.method, usesPseudoLabels, needsSam };
   });
   const arms = named.map((arm, index) =>

@@ -4,6 +4,7 @@ import type { Config } from "../config/schema.js";
 import { messageOf } from "../error-text.js";
 import { SfrError } from "../errors.js";
 import type { CaseStore } from "./case-store.js";
+import type { GivenLabels } from "./given-labels.js";
 import type { Arm } from "./plan.js";
 import type { Progress } from "./progress.js";
 import type { RunFolder } from "./run-folder.js";
@@ -14,6 +15,8 @@ export interface RunContext {
   readonly folder: RunFolder;
   readonly cases: CaseStore;
   readonly arms: readonly Arm[];
+  /** Label files in the place of SAM's pseudo-labels, when the configuration names them. */
+  readonly givenLabels: GivenLabels | undefined;
   readonly progress: Progress;
   readonly signal: AbortSignal | undefined;
 }

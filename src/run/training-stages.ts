@@ -1,18 +1,16 @@
 import { existsSync } from "node:fs";
 import { mkdir } from "node:fs/promises";
-import { classesOfIds, idsOfClasses, makeLabelTable } from "../data/label-table.js";
-import type { PreparedCase } from "../data/prepare.js";
-import { readLabels, writeLabels } from "../data/volume-file.js";
 import { namingFile } from "../error-text.js";
-import { DataError } from "../errors.js";
 import { finetune } from "../finetune/finetune.js";
 import { SamLabeller } from "../finetune/sam-labeller.js";
 import { loadingSummary } from "../models/sam/loading.js";
 import { Tensor } from "../native/tensor.js";
+import { slidingWindow } from "../predict/sliding-window.js";
 import { methods } from "../retrain/methods/index.js";
 import { type PseudoLabelSource, retrain } from "../retrain/retrain.js";
-import { gridOf } from "./case-store.js";
+import { readGivenLabel } from "./given-labels.js";
 import type { StageKeys } from "./keys.js";
+import { readClasses, writeClasses } from "./label-files.js";
 import { type ModelCard, writeModelCard } from "./model-card.js";
 import type { Arm } from "./plan.js";
 import { caseFile, type RunContext, runPaths, runStage } from "./stage.js";
@@ -107,8 +105,8 @@ export async function pseudoLabelStage(context: RunContext, keys: StageKeys): Pr
       const path = pseudoLabelPath(context, prepared.id);
       // A whole file of this key can only be a finished one.
       if (!existsSync(path)) {
-        using labels = await sam.labelVolume(prepared.image, signal);
-        await writeClasses(path, labels.u8, prepared, cases.labelIds);
+        using result = await slidingWindow(prepared.image, sam, { signal });
+        await writeClasses(path, result.labels.u8, prepared, cases.labelIds);
       }
       progress.update(index + 1);
       folder.event({ stage: "pseudo-label", case: prepared.id, step: index + 1, total: all.length });
@@ -173,11 +171,15 @@ async function pseudoLabelSource(context: RunContext, arm: Arm): Promise<PseudoL
   if (!arm.usesPseudoLabels) return { kind: "none" };
   if (context.config.pseudoLabels === "per-crop")
     return { kind: "per-crop", labeller: await loadSam(context) };
+  const { cases, givenLabels } = context;
   const labels = new Map<string, Tensor>();
-  for (const prepared of await context.cases.unlabelled()) {
-    const path = pseudoLabelPath(context, prepared.id);
-    const classes = await readClasses(path, context.cases.labelIds);
-    labels.set(prepared.id, Tensor.from("u8", prepared.image.shape, classes));
+  for (const prepared of await cases.unlabelled()) {
+    const given = givenLabels?.paths.get(prepared.id);
+    if (given !== undefined) labels.set(prepared.id, await readGivenLabel(given, prepared, cases.labelIds));
+    else {
+      const classes = await readClasses(pseudoLabelPath(context, prepared.id), cases.labelIds);
+      labels.set(prepared.id, Tensor.from("u8", prepared.image.shape, classes));
+    }
   }
   return { kind: "per-volume", labels };
 }
@@ -194,26 +196,4 @@ function pseudoLabelPath({ folder }: RunContext, id: string): string {
 /** What weights of this run say of its data. */
 export function cardOf({ config, cases }: RunContext): ModelCard {
   return { labelIds: cases.labelIds, labelNames: cases.labelNames, halve: config.data.halve };
-}
-
-/** Writes classes 0..K-1, u8 [D,H,W], as NIfTI with the original ids on the grid that the case was prepared on. */
-export async function writeClasses(
-  path: string,
-  classes: Uint8Array,
-  prepared: PreparedCase,
-  labelIds: readonly number[],
-): Promise<void> {
-  const grid = gridOf(prepared);
-  const data = idsOfClasses(classes, { ids: labelIds });
-  await writeLabels(path, { ...grid, data }, grid);
-}
-
-/** Reads what writeClasses wrote. @throws DataError when the file holds other ids */
-export async function readClasses(path: string, labelIds: readonly number[]): Promise<Uint8Array> {
-  const { data } = await readLabels(path);
-  const mapped = classesOfIds(data, makeLabelTable(labelIds, path));
-  if ("classes" in mapped) return mapped.classes;
-  throw new DataError(
-    `${path}: expected label ids ${labelIds.join(", ")}, received ${data[mapped.unknownAt]}; remove the file and run again`,
-  );
 }

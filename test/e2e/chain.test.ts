@@ -6,7 +6,7 @@ import { join } from "node:path";
 import { after, before, describe, it } from "node:test";
 import { fileURLToPath } from "node:url";
 import { benchLineSchema } from "../../bench/result.js";
-import { readImage, readLabels } from "../../src/data/volume-file.js";
+import { readImage, readLabels, writeLabels } from "../../src/data/volume-file.js";
 import { readExchange } from "../../src/exchange/record.js";
 import { readSafetensors } from "../../src/io/safetensors.js";
 import type { Summary } from "../../src/metrics/summary.js";
@@ -135,9 +135,9 @@ describe("sfr, the whole chain on tiny phantoms", () => {
     }
   });
 
-  it("finetune, pseudo-label, retrain and run share a folder, and none does a stage again", async () => {
+  it("finetune, retrain and run share a folder, and none does a stage again", async () => {
     const out = join(root, "in-turn");
-    const counts = { finetune: 3, "pseudo-label": 4, retrain: 7, run: stages.length };
+    const counts = { finetune: 3, retrain: 7, run: stages.length };
     let before: RunRecord["stages"] = [];
     for (const [command, count] of Object.entries(counts)) {
       await succeed(command, set.config, "--out", out);
@@ -190,12 +190,52 @@ describe("sfr, the whole chain on tiny phantoms", () => {
       written,
       tinyTestCases.map((id) => join(out, `${id}.nii.gz`)),
     );
-    assert.deepEqual(
-      (await readdir(out)).sort(),
-      tinyTestCases.map((id) => `${id}.nii.gz`),
-    );
+    assert.deepEqual((await readdir(out)).sort(), ["manifest", ...tinyTestCases.map((id) => `${id}.nii.gz`)]);
     for (const id of tinyTestCases)
       assert.deepEqual(await readFile(join(out, `${id}.nii.gz`)), await readFile(prediction(id)));
+  });
+
+  it("pseudo-label: gives the bytes that the run wrote, and retrain takes them as given labels", async () => {
+    const [labels, out] = [join(root, "pseudo-labels"), join(root, "given")];
+    await succeed("pseudo-label", "--model", reference(), "--input", set.data, "--out", labels);
+    const names = (await readdir(labels)).filter((name) => name.endsWith(".nii.gz")).sort();
+    assert.deepEqual(names, await readdir(join(reference(), "pseudo-labels")));
+    for (const name of names)
+      assert.deepEqual(
+        await readFile(join(labels, name)),
+        await readFile(join(reference(), "pseudo-labels", name)),
+      );
+    await succeed("retrain", set.config, "--pseudo-labels", labels, "--out", out);
+    // The same labels, so the same training; SAM itself is needed for its own arm only.
+    const trained = (folder: string, arm: string) =>
+      readFile(join(folder, "arms", arm, "segmenter.safetensors"));
+    assert.deepEqual(await trained(out, "sfr-given-labels"), await trained(reference(), "sfr-random-sam"));
+  });
+
+  it("retrain: refuses given labels of another grid, with other ids, or missing", async () => {
+    const labels = join(root, "wrong-labels");
+    const from = join(reference(), "pseudo-labels");
+    const file = join(labels, "phantom_003.nii.gz");
+    const refuse = async (message: RegExp) => {
+      const words = ["--pseudo-labels", labels, "--out", join(root, "refused")];
+      const { code, stderr } = await sfr("retrain", set.config, ...words, "--finetune-steps", "1");
+      assert.equal(code, 3, stderr);
+      assert.match(stderr, message);
+    };
+    await refuse(/expected per-crop, per-volume or a folder of label files/);
+    await cp(from, labels, { recursive: true });
+    await rm(file);
+    await refuse(/expected a label file for the unlabelled case 'phantom_003', received none/);
+    const volume = await readLabels(join(from, "phantom_003.nii.gz"));
+    await writeLabels(file, { ...volume, data: volume.data.map((id) => (id === 7 ? 8 : id)) }, volume);
+    await refuse(/phantom_003\.nii\.gz: expected label ids 0, 4, 7, received 8/);
+    const spacing = [9, 9, 9] as const;
+    await writeLabels(
+      file,
+      { shape: volume.shape, data: volume.data, spacing },
+      { shape: volume.shape, spacing },
+    );
+    await refuse(/phantom_003\.nii\.gz: expected spacing .* as the image of 'phantom_003' has/);
   });
 
   it("evaluate: gives the scores of the run, against label files and against the data set", async () => {
