@@ -50,6 +50,8 @@ export interface Command {
   readonly name: string;
   readonly summary: string;
   readonly positionals: readonly Positional[];
+  /** What stands after `--`, taken as it is; absent: nothing may. */
+  readonly call?: Positional | undefined;
   readonly flags: readonly Flag[];
   /** Settings of the configuration that flags can override. */
   readonly settings: readonly Setting[];
@@ -63,6 +65,8 @@ export interface Arguments {
   /** Value of a positional or flag that must be given. */
   text(name: string): string;
   optional(name: string): string | undefined;
+  /** Words after `--`. */
+  readonly call: readonly string[];
   /** Values of a positional of which there may be many. */
   many(name: string): readonly string[];
   is(name: string): boolean;

@@ -27,7 +27,9 @@ export async function parseCommandLine(
   line: readonly string[],
 ): Promise<Invocation | undefined> {
   let chosen: Invocation | undefined;
-  const parser = yargs([...line])
+  const end = line.includes("--") ? line.indexOf("--") : line.length;
+  const call = line.slice(end + 1);
+  const parser = yargs(line.slice(0, end))
     .scriptName("sfr")
     .usage("$0 <command>\n\nFrom a few labelled and many unlabelled volumes to a 3D segmenter.")
     .locale("en")
@@ -50,11 +52,12 @@ export async function parseCommandLine(
     .fail(false);
   for (const command of commands) {
     parser.command({
-      command: usageLine(command),
+      command: usageLine({ ...command, call: undefined }),
       describe: command.summary,
       builder: (inner) => declare(inner, command),
       handler: (argv) => {
-        chosen = { command, args: readArguments(command, argv) };
+        if (call.length > 0 && command.call === undefined) throw new Error(`Unknown argument: ${call[0]}`);
+        chosen = { command, args: readArguments(command, argv, call) };
       },
     });
   }
@@ -72,7 +75,8 @@ export function usageLine(command: Command): string {
   const words = command.positionals.map(({ name, count }) =>
     count === "many" ? `<${name}..>` : count === "one" ? `<${name}>` : `[${name}]`,
   );
-  return [command.name, ...words].join(" ");
+  const call = command.call === undefined ? [] : ["--", `<${command.call.name}>`];
+  return [command.name, ...words, ...call].join(" ");
 }
 
 /** Help text of a setting's flag: what it is, what is allowed, what it is by default. */
@@ -109,7 +113,7 @@ function declare(parser: Argv, command: Command): Argv {
   return parser;
 }
 
-function readArguments(command: Command, argv: Given): Arguments {
+function readArguments(command: Command, argv: Given, call: readonly string[]): Arguments {
   const overrides = command.settings
     .filter((setting) => argv[setting.flag] !== undefined)
     .map((setting) => [setting.path, argv[setting.flag]] as const);
@@ -144,6 +148,7 @@ function readArguments(command: Command, argv: Given): Arguments {
       }
       return value;
     },
+    call,
     overrides: Object.fromEntries(overrides),
   };
 }

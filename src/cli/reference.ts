@@ -19,9 +19,9 @@ export function commandReference(commands: readonly Command[]): string {
 }
 
 function commandSection(command: Command): string {
-  const { summary, positionals, flags, settings, examples } = command;
+  const { summary, positionals, call, flags, settings, examples } = command;
   const words = [
-    ...positionals.map(({ name, help }) => [name, help] as const),
+    ...[...positionals, ...(call === undefined ? [] : [call])].map(({ name, help }) => [name, help] as const),
     ...flags.map(
       (flag) => [`--${flag.name}`, `${flagHelp(flag)}${flag.required ? " (must be given)" : ""}`] as const,
     ),

@@ -14,6 +14,7 @@ import { predict } from "./predict.js";
 import { pseudoLabel } from "./pseudo-label.js";
 import { retrain } from "./retrain.js";
 import { run } from "./run.js";
+import { slurm } from "./slurm.js";
 import { stitch } from "./stitch.js";
 import { unstitch } from "./unstitch.js";
 
@@ -27,6 +28,7 @@ export const commands: readonly Command[] = [
   pseudoLabel,
   retrain,
   predict,
+  slurm,
   evaluate,
   compare,
   stitch,
