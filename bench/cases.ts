@@ -34,6 +34,14 @@ export const requestSchema = z.discriminatedUnion("work", [
   z.strictObject({ work: z.literal("sam-train"), ...sam }),
   z.strictObject({ work: z.literal("sam-infer"), ...sam }),
   z.strictObject({
+    work: z.literal("batch"),
+    ...{ model: sam.model, canvas: sam.canvas, classes: sam.classes },
+    patch: extents,
+    volume: extents,
+    /** Files that a run labels; its time is that of all of them. */
+    volumes: z.int(),
+  }),
+  z.strictObject({
     work: z.literal("stitch"),
     patch: extents,
     canvas: z.int(),
@@ -88,6 +96,7 @@ export const benchNames = [
   "sam-train",
   "sam-large",
   "sam-infer",
+  "batch",
   "vnet-layers",
   "sam-ops",
   "stitch",
@@ -227,6 +236,26 @@ function samCase(
   };
 }
 
+/** Pseudo-labels of files; the peers are the usual simple loop and one that overlaps reading, network and writing. */
+function batchCase(
+  model: SamSize,
+  canvas: number,
+  [patch, volume]: readonly [Extents, Extents],
+  volumes: number,
+  gigabytes: number,
+  rest: Pick<BenchCase, "smaller"> = {},
+): BenchCase {
+  return {
+    name: `${model}-${canvas}-${volumes}-volumes`,
+    request: { work: "batch", model, canvas, classes: 2, patch, volume, volumes },
+    settings: ["default", "threads,sdpa,compiled"],
+    // Labels summed along z: one voxel between two classes may fall to either side.
+    tolerance: 0.06,
+    peerBytes: gigabytes * gigabyte,
+    ...rest,
+  };
+}
+
 /** Patches of the paper's size to and from their canvases. */
 function stitchCase(volumes: number, direction: "stitch" | "unstitch", runs: number): BenchCase {
   return {
@@ -284,6 +313,10 @@ const lists: Readonly<Record<BenchName, readonly BenchCase[]>> = {
       settingBytes: { onnxruntime: 23 * gigabyte },
     }),
     inBf16(samCase("sam-infer", "vit_b", 1024, 6), samBf16Settings),
+  ],
+  batch: [
+    batchCase("tiny", 512, [small, [96, 96, 48]], 6, 2), // 8 windows each
+    batchCase("vit_b", 1024, [large, [168, 112, 80]], 3, 7, { smaller: "tiny-512-6-volumes" }), // 2 windows each
   ],
   // Parts of a step have no peer of their own: what they add up to is held against peers by vnet-train and sam-train.
   "vnet-layers": [
@@ -361,7 +394,7 @@ export function benchCases(name: string, only?: string): readonly BenchCase[] {
 /** The JSON that a peer script takes as its case. */
 export function peerRequest(request: BenchRequest): Record<string, unknown> {
   const { work, ...rest } = request;
-  if (work !== "stitch") return rest;
+  if (work !== "stitch" && work !== "batch") return rest;
   const { patch, canvas } = request;
   const g = stitchGeometry({ patch, canvas });
   const geometry = {

@@ -15,6 +15,7 @@ import { Tensor } from "../src/native/tensor.js";
 import { stitchGeometry } from "../src/stitch/geometry.js";
 import { canvasOrder, permute } from "../test/oracle/axes.js";
 import { checkerLabel, ignoreSome, image, weight } from "../test/oracle/inputs.js";
+import { startBatch } from "./batch-workload.js";
 import type { BenchRequest, RequestOf } from "./cases.js";
 import { type CheckedValues, sampled } from "./check.js";
 import { startMetrics } from "./metrics-workload.js";
@@ -47,6 +48,8 @@ export function startWorkload(request: BenchRequest): Promise<Workload> {
       return startSamTraining(request);
     case "sam-infer":
       return startSamInference(request);
+    case "batch":
+      return startBatch(request);
     case "stitch":
       return startStitching(request);
     case "bezier":

@@ -254,6 +254,12 @@ test("every case builds, runs and gives finite values at a small size", async ()
     { work: "segmenter-volume", ...network, volume: [20, 16, 24], stride: [4, 4, 8], patch: [16, 16, 16] },
     { work: "sam-train", ...sam },
     { work: "sam-infer", ...sam },
+    {
+      work: "batch",
+      ...{ model: "tiny", canvas: 64, classes: 2, volumes: 2 },
+      patch: [16, 16, 16],
+      volume: [16, 20, 16],
+    },
     { work: "bezier", patch: [6, 5, 2] },
     { work: "metrics", shape: [40, 40, 40], spacing: null },
   ];
@@ -263,8 +269,12 @@ test("every case builds, runs and gives finite values at a small size", async ()
     for (const [name, values] of workload.values)
       assert.ok(Array.from(values).every(Number.isFinite), `${request.work} ${name}`);
     const { flops = 0, bytesMoved = 0 } = workload.explain?.() ?? {};
-    assert.equal(flops > 0, !["metrics", "bezier", "bandwidth"].includes(request.work), request.work);
-    assert.equal(bytesMoved > 0, request.work !== "metrics", request.work);
+    assert.equal(
+      flops > 0,
+      !["metrics", "bezier", "bandwidth", "batch"].includes(request.work),
+      request.work,
+    );
+    assert.equal(bytesMoved > 0, !["metrics", "batch"].includes(request.work), request.work);
   }
 });
 

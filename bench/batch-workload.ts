@@ -1,0 +1,91 @@
+import { mkdirSync, mkdtempSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { runBatch } from "../src/batch/batch.js";
+import { findCases } from "../src/batch/cases.js";
+import { loadBatchModel } from "../src/batch/model.js";
+import { gridFromAffine } from "../src/data/orientation.js";
+import { readLabels, writeImage } from "../src/data/volume-file.js";
+import type { SamMetadata } from "../src/finetune/sam-metadata.js";
+import { Graph } from "../src/graph/graph.js";
+import { writeSafetensors } from "../src/io/safetensors.js";
+import { samConfig } from "../src/models/sam/config.js";
+import { SamNetwork } from "../src/models/sam/network.js";
+import { Progress } from "../src/run/progress.js";
+import { permute, volumeOrder } from "../test/oracle/axes.js";
+import { checkerLabel, fillWeights, image } from "../test/oracle/inputs.js";
+import type { RequestOf } from "./cases.js";
+import { sampled } from "./check.js";
+import type { Workload } from "./workloads.js";
+
+type BatchRequest = RequestOf<"batch">;
+
+const affine = [
+  [1, 0, 0, 0],
+  [0, 1, 0, 0],
+  [0, 0, 1, 0],
+  [0, 0, 0, 1],
+] as const;
+
+/** Files to files, as `sfr pseudo-label` works: labels and confidence maps of all volumes, the weights loaded before. */
+export async function startBatch(request: BatchRequest): Promise<Workload> {
+  const folder = mkdtempSync(join(tmpdir(), "sfr-bench-batch-"));
+  process.on("exit", () => rmSync(folder, { recursive: true, force: true }));
+  const weights = join(folder, "sam.safetensors");
+  await writeSam(weights, request);
+  await writeVolumes(join(folder, "in"), request);
+  globalThis.gc?.();
+  const model = await loadBatchModel(weights, null);
+  const cases = await findCases([join(folder, "in")]);
+  const post = { largestComponent: false, fillHoles: false, minVolume: null };
+  const settings = { stride: null, weighting: "uniform", mirror: false, maps: "confidence", post } as const;
+  const label = async (index: number): Promise<string> => {
+    const out = join(folder, `out-${index}`);
+    const progress = new Progress({ quiet: true });
+    await runBatch({ cases, out, model, settings, review: false, title: "batch", progress });
+    return out;
+  };
+  const { data } = await readLabels(join(await label(0), "volume_0.nii.gz"));
+  const [width, height] = request.volume;
+  const columns = new Float32Array(width * height);
+  for (const [i, id] of data.entries()) {
+    const at = i % columns.length;
+    columns[at] = (columns[at] ?? 0) + id;
+  }
+  return {
+    values: new Map([["columns", sampled(columns, [width, height], [1, 0])]]),
+    // Several programs and files.
+    explain: null,
+    run: async (index) => void (await label(index)),
+  };
+}
+
+/** A SAM with the weights of test/oracle, as `sfr finetune` writes one. */
+async function writeSam(path: string, { model, canvas, classes, patch }: BatchRequest): Promise<void> {
+  using network = new SamNetwork(samConfig(model, canvas, classes), { kind: "all" }, 1);
+  const graph = new Graph();
+  network.forward(graph, graph.input("canvases", "f32", [1, canvas, canvas]), false);
+  fillWeights({ toState: () => network.toState(false), load: (state) => network.load(state) });
+  const sfr: SamMetadata = { size: model, canvas, classes, training: { kind: "all" }, patch, base: null };
+  const card = { labelIds: Array.from({ length: classes }, (_, id) => id), labelNames: {}, halve: false };
+  await writeSafetensors(path, network.toState(false), {
+    sfr: JSON.stringify(sfr),
+    data: JSON.stringify(card),
+  });
+}
+
+async function writeVolumes(folder: string, { volume, volumes, classes }: BatchRequest): Promise<void> {
+  mkdirSync(folder);
+  const shape = [volumes, 1, ...volume];
+  const voxels = permute(
+    image("volume", checkerLabel([volumes, ...volume], classes, 8), shape),
+    shape,
+    volumeOrder,
+  );
+  const each = voxels.length / volumes;
+  for (let i = 0; i < volumes; i++) {
+    const data = Float32Array.from(voxels.subarray(i * each, (i + 1) * each));
+    const grid = gridFromAffine(affine, volume);
+    await writeImage(join(folder, `volume_${i}.nii.gz`), { shape: volume, spacing: [1, 1, 1], data, grid });
+  }
+}
