@@ -26,6 +26,7 @@ const self: z.infer<typeof holderSchema> = {
 export interface Claim {
   /** Whether nobody has taken it over, as happens to a process that stood still for minutes. */
   isOurs(): Promise<boolean>;
+  /** Gives it free; does nothing the second time. */
   release(): Promise<void>;
 }
 
@@ -67,9 +68,13 @@ export class Claims implements Disposable {
     const path = join(this.folder, `${name}.${number}`);
     if (!(await this.create(path))) return undefined;
     this.held.add(path);
+    let isReleased = false;
     return {
       isOurs: async () => (await this.last(name)) === number,
       release: async () => {
+        // Once only: the next one of this number would be another's.
+        if (isReleased) return;
+        isReleased = true;
         this.held.delete(path);
         // Those of the dead first, so that nobody finds one of them alone.
         for (let n = 1; n <= number; n++) await rm(join(this.folder, `${name}.${n}`), { force: true });

@@ -32,6 +32,12 @@ describe("Claims", () => {
     assert.equal(await claims.take("case.1"), undefined);
     await first?.release();
     assert.ok(await claims.take("case.1"));
+    await first?.release();
+    assert.equal(
+      await claims.take("case.1"),
+      undefined,
+      "a second release takes the next holder's claim away",
+    );
   });
 
   it("takes over from a process that has ended, and leaves nothing of both", async () => {
