@@ -5,7 +5,7 @@ import { runBatch } from "../src/batch/batch.js";
 import { findCases } from "../src/batch/cases.js";
 import { loadBatchModel } from "../src/batch/model.js";
 import { gridFromAffine } from "../src/data/orientation.js";
-import { readLabels, writeImage } from "../src/data/volume-file.js";
+import { readImage, readLabels, writeImage } from "../src/data/volume-file.js";
 import type { SamMetadata } from "../src/finetune/sam-metadata.js";
 import { Graph } from "../src/graph/graph.js";
 import { writeSafetensors } from "../src/io/safetensors.js";
@@ -45,19 +45,29 @@ export async function startBatch(request: BatchRequest): Promise<Workload> {
     await runBatch({ cases, out, model, settings, review: false, title: "batch", progress });
     return out;
   };
-  const { data } = await readLabels(join(await label(0), "volume_0.nii.gz"));
-  const [width, height] = request.volume;
-  const columns = new Float32Array(width * height);
-  for (const [i, id] of data.entries()) {
-    const at = i % columns.length;
-    columns[at] = (columns[at] ?? 0) + id;
-  }
+  const out = await label(0);
+  const labels = await readLabels(join(out, "volume_0.nii.gz"));
+  const confidence = await readImage(join(out, "confidence", "volume_0.nii.gz"));
   return {
-    values: new Map([["columns", sampled(columns, [width, height], [1, 0])]]),
+    values: new Map([
+      ["labels", columns(labels.data, 1, request)],
+      ["confidence", columns(confidence.data, 255, request)],
+    ]),
     // Several programs and files.
     explain: null,
     run: async (index) => void (await label(index)),
   };
+}
+
+/** A volume summed along z, as the peer has it. @param scale what 1 is there */
+function columns(voxels: ArrayLike<number>, scale: number, { volume }: BatchRequest): number[] {
+  const [width, height] = volume;
+  const sums = new Float32Array(width * height);
+  for (let i = 0; i < voxels.length; i++) {
+    const at = i % sums.length;
+    sums[at] = (sums[at] ?? 0) + scale * (voxels[i] ?? 0);
+  }
+  return sampled(sums, [width, height], [1, 0]);
 }
 
 /** A SAM with the weights of test/oracle, as `sfr finetune` writes one. */

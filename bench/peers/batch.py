@@ -4,7 +4,7 @@ voxel's class as bytes; labels and confidence are written.
 
 Case: sam_case.py's without LoRA and batch, and "patch", "volume": [H, W, D], "volumes": N, "geometry" as in stitch.py.
 Settings: sam_case.py's, and `threads`: the next volumes are read and the last ones written in threads meanwhile; default
-is the usual simple loop. Check file: `columns` (sampled), the labels of the first volume summed along z.
+is the usual simple loop. Check file: `labels` and `confidence` of the first volume summed along z (sampled).
 """
 
 import tempfile
@@ -106,10 +106,14 @@ def main() -> None:
             run(label, paths, folder / "out", "threads" in request.options)
 
         once()
-        first = np.asarray(nibabel.load(folder / "out" / "labels" / paths[0].name).dataobj)
-        columns = peer.sampled(torch.from_numpy(first.sum(-1, dtype=np.float32)))
-        peer.write_check(request, {"columns": columns})
-        peer.measure(request, once, columns[:4].tolist())
+
+        def columns(kind: str) -> np.ndarray:
+            first = np.asarray(nibabel.load(folder / "out" / kind / paths[0].name).dataobj)
+            return peer.sampled(torch.from_numpy(first.sum(-1, dtype=np.float32)))
+
+        check = {kind: columns(kind) for kind in ("labels", "confidence")}
+        peer.write_check(request, check)
+        peer.measure(request, once, [*check["labels"][:2].tolist(), *check["confidence"][:2].tolist()])
 
 
 if __name__ == "__main__":
