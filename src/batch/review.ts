@@ -1,7 +1,7 @@
 import { readFile } from "node:fs/promises";
 import { basename, join, resolve } from "node:path";
 import { writeFileAtomic } from "../data/atomic-file.js";
-import { decodePng, type Picture } from "../io/png.js";
+import { type PngFile, pngFile } from "../io/png.js";
 import { type CsvRow, csvText } from "../run/csv.js";
 import type { ModelCard } from "../run/model-card.js";
 import { type ReviewCase, reviewHtml } from "../viewer/review.js";
@@ -67,8 +67,8 @@ function rowOf(record: BatchRecord, index: number, labels: readonly string[]): C
   ];
 }
 
-async function readPicture(out: string, id: string): Promise<Picture | undefined> {
+async function readPicture(out: string, id: string): Promise<PngFile | undefined> {
   const path = join(out, batchPaths.picture(id));
   const bytes = await readFile(path).catch(() => undefined);
-  return bytes === undefined ? undefined : decodePng(bytes, path);
+  return bytes === undefined ? undefined : pngFile(bytes, path);
 }

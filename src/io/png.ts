@@ -95,6 +95,23 @@ export function decodePng(bytes: Uint8Array, name = "the picture"): Picture {
   return { pixels, width, height, channels };
 }
 
+/** A picture as its file has it. */
+export interface PngFile {
+  readonly png: Uint8Array;
+  readonly width: number;
+  readonly height: number;
+}
+
+/** A PNG that goes into a page as it is. @throws DataError as decodePng, of its head */
+export function pngFile(png: Uint8Array, name: string): PngFile {
+  const source = Buffer.from(png.buffer, png.byteOffset, png.byteLength);
+  const [[type, content] = ["", source]] = chunks(source, name);
+  if (!source.subarray(0, 8).equals(signature) || type !== "IHDR")
+    throw bad(name, "the PNG signature", "other bytes");
+  const { width, height } = parseHead(content, name);
+  return { png, width, height };
+}
+
 function chunk(type: string, content: Buffer): Buffer {
   const result = Buffer.alloc(12 + content.length);
   result.writeUInt32BE(content.length, 0);

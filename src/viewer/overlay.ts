@@ -69,7 +69,9 @@ export function windowToGray(values: ArrayLike<number>): Uint8Array {
 
 /** Copies a gray picture (values 0..255) to three channels. */
 export function toRgb(gray: ArrayLike<number>): Uint8Array {
-  return Uint8Array.from({ length: gray.length * 3 }, (_, i) => gray[Math.floor(i / 3)] ?? 0);
+  const pixels = new Uint8Array(gray.length * 3);
+  for (let i = 0; i < gray.length; i += 1) pixels.fill(gray[i] ?? 0, 3 * i, 3 * i + 3);
+  return pixels;
 }
 
 /**

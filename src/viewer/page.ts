@@ -1,4 +1,4 @@
-import { encodePng, type Picture } from "../io/png.js";
+import { encodePng, type Picture, type PngFile } from "../io/png.js";
 import { cssColor, labelColor } from "./colors.js";
 import { escapeHtml } from "./html.js";
 import { reportStyle } from "./report-style.js";
@@ -11,7 +11,7 @@ export interface PictureGroup {
   readonly title: string;
   /** A sentence on how to read them. */
   readonly note?: string;
-  readonly pictures: readonly { readonly caption: string; readonly picture: Picture }[];
+  readonly pictures: readonly { readonly caption: string; readonly picture: Picture | PngFile }[];
 }
 
 /**
@@ -52,8 +52,9 @@ export function scrollTable(header: string, rows: readonly string[]): string {
 export function pictureGroup(group: PictureGroup): string {
   const isWide = group.pictures.some(({ picture }) => picture.width > 1.6 * picture.height);
   const figures = group.pictures.map(({ caption, picture }) => {
-    const { pixels, width, height, channels } = picture;
-    const source = encodePng(pixels, width, height, channels).toString("base64");
+    const { width, height } = picture;
+    const png = "png" in picture ? picture.png : encodePng(picture.pixels, width, height, picture.channels);
+    const source = Buffer.from(png).toString("base64");
     const text = escapeHtml(caption);
     return (
       `<figure><figcaption>${text}</figcaption>` +

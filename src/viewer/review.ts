@@ -1,4 +1,4 @@
-import type { Picture } from "../io/png.js";
+import type { PngFile } from "../io/png.js";
 import { escapeHtml } from "./html.js";
 import {
   className,
@@ -18,7 +18,7 @@ export interface ReviewCase {
   readonly foregroundConfidence: number | null;
   /** By label id. */
   readonly volumes: Readonly<Record<string, number>>;
-  readonly picture?: Picture | undefined;
+  readonly picture?: PngFile | undefined;
 }
 
 /** Everything the page shows. Texts are plain. */
