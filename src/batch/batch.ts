@@ -129,6 +129,7 @@ class Batch {
     this.lastWrite = start;
     progress.begin(title, cases.length, this.concluded.size, "cases");
     await this.labelAll();
+    await this.claims.sweep();
     progress.end((performance.now() - start) / 1000);
     const seconds = (this.lastWrite - start) / 1000;
     if (this.options.review) await this.writeReview();

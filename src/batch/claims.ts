@@ -82,6 +82,14 @@ export class Claims implements Disposable {
     };
   }
 
+  /** Removes what the dead have left of cases that nobody will take any more. */
+  async sweep(): Promise<void> {
+    // Hidden ones are claims in the making.
+    const files = (await readdir(this.folder)).filter((file) => !file.startsWith("."));
+    const names = files.map((file) => file.slice(0, file.lastIndexOf(".")));
+    for (const name of new Set(names)) await (await this.take(name))?.release();
+  }
+
   /** The highest number among the claims on `name`; 0 when there is none. */
   private async last(name: string): Promise<number> {
     const numbers = (await readdir(this.folder)).flatMap((file) => {

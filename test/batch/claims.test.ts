@@ -50,6 +50,16 @@ describe("Claims", () => {
     assert.deepEqual(await readdir(folder), []);
   });
 
+  it("sweeps up after the dead, and not what is held", async () => {
+    const { pid } = spawnSync("true");
+    await leave("done.1", { pid });
+    await leave("far.1", { place: "another machine" });
+    using claims = await Claims.open(folder);
+    await claims.take("held");
+    await claims.sweep();
+    assert.deepEqual((await readdir(folder)).sort(), ["far.1", "held.1"]);
+  });
+
   it("takes over from a process whose id was given to another", async () => {
     await leave("case.1", { started: "1" });
     using claims = await Claims.open(folder);
