@@ -1,8 +1,8 @@
 import { readFile } from "node:fs/promises";
 import { basename, join, resolve } from "node:path";
 import { writeFileAtomic } from "../data/atomic-file.js";
+import { type CsvRow, csvText } from "../io/csv.js";
 import { type PngFile, pngFile } from "../io/png.js";
-import { type CsvRow, csvText } from "../run/csv.js";
 import type { ModelCard } from "../run/model-card.js";
 import { type ReviewCase, reviewHtml } from "../viewer/review.js";
 import { batchPaths } from "./case-work.js";
