@@ -141,28 +141,42 @@ class Batch {
     };
   }
 
+  /**
+   * Reading and writing begin when the engine has its first window of the case between them: what they do in one go
+   * would keep it waiting.
+   */
   private async labelAll(): Promise<void> {
-    let writing = Promise.resolve();
+    const nothing: Promise<WorkItem | undefined> = Promise.resolve(undefined);
     let next = this.next();
+    let write: (() => Promise<void>) | undefined;
+    let writing = Promise.resolve();
+    const beginWriting = () => {
+      if (write !== undefined) writing = toBeAwaited(write());
+      write = undefined;
+    };
     try {
       for (let item = await next; item !== undefined; item = await next) {
-        next = this.next();
-        // It is awaited further down; until then a failure must not end the process.
-        next.catch(() => undefined);
-        const result = await this.label(item);
+        const current = item;
+        next = nothing;
+        const goOn = () => {
+          if (next === nothing) next = toBeAwaited(this.next());
+          beginWriting();
+        };
+        const result = await this.label(current, goOn);
+        goOn();
         await writing;
-        writing = result === undefined ? Promise.resolve() : this.write(item, result);
-        writing.catch(() => undefined);
+        if (result !== undefined) write = () => this.write(current, result);
       }
-      await writing;
     } catch (error) {
       this.stop.abort();
       throw error;
     } finally {
+      beginWriting();
       await Promise.allSettled([writing]);
       const left = await next.catch(() => undefined);
       if (left !== undefined) await this.giveFree(left);
     }
+    await writing;
   }
 
   /** Whether an earlier start has labelled this image with the same weights and settings. */
@@ -253,11 +267,11 @@ class Batch {
     }
   }
 
-  private async label(item: WorkItem): Promise<LabelledCase | undefined> {
+  private async label(item: WorkItem, onBegin: () => void): Promise<LabelledCase | undefined> {
     const { model, settings } = this.options;
     const start = performance.now();
     try {
-      const result = await labelCase(item.read, model, settings, this.signal);
+      const result = await labelCase(item.read, model, settings, { signal: this.signal, onBegin });
       return { result, seconds: (performance.now() - start) / 1000 };
     } catch (error) {
       item.read.image.dispose();
@@ -344,4 +358,10 @@ class Batch {
   private throwIfStopped(): void {
     if (this.signal.aborted) throw new CancelledError(`${this.options.title}: stopped on request`);
   }
+}
+
+/** A promise whose failure waits for whoever awaits it; without one it would end the process. */
+function toBeAwaited<T>(promise: Promise<T>): Promise<T> {
+  promise.catch(() => undefined);
+  return promise;
 }

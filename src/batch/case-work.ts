@@ -86,9 +86,9 @@ export function labelCase(
   { image }: ReadCase,
   { network }: BatchModel,
   { stride, weighting, mirror, maps }: BatchSettings,
-  signal: AbortSignal | undefined,
+  options: Pick<SlidingWindowOptions, "signal" | "onBegin">,
 ): Promise<VolumeLabels> {
-  return slidingWindow(image, network, { stride, weighting, mirror, maps, signal });
+  return slidingWindow(image, network, { stride, weighting, mirror, maps, ...options });
 }
 
 /** What is written for a case. */

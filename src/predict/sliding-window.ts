@@ -16,6 +16,8 @@ export interface SlidingWindowOptions {
   /** Default: none. */
   maps?: KeptMaps;
   signal?: AbortSignal | undefined;
+  /** Called once, when the network works on the first window. */
+  onBegin?(): void;
   onWindow?(done: number, total: number): void;
 }
 
@@ -49,7 +51,9 @@ export async function slidingWindow(
       await cropper.into(crop, 0, image, { corner, turns: 0, flip: 0 });
       // Begun first, so that the slices that are done are copied while the network works.
       const advanced = slab.advance(corner[2]);
-      const [logits] = await Promise.all([model.logits(crop, options.signal), advanced]);
+      const running = model.logits(crop, options.signal);
+      if (i === 0) options.onBegin?.();
+      const [logits] = await Promise.all([running, advanced]);
       await slab.add(logits, corner);
       for (let mirror = 1; options.mirror && mirror < 8; mirror++) {
         // Each image is made from the one before, by the axes in which they differ.
