@@ -2,6 +2,7 @@ import { mkdir, rm, stat } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import type { Voxels } from "../config/schema.js";
 import { writeFileAtomic } from "../data/atomic-file.js";
+import { describeReadError } from "../data/formats/byte-stream.js";
 import { formatOf } from "../data/formats/index.js";
 import type { Grid } from "../data/grid-match.js";
 import { idsOfClasses } from "../data/label-table.js";
@@ -58,8 +59,12 @@ export interface ReadCase {
 
 /** What identifies the content of a file without reading it. @throws DataError when there is no such file */
 export async function fileState(path: string): Promise<{ bytes: number; modified: number }> {
-  const { size, mtimeMs } = await stat(path);
-  return { bytes: size, modified: mtimeMs };
+  try {
+    const { size, mtimeMs } = await stat(path);
+    return { bytes: size, modified: mtimeMs };
+  } catch (error) {
+    throw describeReadError(path, error);
+  }
 }
 
 /** Reads a case and prepares its image. @throws DataError naming the file */
