@@ -113,7 +113,10 @@ function isAlive(holder: LockHolder): boolean {
   return started !== undefined && (holder.started === "" || started === holder.started);
 }
 
-/** When a process began, in clock ticks since boot: field 22 of /proc/PID/stat. Undefined when there is no such process, or one that has ended (state Z or X). */
+/**
+ * When a process began, in clock ticks since boot: field 22 of /proc/PID/stat. Undefined when there is no such process,
+ * or one that has ended (state Z or X).
+ */
 export function processStart(pid: number): string | undefined {
   const stat = readIfThere(`/proc/${pid}/stat`);
   // The name before it may hold spaces and parentheses. The first field here is field 3, the state.

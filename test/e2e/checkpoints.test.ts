@@ -95,6 +95,22 @@ describe("sfr, weights in and out", () => {
     assert.match(alone.stderr, /sam\.lora: expected sam\.checkpoint beside it/);
   });
 
+  it("pseudo-label: takes LoRA's base as the run says or as named, and no other", async () => {
+    const input = join(set.data, "imagesUn");
+    const label = (model: string, out: string, ...words: string[]) =>
+      sfr("pseudo-label", "--model", model, "--input", input, "--out", join(root, out), "--quiet", ...words);
+    const read = (out: string) => readFile(join(root, out, "phantom_002.nii.gz"));
+    assert.equal((await label(join(root, "lora"), "by-run")).code, 0);
+    assert.equal((await label(trained(), "by-name", "--sam-checkpoint", checkpoint())).code, 0);
+    assert.deepEqual(await read("by-name"), await read("by-run"));
+    const alone = await label(trained(), "alone");
+    assert.equal(alone.code, 2);
+    assert.match(alone.stderr, /--sam-checkpoint: expected the SAM that .*sam\.safetensors was trained on/);
+    const other = await label(trained(), "other", "--sam-checkpoint", trained());
+    assert.equal(other.code, 3);
+    assert.match(other.stderr, /expected the SAM that .* \(SHA-256 [0-9a-f]{64}\), received [0-9a-f]{64}/);
+  });
+
   it("refuses a checkpoint that is none, naming the file", async () => {
     const path = join(root, "page.pth");
     await writeFile(path, "<html>404</html>");
