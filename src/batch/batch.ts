@@ -72,6 +72,8 @@ interface LabelledCase {
 
 /** One is read, one labelled, one written. */
 const volumesAtATime = 3;
+/** Buffers and garbage of JavaScript itself while it reads and writes, bytes; some 50 MB were seen. */
+const ownBytes = 100e6;
 /** Headers that are read at a time for the estimate. */
 const headersAtATime = 16;
 /** How often a process without work looks for what others have finished or left, milliseconds. */
@@ -198,7 +200,7 @@ class Batch {
   private async planMemory(): Promise<number> {
     const { model, progress } = this.options;
     const { memoryBytes } = engineInfo();
-    const network = process.memoryUsage.rss() + model.network.addedBytes;
+    const network = process.memoryUsage.rss() + model.network.addedBytes + ownBytes;
     let largest = 0;
     const entries = [...this.pending.values()];
     for (let i = 0; i < entries.length; i += headersAtATime) {
