@@ -145,11 +145,13 @@ class Batch {
 
   /**
    * Reading and writing begin when the engine has its first window of the case between them: what they do in one go
-   * would keep it waiting.
+   * would keep it waiting. A write does not wait for a case that is not read yet: it may be another process's, which
+   * waits for the one to be written.
    */
   private async labelAll(): Promise<void> {
     const nothing: Promise<WorkItem | undefined> = Promise.resolve(undefined);
     let next = this.next();
+    let isNextRead = false;
     let write: (() => Promise<void>) | undefined;
     let writing = Promise.resolve();
     const beginWriting = () => {
@@ -161,13 +163,23 @@ class Batch {
         const current = item;
         next = nothing;
         const goOn = () => {
-          if (next === nothing) next = toBeAwaited(this.next());
+          if (next === nothing) {
+            isNextRead = false;
+            next = toBeAwaited(this.next());
+            void next.then(
+              () => {
+                isNextRead = true;
+              },
+              () => undefined,
+            );
+          }
           beginWriting();
         };
         const result = await this.label(current, goOn);
         goOn();
         await writing;
         if (result !== undefined) write = () => this.write(current, result);
+        if (!isNextRead) beginWriting();
       }
     } catch (error) {
       this.stop.abort();

@@ -125,6 +125,25 @@ describe("sfr pseudo-label", () => {
     assert.equal(labelled, ids.length - lines);
   });
 
+  it("is shared by processes that need not know of each other, and each ends when all is done", {
+    timeout: 60_000,
+  }, async () => {
+    const calls = [1, 2, 3].map(() => sfr(...wordsFor("shared", "--json", "--threads", "1")));
+    const counts = (await Promise.all(calls)).map((outcome) => {
+      const { written, labelled } = JSON.parse(outcomeOf(outcome, 0).stdout) as {
+        written: string[];
+        labelled: number;
+      };
+      assert.equal(written.length, ids.length);
+      return labelled;
+    });
+    assert.equal(
+      counts.reduce((sum, count) => sum + count, 0),
+      ids.length,
+      `${counts}`,
+    );
+  });
+
   it("takes the parts of --shard, and all of them are the whole", async () => {
     for (const part of ["1/2", "2/2"]) await label("parts", "--shard", part);
     assert.equal((await timesOf("parts")).length, ids.length);
