@@ -7,6 +7,7 @@ import { retrainSettings, segmenterSettings, type Voxels } from "../../src/confi
 import { ConfidenceMeter, confidenceBins } from "../../src/exchange/confidence.js";
 import { Tensor } from "../../src/native/tensor.js";
 import { Segmenter, saveSegmenter } from "../../src/predict/segmenter.js";
+import { slidingWindow } from "../../src/predict/sliding-window.js";
 import { methods } from "../../src/retrain/methods/index.js";
 import { RetrainStep } from "../../src/retrain/step.js";
 
@@ -46,8 +47,8 @@ test("labels crops as prediction does: no dropout, running statistics, the weigh
   await saveSegmenter(path, step.student, { model: "vnet", filters: 2, classes: 3, patch });
   using predictor = await Segmenter.load(path);
   using volume = Tensor.from("f32", extents, images.f32);
-  using expected = await predictor.predict(volume, patch);
-  assert.deepEqual(labels.u8, expected.u8);
+  using expected = await slidingWindow(volume, predictor);
+  assert.deepEqual(labels.u8, expected.labels.u8);
 });
 
 test("measures each crop by itself: C, foreground, histogram", async () => {
