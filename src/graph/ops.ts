@@ -50,11 +50,19 @@ export const exp = (x: Value): Value => only(x.graph.node("exp", [x]));
 export const log = (x: Value): Value => only(x.graph.node("log", [x]));
 /** 1 where x >= threshold [], else 0; no gradient. */
 export const atLeast = (x: Value, threshold: Value): Value => only(x.graph.node("at_least", [x, threshold]));
+/** Largest of the last axis: [..,C] -> [..]; no gradient. */
+export const rowMax = (x: Value): Value => only(x.graph.node("row_max", [x]));
+/** 1 at the `count` lowest x among those whose mask (as x) is not 0, else 0; no gradient. */
+export const lowest = (x: Value, mask: Value, count: number): Value =>
+  only(x.graph.node("lowest", [x, mask], { count }));
 /** Sum over the last axis of a * b: [..,C] and [..,C] -> [..]. */
 export const dotRows = (a: Value, b: Value): Value => only(a.graph.node("dot_rows", [a, b]));
 /** x [..,C] times factor [..]. */
 export const scaleRows = (x: Value, factor: Value): Value => only(x.graph.node("scale_rows", [x, factor]));
 export const relu = (x: Value): Value => only(x.graph.node("relu", [x]));
+/** 1 / (1 + e^-x). */
+export const sigmoid = (x: Value): Value => only(x.graph.node("sigmoid", [x]));
+export const tanh = (x: Value): Value => only(x.graph.node("tanh", [x]));
 /** x * Phi(x), the erf form. */
 export const gelu = (x: Value): Value => only(x.graph.node("gelu", [x]));
 
@@ -235,6 +243,17 @@ export const gaussianNoise = (
 ): Value =>
   only(rng.graph.node("gaussian_noise", [rng], { shape, scale, limit, stream: rng.graph.path(name) }, name));
 
+/** scale * U[-1, 1), f32. */
+export const uniformNoise = (rng: Value, shape: readonly number[], scale: number, name: string): Value =>
+  only(rng.graph.node("uniform_noise", [rng], { shape, scale, stream: rng.graph.path(name) }, name));
+
+/**
+ * Cubes of `side` voxels exchanged between the samples of x [N,D,H,W,C], each at its place: an order of the samples for
+ * each place, drawn from the stream `name`; `undo` puts them back.
+ */
+export const mixCubes = (x: Value, rng: Value, side: number, name: string, undo = false): Value =>
+  only(x.graph.node("mix_cubes", [x, rng], { side, stream: x.graph.path(name), undo }, name));
+
 /**
  * Ones [D,H,W] with zeros in a box of extents `box` at a random place, drawn from the stream `name`: the box begins
  * uniformly at 0 .. extent - box - 1 of each axis.
@@ -270,6 +289,12 @@ export const oneHot = (labels: Value, classes: number): Value =>
 /** Labels a where mask [suffix of a] is not 0, else b; without b ignored there (255). */
 export const selectLabels = (a: Value, mask: Value, b?: Value): Value =>
   only(a.graph.node("select_labels", [a, b, mask]));
+/** Labels u8 [..] that are likely wrong by the probabilities [..,K] of another network: 1, else 0, f32 [..]. */
+export const labelNoise = (labels: Value, probabilities: Value): Value =>
+  only(labels.graph.node("label_noise", [labels, probabilities]));
+/** Normalised signed distance maps of the classes but 0, negative inside: u8 [N,D,H,W] -> f32 [N,D,H,W,K-1]. */
+export const signedDistance = (labels: Value, classes: number): Value =>
+  only(labels.graph.node("signed_distance", [labels], { classes }));
 /** Of each class but 0 the largest 26-connected component of each sample: u8 [N,D,H,W] -> [N,D,H,W]. */
 export const largestComponent = (labels: Value): Value =>
   only(labels.graph.node("largest_component", [labels]));

@@ -1,6 +1,7 @@
 #include "ops/activation/activation.h"
 
 #include "graph/graph.h"
+#include "ops/elementwise/elementwise.h"
 
 namespace sfr {
 
@@ -31,6 +32,16 @@ void relu_backward_cpu(const KernelContext& c) {
       c, [&](int64_t i, int64_t n) { row(c.in<float>(0) + i, c.in<float>(1) + i, c.out<float>(0) + i, n); });
 }
 
+void sigmoid_cpu(const KernelContext& c) {
+  const auto row = SFR_DISPATCH(sigmoid_row);
+  over_elements(c, [&](int64_t i, int64_t n) { row(c.in<float>(0) + i, c.out<float>(0) + i, n); });
+}
+
+void tanh_cpu(const KernelContext& c) {
+  const auto row = SFR_DISPATCH(tanh_row);
+  over_elements(c, [&](int64_t i, int64_t n) { row(c.in<float>(0) + i, c.out<float>(0) + i, n); });
+}
+
 void gelu_cpu(const KernelContext& c) {
   const auto row = SFR_DISPATCH(gelu_row);
   over_elements(c, [&](int64_t i, int64_t n) { row(c.in<float>(0) + i, c.out<float>(0) + i, n); });
@@ -50,6 +61,18 @@ void gradient_gelu(GradientContext& c) {
   c.set(0, c.add("gelu_backward", {c.output_gradient(0), c.input(0)})[0]);
 }
 
+/// dy times 1 - y, then times y.
+void gradient_sigmoid(GradientContext& c) {
+  const ValueId rest = c.add("affine", {c.output(0)}, AffineAttributes{-1, 1})[0];
+  c.set(0, c.add("multiply", {c.add("multiply", {c.output_gradient(0), rest})[0], c.output(0)})[0]);
+}
+
+void gradient_tanh(GradientContext& c) {
+  const ValueId square = c.add("multiply", {c.output(0), c.output(0)})[0];
+  const ValueId slope = c.add("affine", {square}, AffineAttributes{-1, 1})[0];
+  c.set(0, c.add("multiply", {c.output_gradient(0), slope})[0]);
+}
+
 void add(OpRegistry& registry, const char* name, void (*infer_types)(InferContext&),
          void (*gradient)(GradientContext&), void (*run)(const KernelContext&), Repeat repeat) {
   OpDef op = op_definition<NoAttributes>(name);
@@ -66,6 +89,8 @@ void add(OpRegistry& registry, const char* name, void (*infer_types)(InferContex
 void register_activation(OpRegistry& registry) {
   add(registry, "relu", &infer, &gradient_relu, &relu_cpu, Repeat::never);
   add(registry, "relu_backward", &infer_backward, nullptr, &relu_backward_cpu, Repeat::never);
+  add(registry, "sigmoid", &infer, &gradient_sigmoid, &sigmoid_cpu, Repeat::never);
+  add(registry, "tanh", &infer, &gradient_tanh, &tanh_cpu, Repeat::never);
   add(registry, "gelu", &infer, &gradient_gelu, &gelu_cpu, Repeat::always);
   add(registry, "gelu_backward", &infer_backward, nullptr, &gelu_backward_cpu, Repeat::never);
 }

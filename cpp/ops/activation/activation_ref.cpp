@@ -21,6 +21,16 @@ void gelu_reference(RefContext<T>& c) {
   }
 }
 
+template <class T>
+void sigmoid_reference(RefContext<T>& c) {
+  for (int64_t i = 0; i < c.outputs[0].count(); ++i) c.outputs[0][i] = T(1) / (T(1) + std::exp(-c.inputs[0][i]));
+}
+
+template <class T>
+void tanh_reference(RefContext<T>& c) {
+  for (int64_t i = 0; i < c.outputs[0].count(); ++i) c.outputs[0][i] = std::tanh(c.inputs[0][i]);
+}
+
 /// -12 .. 12 in steps of 1/64: every branch of the tail, and where it is 0 in f32.
 std::vector<double> ladder() {
   std::vector<double> x;
@@ -52,6 +62,22 @@ std::vector<OpCase> gelu_cases() {
   return own;
 }
 
+/// Where the sigmoid of DTC's signed distances is 0 or 1 in f32, and its exponential infinite.
+std::vector<OpCase> sigmoid_cases() {
+  std::vector<OpCase> own = cases;
+  own.push_back({"far", {}, {{{4}, DType::f32, Fill::normal, 1, false, false, {-1500, -88.5, 89.5, 1500}}}, true});
+  return own;
+}
+
+/// Near 0 alone as well, where the result is small and an absolute error would show.
+std::vector<OpCase> tanh_cases() {
+  std::vector<OpCase> own = cases;
+  own.push_back({"small", {}, {{{257}, DType::f32, Fill::normal, 0.01}}});
+  return own;
+}
+
+SFR_OP_TEST(sigmoid, sigmoid_reference, sigmoid_cases());
+SFR_OP_TEST(tanh, tanh_reference, tanh_cases());
 SFR_OP_TEST(relu, relu_reference, relu_cases());
 SFR_OP_TEST(gelu, gelu_reference, gelu_cases());
 

@@ -10,15 +10,22 @@ namespace sfr {
 
 namespace {
 
-void infer_gaussian(InferContext& c) {
-  const auto& a = c.attributes<GaussianNoiseAttributes>();
+/// What both kinds have in common.
+template <class A>
+void infer_noise(InferContext& c) {
+  const auto& a = c.attributes<A>();
   c.expect_inputs(1, 1);
   c.expect_dtype(0, "rng", DType::i32);
   c.expect_shape(0, "rng", Shape{3});
   c.expect(!a.stream.empty(), "stream", "a name", "an empty one", ErrorCode::usage);
   c.expect(a.scale >= 0, "scale", "a number >= 0", std::to_string(a.scale), ErrorCode::usage);
-  c.expect(a.limit >= 0, "limit", "a number >= 0", std::to_string(a.limit), ErrorCode::usage);
   c.output({DType::f32, Shape(a.shape)});
+}
+
+void infer_gaussian(InferContext& c) {
+  const double limit = c.attributes<GaussianNoiseAttributes>().limit;
+  c.expect(limit >= 0, "limit", "a number >= 0", std::to_string(limit), ErrorCode::usage);
+  infer_noise<GaussianNoiseAttributes>(c);
 }
 
 /// Calls row(part) for pieces of the output that start at whole groups.
@@ -43,6 +50,12 @@ void gaussian_cpu(const KernelContext& c) {
   over_stream(c, a.stream, [&](const NoiseRow& row) { fill(row, static_cast<float>(a.scale), limit); });
 }
 
+void uniform_cpu(const KernelContext& c) {
+  const auto& a = c.as<UniformNoiseAttributes>();
+  const auto fill = SFR_DISPATCH(uniform_noise_row);
+  over_stream(c, a.stream, [&](const NoiseRow& row) { fill(row, static_cast<float>(a.scale)); });
+}
+
 }  // namespace
 
 void register_noise(OpRegistry& registry) {
@@ -50,6 +63,11 @@ void register_noise(OpRegistry& registry) {
   gaussian.infer = &infer_gaussian;
   gaussian.cpu = {{"philox_groups", &gaussian_cpu}};
   registry.add(std::move(gaussian));
+
+  OpDef uniform = op_definition<UniformNoiseAttributes>("uniform_noise");
+  uniform.infer = &infer_noise<UniformNoiseAttributes>;
+  uniform.cpu = {{"philox_groups", &uniform_cpu}};
+  registry.add(std::move(uniform));
 }
 
 }  // namespace sfr

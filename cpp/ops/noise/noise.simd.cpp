@@ -43,4 +43,12 @@ void gaussian_noise_row(const NoiseRow& row, float scale, float limit) {
   });
 }
 
+void uniform_noise_row(const NoiseRow& row, float scale) {
+  over_groups(row, [=](const uint32_t words[4][kRandomBlocks], float values[4][kRandomBlocks]) {
+    for (int w = 0; w < 4; ++w)
+      for (int b = 0; b < kRandomBlocks; ++b)  // 24 bits: 2 u - 1 is exact
+        values[w][b] = scale * (static_cast<float>(static_cast<int32_t>(words[w][b] >> 8)) * 0x1p-23f - 1.0f);
+  });
+}
+
 }  // namespace sfr::SFR_LEVEL

@@ -26,6 +26,16 @@ void gaussian_noise_reference(RefContext<T>& c) {
   }
 }
 
+template <class T>
+void uniform_noise_reference(RefContext<T>& c) {
+  const auto& a = c.template as<UniformNoiseAttributes>();
+  const RandomKey key = key_of(c, a.stream);
+  for (int64_t i = 0; i < c.outputs[0].count(); ++i) {
+    const auto w = philox(key, static_cast<uint64_t>(i / 4));
+    c.outputs[0][i] = T(a.scale) * (2 * T(uniform_from_word(w[static_cast<size_t>(i % 4)])) - 1);
+  }
+}
+
 const InputSpec rng = {{3}, DType::i32, Fill::normal, 1, false, false, {1234567, 89, 41}};
 const InputSpec other_seed = {{3}, DType::i32, Fill::normal, 1, false, false, {-5, 0, 0}};
 const std::string name = "student/noise";
@@ -40,6 +50,13 @@ const std::vector<OpCase> gaussian_cases = {
      {other_seed}},
 };
 
+const std::vector<OpCase> uniform_cases = {
+    {"single", {{"shape", single}, {"stream", name}}, {rng}},
+    {"odd", {{"shape", odd}, {"stream", name}, {"scale", 0.3}}, {rng}},
+    {"chunks", {{"shape", chunks}, {"stream", "teacher"}, {"scale", 0.5}}, {other_seed}},
+};
+
+SFR_OP_TEST(uniform_noise, uniform_noise_reference, uniform_cases);
 SFR_OP_TEST(gaussian_noise, gaussian_noise_reference, gaussian_cases);
 
 }  // namespace
