@@ -3,6 +3,7 @@ import { retrainSettings, segmenterSettings } from "../src/config/schema.js";
 import { Graph } from "../src/graph/graph.js";
 import { WeightSet } from "../src/graph/weights.js";
 import type { HostTensor } from "../src/io/host-tensor.js";
+import { segment } from "../src/models/segmenter.js";
 import { segmenters } from "../src/models/segmenters.js";
 import { Tensor } from "../src/native/tensor.js";
 import { slidingWindow } from "../src/predict/sliding-window.js";
@@ -40,7 +41,7 @@ function forwardProgram(
   const context = { graph, weights, training, updateStatistics: false };
   const network = training ? { ...context, rng: graph.input("rng", "i32", [3]) } : context;
   const input = graph.input("x", "f32", x.shape);
-  const logits = segmenters[model].build(network, input, { filters, classes, dropout: 0.5 });
+  const logits = segment(segmenters[model], network, input, { filters, classes, dropout: 0.5 });
   const program = graph.compile({ logits });
   fillWeights(weights);
   globalThis.gc?.();

@@ -2,6 +2,7 @@ import type { SegmenterSettings, Voxels } from "../config/schema.js";
 import { Graph, type Program, type Value } from "../graph/graph.js";
 import * as ops from "../graph/ops.js";
 import type { WeightSet } from "../graph/weights.js";
+import { segment } from "../models/segmenter.js";
 import { segmenters } from "../models/segmenters.js";
 import { Tensor } from "../native/tensor.js";
 
@@ -43,7 +44,7 @@ export class ConfidenceMeter implements Disposable {
     const graph = new Graph();
     const context = { graph, weights: student, training: false, updateStatistics: false };
     const x = graph.input("x", "f32", shape);
-    const logits = segmenters[model].build(context, x, { filters, classes, dropout: 0 });
+    const logits = segment(segmenters[model], context, x, { filters, classes, dropout: 0 });
     const labels = ops.argmax(logits);
     const chosen = ops.oneHot(labels, classes);
     const confidence = ops.dotRows(ops.softmax(logits), chosen);

@@ -11,6 +11,14 @@ export function mean(x: Value): Value {
   return ops.affine(ops.sum(x), 1 / x.shape.reduce((product, extent) => product * extent, 1));
 }
 
+/** Mean of values of one shape. */
+export function average(values: readonly Value[]): Value {
+  return ops.affine(
+    values.reduce((a, b) => ops.add(a, b)),
+    1 / values.length,
+  );
+}
+
 /**
  * Mean of (p - q)^2 over classes and the voxels that a mask of zeros and ones selects; 0 when it selects none. No
  * gradient flows through the mask.

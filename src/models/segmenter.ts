@@ -1,5 +1,6 @@
 import type { Value } from "../graph/graph.js";
 import type { NetworkContext } from "../graph/layers.js";
+import type { WeightSet } from "../graph/weights.js";
 
 /** Size of a segmenter. */
 export interface SegmenterSize {
@@ -11,7 +12,15 @@ export interface SegmenterSize {
   dropout: number;
 }
 
-/** A network that can be re-trained and kept. */
+/** Maps [N, D, H, W, channels] of an encoder: at the input's resolution, a half, .., a sixteenth of it. */
+export type EncoderMaps = readonly [Value, Value, Value, Value, Value];
+/** Maps of a decoder: what the head reads, at the input's resolution, then those of a half, a quarter and an eighth. */
+export type DecoderMaps = readonly [Value, Value, Value, Value];
+
+/**
+ * A network that can be re-trained and kept, in parts: a method may perturb what passes from one to the next, read a map,
+ * or put a head of its own on it.
+ */
 export interface SegmenterNetwork {
   /** Name in tables and messages. */
   title: string;
@@ -20,10 +29,31 @@ export interface SegmenterNetwork {
   /** State-dict names of its first weight and of its last one, which tell its files from others. */
   firstWeight: string;
   headWeight: string;
-  /** x [N, D, H, W, channels], extents multiples of segmenterStride -> logits [N, D, H, W, K]. */
-  build(ctx: NetworkContext, x: Value, size: SegmenterSize): Value;
-  /** The same with its deep-supervision heads in use: logits [N, D, H, W, K] of each scale, the finest first. */
-  buildScales(ctx: NetworkContext, x: Value, size: SegmenterSize): Value[];
+  /** x [N, D, H, W, channels], extents multiples of segmenterStride. */
+  encode(ctx: NetworkContext, x: Value, size: SegmenterSize): EncoderMaps;
+  decode(ctx: NetworkContext, encoded: EncoderMaps, size: SegmenterSize): DecoderMaps;
+  /** The first map of decode -> logits [N, D, H, W, K]. */
+  head(ctx: NetworkContext, map: Value, size: SegmenterSize): Value;
+  /** Deep supervision of map `scale` of decode, 1 to 3 -> logits [N, D, H, W, K] at x's resolution; absent: it has none. */
+  coarseHead?(ctx: NetworkContext, map: Value, scale: number, size: SegmenterSize): Value;
+  /** Makes the tensors that the authors' files have and no pass of this network has asked for. */
+  completeFile?(weights: WeightSet, size: SegmenterSize): void;
+}
+
+/** Gives the nodes and random streams of a part of a network the name of its weights. */
+export function within<T>(ctx: NetworkContext, part: () => T): T {
+  return ctx.graph.within(ctx.weights.name, part);
+}
+
+/** Logits [N, D, H, W, K] of x [N, D, H, W, channels]. */
+export function segment(
+  network: SegmenterNetwork,
+  ctx: NetworkContext,
+  x: Value,
+  size: SegmenterSize,
+): Value {
+  const [finest] = network.decode(ctx, network.encode(ctx, x, size), size);
+  return network.head(ctx, finest, size);
 }
 
 /** Each extent of an input patch must be a multiple of this: four levels halve it. */

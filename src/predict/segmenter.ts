@@ -5,6 +5,7 @@ import { Graph, type Program, type Value } from "../graph/graph.js";
 import { WeightSet } from "../graph/weights.js";
 import { readSafetensors, writeSafetensors } from "../io/safetensors.js";
 import { jsonOf, type TensorInfo } from "../io/tensor-file.js";
+import { segment } from "../models/segmenter.js";
 import { type SegmenterModel, segmenters } from "../models/segmenters.js";
 import { Tensor } from "../native/tensor.js";
 import type { WindowModel } from "./window-model.js";
@@ -74,7 +75,7 @@ export async function readSegmenter(path: string): Promise<SegmenterFile> {
   const weights = new WeightSet("student", 0, "from-file");
   const forward = (graph: Graph, x: Value) => {
     const context = { graph, weights, training: false, updateStatistics: false };
-    return segmenters[model].build(context, x, { filters, classes, dropout: 0 });
+    return segment(segmenters[model], context, x, { filters, classes, dropout: 0 });
   };
   try {
     // Tensors exist once a forward pass was described.

@@ -2,16 +2,15 @@ import type { RetrainSettings, SegmenterSettings, Voxels } from "../config/schem
 import { RandomStream } from "../data/random.js";
 import { UsageError } from "../errors.js";
 import { Graph, type Program, type Value } from "../graph/graph.js";
-import type { NetworkContext } from "../graph/layers.js";
 import * as ops from "../graph/ops.js";
 import { minimize, OptimizerState } from "../graph/optimizer.js";
 import { WeightSet } from "../graph/weights.js";
 import { type HostTensor, tensorsUnder } from "../io/host-tensor.js";
-import type { SegmenterSize } from "../models/segmenter.js";
 import { segmenters } from "../models/segmenters.js";
 import type { Precision } from "../native/native.js";
 import { Tensor } from "../native/tensor.js";
-import type { ForwardOptions, Method, StepContext, StepLosses } from "./methods/method.js";
+import type { Method, StepContext, StepLosses } from "./methods/method.js";
+import { networkPasses } from "./network-passes.js";
 import { learningRate } from "./schedule.js";
 
 /** What a training step is built from. */
@@ -95,6 +94,8 @@ export class RetrainStep implements Disposable {
       const steps = new Map(counts.map((count) => [count, this.compile(phase, count)]));
       return { begin: phase.begin, usesUnlabelled: phase.usesUnlabelled, steps };
     });
+    const { segmenter, classes } = options;
+    segmenters[segmenter.model].completeFile?.(this.student, { ...segmenter, classes });
   }
 
   /** How many unlabelled crops of a step may have pseudo-labels. */
@@ -114,6 +115,7 @@ export class RetrainStep implements Disposable {
       scalars.set(name, at);
       return graph.input(name, "f32", []);
     };
+    const { segmenter, classes } = this.options;
     const { images, labels } = this.batch;
     const rng = graph.input("rng", "i32", [3]);
     const terms = losses({
@@ -128,7 +130,7 @@ export class RetrainStep implements Disposable {
       settings,
       student: this.student,
       network: (name) => this.network(name),
-      ...this.forwardPasses(graph, rng),
+      ...networkPasses(segmenters[segmenter.model], { ...segmenter, classes }, graph, rng),
       scalar,
     });
     minimize(
@@ -155,27 +157,6 @@ export class RetrainStep implements Disposable {
     const { shape } = this.batch.pseudoLabels;
     const all = graph.input("pseudoLabels", "u8", shape);
     return count === shape[0] ? all : ops.slice(all, 0, 0, count);
-  }
-
-  /** StepContext.forward and .scales. Passes that shared a name would drop the same channels. */
-  private forwardPasses(graph: Graph, rng: Value): Pick<StepContext, "forward" | "scales"> {
-    const { model, filters, dropout } = this.options.segmenter;
-    const { build, buildScales } = segmenters[model];
-    const config = { filters, dropout, classes: this.options.classes };
-    const passes = new Set<string>();
-    const passOf =
-      <T>(network: (ctx: NetworkContext, x: Value, config: SegmenterSize) => T) =>
-      (weights: WeightSet, images: Value, { pass = "" }: ForwardOptions = {}): T => {
-        const name = `${pass}/${weights.name}`;
-        if (passes.has(name))
-          throw new UsageError(
-            `retrain: expected a name of its own for another pass of '${weights.name}', received '${pass}'`,
-          );
-        passes.add(name);
-        const context = { graph, weights, training: true, updateStatistics: true, rng };
-        return graph.within(pass, () => network(context, images, config));
-      };
-    return { forward: passOf(build), scales: passOf(buildScales) };
   }
 
   private network(name: string): WeightSet {

@@ -1,4 +1,4 @@
-import type { ArmSettings, Config, RetrainSettings } from "../config/schema.js";
+import type { ArmSettings, Config } from "../config/schema.js";
 import { UsageError } from "../errors.js";
 import { segmenterStride } from "../models/segmenter.js";
 import { segmenters } from "../models/segmenters.js";
@@ -31,7 +31,7 @@ export interface Arm {
 export function planArms(config: Config): Arm[] {
   const isRandom = config.sam.checkpoint === null;
   const named = config.arms.map((settings, index): Arm => {
-    checkArm(settings, index, config.retrain);
+    checkArm(settings, index, config);
     const usesPseudoLabels = settings.pseudoLabels === "sam" && settings.method !== "sam";
     const given = usesPseudoLabels && areGiven(config.pseudoLabels);
     const needsSam =
@@ -120,7 +120,7 @@ function armName(settings: ArmSettings, network: string, isRandom: boolean): str
   return /random/i.test(name) ? name : `${name} (random SAM)`;
 }
 
-function checkArm(settings: ArmSettings, index: number, retrain: RetrainSettings): void {
+function checkArm(settings: ArmSettings, index: number, config: Config): void {
   const { method, pseudoLabels } = settings;
   if (defaultName(settings) === undefined) {
     throw new UsageError(
@@ -130,7 +130,7 @@ function checkArm(settings: ArmSettings, index: number, retrain: RetrainSettings
         : `arms[${index}]: expected pseudoLabels: sam for method ${method}, received none; it learns from nothing else`,
     );
   }
-  if (method !== "sam") methods[method].checkSettings?.(retrain);
+  if (method !== "sam") methods[method].checkSettings?.(config);
 }
 
 function folderName(name: string): string {

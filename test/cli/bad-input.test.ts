@@ -345,7 +345,7 @@ describe("sfr, weights that do not fit", () => {
   it("a segmenter that says another number of classes: code 3", async () => {
     await refuses(
       await predictWith("sfr", (text) => text.replace('"classes":3', '"classes":2')),
-      /changed\.safetensors: .*expected shape \[2, .*\] for out_conv_dp1\.weight, received \[3, /,
+      /changed\.safetensors: .*expected shape \[2, .*\] for out_conv\.weight, received \[3, /,
     );
   });
 

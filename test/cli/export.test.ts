@@ -10,6 +10,7 @@ import { WeightSet } from "../../src/graph/weights.js";
 import { readSafetensors, writeSafetensors } from "../../src/io/safetensors.js";
 import { samConfig } from "../../src/models/sam/config.js";
 import { SamNetwork } from "../../src/models/sam/network.js";
+import { segment } from "../../src/models/segmenter.js";
 import { segmenters } from "../../src/models/segmenters.js";
 import type { Parity } from "../../src/onnx/parity.js";
 import { saveSegmenter } from "../../src/predict/segmenter.js";
@@ -27,7 +28,7 @@ async function writeSegmenter(path: string): Promise<void> {
   const weights = new WeightSet("student", 1);
   const graph = new Graph();
   const context = { graph, weights, training: false, updateStatistics: false };
-  segmenters.vnet.build(context, graph.input("x", "f32", [1, 16, 16, 16, 1]), {
+  segment(segmenters.vnet, context, graph.input("x", "f32", [1, 16, 16, 16, 1]), {
     ...{ filters: 2, classes: 3, dropout: 0 },
   });
   fillWeights(weights);

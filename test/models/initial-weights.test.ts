@@ -7,6 +7,7 @@ import type { HostTensor } from "../../src/io/host-tensor.js";
 import { toFloat32 } from "../../src/io/host-tensor.js";
 import { samConfig } from "../../src/models/sam/config.js";
 import { SamNetwork } from "../../src/models/sam/network.js";
+import { segment } from "../../src/models/segmenter.js";
 import { vnet } from "../../src/models/vnet.js";
 
 type State = ReadonlyMap<string, HostTensor>;
@@ -72,7 +73,7 @@ test("V-Net: convolutions as in PyTorch, batch-norms 1 and 0", () => {
   const graph = new Graph();
   const x = graph.input("x", "f32", [1, 16, 16, 16, 1]);
   const context = { graph, weights, training: true, updateStatistics: true };
-  vnet(context, x, { filters: 8, classes: 2, dropout: 0 });
+  segment(vnet, context, x, { filters: 8, classes: 2, dropout: 0 });
   const state = weights.toState();
   const fanIns: Readonly<Record<string, number>> = {
     "block_one.conv.0": 27,

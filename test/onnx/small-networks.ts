@@ -5,6 +5,7 @@ import { WeightSet } from "../../src/graph/weights.js";
 import { elementCount } from "../../src/io/host-tensor.js";
 import type { SamConfig } from "../../src/models/sam/config.js";
 import { SamNetwork } from "../../src/models/sam/network.js";
+import { segment } from "../../src/models/segmenter.js";
 import { type SegmenterModel, segmenters } from "../../src/models/segmenters.js";
 import type { ExportSpec } from "../../src/onnx/export.js";
 import { fillWeights, normal } from "../oracle/inputs.js";
@@ -41,7 +42,7 @@ export function randomSam(config: SamConfig = smallSam): SmallNetwork {
 function randomSegmenter(model: SegmenterModel): SmallNetwork {
   const weights = new WeightSet("student", 1);
   const forward = (graph: Graph, x: Value) =>
-    segmenters[model].build({ graph, weights, training: false, updateStatistics: false }, x, {
+    segment(segmenters[model], { graph, weights, training: false, updateStatistics: false }, x, {
       ...{ filters: 4, classes: 3, dropout: 0 },
     });
   const shape = [16, 48, 32, 1];

@@ -6,6 +6,7 @@ import { Graph } from "../../src/graph/graph.js";
 import * as ops from "../../src/graph/ops.js";
 import { WeightSet } from "../../src/graph/weights.js";
 import { toFloat32 } from "../../src/io/host-tensor.js";
+import { segment } from "../../src/models/segmenter.js";
 import { type SegmenterModel, segmenters } from "../../src/models/segmenters.js";
 import { Tensor } from "../../src/native/tensor.js";
 import { meanTeacher } from "../../src/retrain/methods/mean-teacher.js";
@@ -34,7 +35,7 @@ const flippedRelus: Readonly<Record<string, number>> = {
 
 /** Which golden's case: the network, and whether its activations stay away from zero. */
 interface Case {
-  model: SegmenterModel;
+  model: keyof typeof beforeNorm;
   calm: boolean;
 }
 
@@ -63,7 +64,7 @@ async function logits(
   const set = new WeightSet(name, seed);
   const context = { graph, weights: set, training, updateStatistics: false, rng };
   const { dropout } = segmenterSettings.parse({ model });
-  using program = graph.compile({ y: segmenters[model].build(context, x, { filters, dropout, classes }) });
+  using program = graph.compile({ y: segment(segmenters[model], context, x, { filters, dropout, classes }) });
   set.load(weights);
   const random = training ? { rng: Tensor.from("i32", [3], [seed, 0, 0]) } : {};
   const { y } = await program.run({ images: volumeBatch().images, ...random });

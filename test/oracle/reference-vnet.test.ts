@@ -10,10 +10,12 @@ import { WeightSet } from "../../src/graph/weights.js";
 import { elementCount, type HostTensor, toFloat32 } from "../../src/io/host-tensor.js";
 import { readSafetensors } from "../../src/io/safetensors.js";
 import { readWeights } from "../../src/io/weights-file.js";
+import { segment } from "../../src/models/segmenter.js";
 import { vnet } from "../../src/models/vnet.js";
 import { Tensor } from "../../src/native/tensor.js";
 import { meanTeacher } from "../../src/retrain/methods/mean-teacher.js";
 import type { StepContext } from "../../src/retrain/methods/method.js";
+import { networkPasses } from "../../src/retrain/network-passes.js";
 import { close, labelOrder, permute, rms, volumeOrder } from "./axes.js";
 import { gradientsByName, part, type State } from "./file-order.js";
 
@@ -82,6 +84,7 @@ function describe(): Training {
     scalars.set(name, at);
     return graph.input(name, "f32", []);
   };
+  const rng = graph.input("rng", "i32", [3]);
   const losses = meanTeacher.losses({
     graph,
     images: graph.input("images", "f32", imageShape),
@@ -89,13 +92,12 @@ function describe(): Training {
     pseudoLabels: graph.input("pseudoLabels", "u8", halfShape),
     labelled: 2,
     unlabelled: 2,
-    rng: graph.input("rng", "i32", [3]),
+    rng,
     noise: (_, shape) => graph.input("noise", "f32", shape),
     settings,
     student,
     network: () => teacher,
-    forward: (weights, x) => vnet({ graph, weights, training: true, updateStatistics: true }, x, config),
-    scales: () => assert.fail("Mean Teacher has no scales"),
+    ...networkPasses(vnet, config, graph, rng),
     scalar,
   });
   const parameters = student.withRole("parameter");
@@ -198,7 +200,7 @@ async function logits(
   const set = new WeightSet("student", 0);
   const x = graph.input("x", "f32", imageShape);
   using program = graph.compile({
-    y: vnet({ graph, weights: set, training, updateStatistics: false }, x, config),
+    y: segment(vnet, { graph, weights: set, training, updateStatistics: false }, x, config),
   });
   set.load(weights);
   const { y } = await program.run({ x: batch.images ?? assert.fail("no images") });

@@ -60,6 +60,13 @@ def fresh_statistics(filters: int, dtype: torch.dtype = torch.float32) -> Tensor
     return statistics
 
 
+def decoder_shapes(filters: int, classes: int) -> dict[str, tuple[int, ...]]:
+    """Shapes of the learnable tensors of a decoder and its head."""
+    decoder = tuple(f"block_{name}_up." for name in UP_FROM.values()) + tuple(f"block_{name}." for name in UP_FROM)
+    shapes = parameter_shapes(filters, classes)
+    return {name: shape for name, shape in shapes.items() if name.startswith((*decoder, "out_conv."))}
+
+
 def zero_gradient_names(filters: int) -> list[str]:
     """Biases of convolutions before batch-norm: their true gradient is zero (the norm subtracts them again)."""
     return [f"{conv}.bias" for conv, _, _ in _layers(filters, 1)]
@@ -79,6 +86,8 @@ def _conv_norm_relu(p: Tensors, s: Tensors, conv: str, x: torch.Tensor, training
         x = F.conv3d(x, weight, bias, stride=2)
     else:
         x = F.conv3d(x, weight, bias, padding=1)
+    if f"{norm}.weight" not in p:  # MagicNet's
+        return torch.relu_(F.instance_norm(x, eps=1e-5))
     mean, variance = s[f"{norm}.running_mean"], s[f"{norm}.running_var"]
     x = F.batch_norm(x, mean, variance, p[f"{norm}.weight"], p[f"{norm}.bias"], training, 0.1, 1e-5)
     return torch.relu_(x)
@@ -104,26 +113,42 @@ def forward(
     `unused_heads` computes the three deep-supervision heads and throws them away, as the authors' network does.
     """
     drop = dropout if dropout is not None else (lambda _place, value: value)
-    size = x.shape[2:]
-    skips: list[torch.Tensor] = []
+    decoded = decode(p, statistics, encode(p, statistics, x, training, drop), training, drop)
+    if unused_heads or scales is not None:
+        for name, level in UNUSED_HEADS:
+            side = drop(f"head{level}", decoded[level])
+            side = F.conv3d(side, p[f"{name}.weight"], p[f"{name}.bias"])
+            side = F.interpolate(side, size=x.shape[2:], mode="nearest")
+            if scales is not None:
+                scales.append(side)
+    return head(p, decoded[0])
+
+
+def encode(p: Tensors, statistics: Tensors, x: torch.Tensor, training: bool, drop: Dropout) -> list[torch.Tensor]:
+    """Maps of the encoder, from full resolution to the bottleneck after its dropout."""
+    maps: list[torch.Tensor] = []
     for name, _, convs in DOWN:
         for i in range(convs):
             x = _conv_norm_relu(p, statistics, f"block_{name}.conv.{3 * i}", x, training)
+        maps.append(x)
         if name != "five":
-            skips.append(x)
             x = _conv_norm_relu(p, statistics, f"block_{name}_dw.conv.0", x, training)
-    x = drop("bottleneck", x)
+    return [*maps[:-1], drop("bottleneck", x)]
+
+
+def decode(
+    p: Tensors, statistics: Tensors, maps: list[torch.Tensor], training: bool, drop: Dropout
+) -> list[torch.Tensor]:
+    """Maps of the decoder, the finest, after its dropout, first."""
+    *skips, x = maps
     decoded: list[torch.Tensor] = []
-    for name, _, convs in UP:
-        x = _conv_norm_relu(p, statistics, f"block_{UP_FROM[name]}_up.conv.0", x, training) + skips.pop()
+    for (name, _, convs), skip in zip(UP, reversed(skips)):
+        x = _conv_norm_relu(p, statistics, f"block_{UP_FROM[name]}_up.conv.0", x, training) + skip
         for i in range(convs):
             x = _conv_norm_relu(p, statistics, f"block_{name}.conv.{3 * i}", x, training)
-        decoded.append(x)
-    if unused_heads or scales is not None:
-        for name, level in UNUSED_HEADS:
-            side = drop(f"head{level}", decoded[3 - level])
-            side = F.interpolate(F.conv3d(side, p[f"{name}.weight"], p[f"{name}.bias"]), size=size, mode="nearest")
-            if scales is not None:
-                scales.append(side)
-    x = drop("head", x)
+        decoded.insert(0, x)
+    return [drop("head", decoded[0]), *decoded[1:]]
+
+
+def head(p: Tensors, x: torch.Tensor) -> torch.Tensor:
     return F.conv3d(x, p["out_conv.weight"], p["out_conv.bias"])

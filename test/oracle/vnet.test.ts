@@ -5,6 +5,7 @@ import { Graph, type Value } from "../../src/graph/graph.js";
 import { WeightSet } from "../../src/graph/weights.js";
 import { toFloat32 } from "../../src/io/host-tensor.js";
 import { supervisedLoss } from "../../src/losses/supervised.js";
+import { segment } from "../../src/models/segmenter.js";
 import { vnet } from "../../src/models/vnet.js";
 import { gradientsByName } from "./file-order.js";
 import { Golden } from "./golden.js";
@@ -18,7 +19,7 @@ async function compare(name: string, calm: boolean): Promise<void> {
   const weights = new WeightSet("student", 0);
   const graph = new Graph();
   const images = graph.input("images", "f32", batchShape);
-  const logits = vnet({ graph, weights, training: true, updateStatistics: true }, images, config);
+  const logits = segment(vnet, { graph, weights, training: true, updateStatistics: true }, images, config);
   const { loss } = supervisedLoss(logits, graph.input("labels", "u8", batchShape.slice(0, 4)));
   const parameters = weights.withRole("parameter");
   const gradients = graph.gradients(
@@ -49,7 +50,7 @@ async function compare(name: string, calm: boolean): Promise<void> {
   const evaluation = new Graph();
   const x = evaluation.input("images", "f32", batchShape);
   const context = { graph: evaluation, weights, training: false, updateStatistics: false };
-  using evaluate = evaluation.compile({ logits: vnet(context, x, config) });
+  using evaluate = evaluation.compile({ logits: segment(vnet, context, x, config) });
   const evaluated = await evaluate.run({ images: batch.images });
   golden.check("eval_logits", logitsOf(evaluated.logits), 5e-6);
   weights.dispose();

@@ -108,7 +108,8 @@ describe("RetrainStep", () => {
     await forgetful.run(3);
     const expected = forgetful.state();
     for (const [name, { data }] of before) {
-      if (!name.startsWith("student/") || name.includes("running_")) continue;
+      // The heads that nothing computes are the student's file's.
+      if (!name.startsWith("student/") || /running_|out_conv_dp/.test(name)) continue;
       assert.deepEqual(after.get(name.replace("student", "teacher"))?.data, data, `teacher's ${name}`);
       assert.deepEqual(after.get(name)?.data, expected.get(name)?.data, name);
     }

@@ -1,4 +1,3 @@
-import type { RetrainSettings } from "../../config/schema.js";
 import { UsageError } from "../../errors.js";
 import type { Value } from "../../graph/graph.js";
 import * as ops from "../../graph/ops.js";
@@ -62,7 +61,7 @@ export const bidirectionalCopyPaste: Method = {
     "L = L_in + L_out of crops pasted into each other (+ L_pl); the teacher labels the unlabelled parts.",
   names: { none: "BCP", sam: "SFR BCP" },
   usesUnlabelled: true,
-  checkSettings({ labelledBatch, unlabelledBatch }: RetrainSettings) {
+  checkSettings({ retrain: { labelledBatch, unlabelledBatch } }) {
     if (labelledBatch % 2 !== 0 || unlabelledBatch !== labelledBatch)
       throw new UsageError(
         "retrain: expected an even labelledBatch and as many for unlabelledBatch for bcp, received " +

@@ -1,4 +1,3 @@
-import type { RetrainSettings } from "../../config/schema.js";
 import { UsageError } from "../../errors.js";
 import type { Value } from "../../graph/graph.js";
 import * as ops from "../../graph/ops.js";
@@ -23,7 +22,7 @@ export const interpolationConsistency: Method = {
   summary: "L = L_sup + L_pl + w(t) MSE(student of mixed crops, mixed teacher of the crops).",
   names: { none: "ICT", sam: "SFR ICT" },
   usesUnlabelled: true,
-  checkSettings({ unlabelledBatch }: RetrainSettings) {
+  checkSettings({ retrain: { unlabelledBatch } }) {
     if (unlabelledBatch % 2 !== 0)
       throw new UsageError(
         `retrain.unlabelledBatch: expected an even number for ict, received ${unlabelledBatch}; it mixes pairs`,

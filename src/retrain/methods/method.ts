@@ -1,12 +1,16 @@
-import type { RetrainSettings } from "../../config/schema.js";
+import type { Config, RetrainSettings } from "../../config/schema.js";
 import type { RandomStream } from "../../data/random.js";
 import type { Graph, Value } from "../../graph/graph.js";
+import type { NetworkContext } from "../../graph/layers.js";
 import type { WeightSet } from "../../graph/weights.js";
+import type { DecoderMaps, EncoderMaps } from "../../models/segmenter.js";
 
 /** How one forward pass of a step differs from the others. */
 export interface ForwardOptions {
   /** Name of a further pass of the same network: its dropout masks are drawn anew. Two passes may not share one. */
   pass?: string;
+  /** Whether running batch-norm statistics move; true by default. */
+  updateStatistics?: boolean;
 }
 
 /** What a method has at hand when it describes its training step. Labelled samples come first in the batch. */
@@ -27,15 +31,27 @@ export interface StepContext {
   settings: RetrainSettings;
   /** Weights of the network that is trained and kept. */
   student: WeightSet;
-  /** Another network of the same architecture with weights of its own, started from random streams of its own. */
+  /**
+   * Further weights: of another network of the same architecture, of a part of one, or of a method's own layers, started
+   * from random streams of their own. They live in checkpoints, not in the file of the trained segmenter.
+   */
   network(name: string): WeightSet;
   /**
    * Logits [.., D, H, W, K] of a network in training mode, on any number of crops; its batch-norm normalises with the
    * statistics of these crops, and its running statistics move once per call.
    */
   forward(weights: WeightSet, images: Value, options?: ForwardOptions): Value;
-  /** As forward, of each scale of the decoder: logits at the crops' size, the finest scale first. */
-  scales(weights: WeightSet, images: Value, options?: ForwardOptions): Value[];
+  /** The parts of forward: images -> maps of the encoder -> maps of the decoder -> logits of the first of these. */
+  encode(weights: WeightSet, images: Value, options?: ForwardOptions): EncoderMaps;
+  decode(weights: WeightSet, encoded: EncoderMaps, options?: ForwardOptions): DecoderMaps;
+  head(weights: WeightSet, map: Value): Value;
+  /**
+   * Logits at the crops' size of each map of the decoder, the finest first. Throws UsageError when the network has no
+   * deep-supervision heads.
+   */
+  scales(weights: WeightSet, maps: DecoderMaps, options?: ForwardOptions): Value[];
+  /** A context for layers of the method's own on further weights. */
+  layers(weights: WeightSet): NetworkContext;
   /**
    * A scalar that changes from step to step; `at` gives its value for step t. `random` is the stream `name` of that
    * step.
@@ -72,7 +88,7 @@ export interface Method {
   /** Whether a step contains unlabelled crops; false: labelled ones only. */
   usesUnlabelled: boolean;
   /** Throws UsageError when the method cannot work with these settings. */
-  checkSettings?(settings: RetrainSettings): void;
+  checkSettings?(config: Pick<Config, "retrain" | "patch" | "segmenter">): void;
   /** At its end every other network becomes a copy of the student, and momentum and schedules start anew. */
   warmUp?: WarmUp;
   /** Describes the losses of one step. */

@@ -2,6 +2,7 @@ import type { Value } from "../../graph/graph.js";
 import * as ops from "../../graph/ops.js";
 import type { WeightSet } from "../../graph/weights.js";
 import { supervisedLoss } from "../../losses/supervised.js";
+import { average } from "../../losses/unsupervised.js";
 import type { StepContext, StepLosses } from "./method.js";
 
 /** The labelled crops' part of a value [N, ..]. */
@@ -38,4 +39,21 @@ export function labelledAndPseudoLabelled(
 ): StepLosses & { logits: Value } {
   const logits = step.forward(weights, step.images);
   return { logits, ...supervisedTerms(step, logits) };
+}
+
+/**
+ * L_sup averaged over several heads' logits [N, ..] and, with pseudo-labels, L_pl on those of the first, which is the one
+ * that predicts.
+ */
+export function averagedSupervision(step: StepContext, heads: readonly Value[]): StepLosses {
+  const all = heads.map((logits) => supervisedLoss(labelledPart(step, logits), step.labels));
+  const loss = average(all.map((each) => each.loss));
+  const terms = {
+    crossEntropy: average(all.map(({ crossEntropy }) => crossEntropy)),
+    dice: average(all.map(({ dice }) => dice)),
+  };
+  const [first] = heads;
+  if (step.pseudoLabels === undefined || first === undefined) return { total: loss, terms };
+  const pseudoLabel = supervisedLoss(pseudoLabelledPart(step, first), step.pseudoLabels).loss;
+  return { total: ops.add(loss, pseudoLabel), terms: { ...terms, pseudoLabel } };
 }

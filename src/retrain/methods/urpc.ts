@@ -1,19 +1,12 @@
 import type { Value } from "../../graph/graph.js";
 import * as ops from "../../graph/ops.js";
-import { supervisedLoss } from "../../losses/supervised.js";
-import { mean } from "../../losses/unsupervised.js";
+import { average, mean } from "../../losses/unsupervised.js";
 import type { Method } from "./method.js";
-import { labelledPart, pseudoLabelledPart, unlabelledPart } from "./supervised.js";
+import { averagedSupervision, unlabelledPart } from "./supervised.js";
 import { rampedWeight } from "./teacher.js";
 
 /** ln(p + 1e-6), which a probability of 0 does not make infinite. */
 const logOf = (p: Value): Value => ops.log(ops.affine(p, 1, 1e-6));
-
-const average = (values: readonly Value[]): Value =>
-  ops.affine(
-    values.reduce((a, b) => ops.add(a, b)),
-    1 / values.length,
-  );
 
 /** L_s of one scale against the mean of all. */
 function rectified(p: Value, all: Value, logAll: Value): Value {
@@ -45,22 +38,16 @@ export const pyramidConsistency: Method = {
   names: { none: "URPC", sam: "SFR URPC" },
   usesUnlabelled: true,
   losses(step) {
-    const scales = step.scales(step.student, step.images);
-    const supervised = scales.map((logits) => supervisedLoss(labelledPart(step, logits), step.labels));
+    const maps = step.decode(step.student, step.encode(step.student, step.images));
+    const scales = step.scales(step.student, maps);
+    const { total, terms } = averagedSupervision(step, scales);
     const predictions = scales.map((logits) => ops.softmax(unlabelledPart(step, logits)));
     const all = average(predictions);
     const logAll = logOf(all);
     const consistency = average(predictions.map((p) => rectified(p, all, logAll)));
-    const weighted = ops.multiply(consistency, rampedWeight(step));
-    const total = ops.add(average(supervised.map(({ loss }) => loss)), weighted);
-    const terms = {
-      crossEntropy: average(supervised.map(({ crossEntropy }) => crossEntropy)),
-      dice: average(supervised.map(({ dice }) => dice)),
-      consistency,
+    return {
+      total: ops.add(total, ops.multiply(consistency, rampedWeight(step))),
+      terms: { ...terms, consistency },
     };
-    const [finest] = scales;
-    if (step.pseudoLabels === undefined || finest === undefined) return { total, terms };
-    const pseudoLabel = supervisedLoss(pseudoLabelledPart(step, finest), step.pseudoLabels).loss;
-    return { total: ops.add(total, pseudoLabel), terms: { ...terms, pseudoLabel } };
   },
 };

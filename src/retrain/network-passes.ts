@@ -1,0 +1,54 @@
+import { UsageError } from "../errors.js";
+import type { Graph, Value } from "../graph/graph.js";
+import type { NetworkContext } from "../graph/layers.js";
+import type { WeightSet } from "../graph/weights.js";
+import type { DecoderMaps, EncoderMaps, SegmenterNetwork, SegmenterSize } from "../models/segmenter.js";
+import type { ForwardOptions, StepContext } from "./methods/method.js";
+
+/** What a step's methods can do with networks. */
+type NetworkPasses = Pick<StepContext, "encode" | "decode" | "head" | "forward" | "scales" | "layers">;
+
+/** Passes of networks of one architecture in a step's graph. Two of a part that shared a name would drop the same channels. */
+export function networkPasses(
+  network: SegmenterNetwork,
+  size: SegmenterSize,
+  graph: Graph,
+  rng: Value,
+): NetworkPasses {
+  const known = new Set<string>();
+  const layers = (weights: WeightSet): NetworkContext => ({
+    graph,
+    weights,
+    training: true,
+    updateStatistics: true,
+    rng,
+  });
+  const passOf =
+    <Input, Output>(part: string, build: (ctx: NetworkContext, x: Input) => Output) =>
+    (weights: WeightSet, x: Input, { pass = "", updateStatistics = true }: ForwardOptions = {}): Output => {
+      const name = `${pass}/${weights.name}/${part}`;
+      if (known.has(name))
+        throw new UsageError(
+          `retrain: expected a name of its own for another pass of '${weights.name}', received '${pass}'`,
+        );
+      known.add(name);
+      return graph.within(pass, () => build({ ...layers(weights), updateStatistics }, x));
+    };
+  const encode = passOf("encoder", (ctx, x: Value) => network.encode(ctx, x, size));
+  const decode = passOf("decoder", (ctx, maps: EncoderMaps) => network.decode(ctx, maps, size));
+  const head = (weights: WeightSet, map: Value) => network.head(layers(weights), map, size);
+  return {
+    layers,
+    encode,
+    decode,
+    head,
+    forward: (weights, images, options) =>
+      head(weights, decode(weights, encode(weights, images, options), options)[0]),
+    scales: passOf("heads", (ctx, [finest, ...coarser]: DecoderMaps) => {
+      const { coarseHead, title } = network;
+      if (coarseHead === undefined)
+        throw new UsageError(`retrain: expected a network with deep-supervision heads, received a ${title}`);
+      return [network.head(ctx, finest, size), ...coarser.map((map, i) => coarseHead(ctx, map, i + 1, size))];
+    }),
+  };
+}
