@@ -73,7 +73,10 @@ export const finetuneSettings = z.strictObject({
 });
 
 export const segmenterSettings = z.strictObject({
-  model: z.enum(["vnet", "unet3d"]).default("vnet").describe("Network that is re-trained and kept"),
+  model: z
+    .enum(["vnet", "unet3d"])
+    .default("vnet")
+    .describe("Network that is re-trained and kept"),
   filters: count("Channels of the first level").default(16),
   dropout: z
     .number()
@@ -164,9 +167,13 @@ const armSettings = z.strictObject({
       "cps",
       "ict",
       "urpc",
+      "dtc",
+      "cct",
       "bcp",
       "acmt-ent",
       "acmt-mu",
+      "acmt-serr",
+      "acmt-perr",
       "sam",
     ])
     .describe("Re-training method; sam: no re-training, the fine-tuned SAM alone"),

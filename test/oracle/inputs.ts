@@ -45,8 +45,8 @@ export function weight(name: string, shape: readonly number[], seed = 1): Float3
   return values;
 }
 
-/** What stands in front of ReLUs: the V-Net's batch-norms, and the MLPs of SAM's mask decoder. */
-const normBias = /\.conv\.[147]\.bias$/;
+/** What stands in front of ReLUs: batch-norms of the V-Net and of perceptrons, and the MLPs of SAM's mask decoder. */
+const normBias = /(\.conv|^fc_layer|^projection|^prediction|^selector_\d)\.[147]\.bias$/;
 const reluLayer = /(transformer\.layers\.\d\.mlp\.lin1|hypernetworks_mlps\.\d\.layers\.[01])\.(weight|bias)$/;
 
 /** The tensor `name` of a calm network, whose activations in front of ReLUs stay away from zero (make_goldens.py). */

@@ -24,7 +24,7 @@ const beforeNorm = { vnet: /\.conv\.[036]\.bias$/, unet3d: /\.conv[12]\.0\.bias$
 
 /**
  * Least bounds for the 3D U-Net. In PyTorch f32 and f64 happen to flip no ReLU, and no two runs on two threads more than
- * one late; ours on other SIMD levels do: unet3d.test.ts has what that does to gradients. Five steps carry it on.
+ * one late; ours on other SIMD levels do: instance-norm-networks.test.ts has what that does to gradients. Five steps carry it on.
  */
 const flippedRelus: Readonly<Record<string, number>> = {
   grad: 5e-3,

@@ -1,12 +1,7 @@
-"""Re-training methods: the losses of a step as the method's own code forms them, and five steps of each.
-
-The networks are calm V-Nets with 4 filters (README), K = 3, on 2 labelled and 2 unlabelled crops. T = 10 steps, so that
-the ramp-ups move within the five; the consistency weight is 10 at the end of the ramp, so that the unsupervised terms
-weigh about as much as the others; plain SGD without momentum and decay, so that what it holds is the gradient.
-"""
+"""Re-training methods: the losses of a step as the method's own code forms them, and five steps of each."""
 
 import math
-from collections.abc import Callable
+import re
 
 import numpy as np
 import scipy.ndimage
@@ -14,73 +9,26 @@ import torch
 import torch.nn.functional as F
 
 import goldens
-import inputs
 import losses
+import method_parts
 import philox
 import vnet
-
-Tensors = dict[str, torch.Tensor]
-STEPS, TOTAL_STEPS = 5, 10
-CLASSES, FILTERS, SIZE = 3, 4, (48, 32, 16)
-LARGEST_WEIGHT, LEARNING_RATE, CALM = 10.0, 0.05, 3.0
-
-
-class Networks:
-    """Networks by name: parameters, statistics, and forward passes with the dropout masks of a step."""
-
-    def __init__(self, names: tuple[str, ...], trained: tuple[str, ...], dtype: torch.dtype):
-        self.dtype, self.step, self.trained = dtype, 0, trained
-        self.parameters: dict[str, Tensors] = {}
-        self.statistics = {name: vnet.fresh_statistics(FILTERS, dtype) for name in names}
-        for seed, name in enumerate(names, start=inputs.SEED):
-            values = inputs.weights(vnet.parameter_shapes(FILTERS, CLASSES), seed)
-            for key, value in values.items():
-                if key.endswith(".bias") and key.rsplit(".", 2)[-2] in ("1", "4", "7"):
-                    value = value + torch.tensor(CALM)
-                values[key] = value.to(dtype, copy=True).requires_grad_(name in trained)
-            self.parameters[name] = values
-
-    def __call__(
-        self, name: str, x: torch.Tensor, stream: str = "", scales: list[torch.Tensor] | None = None
-    ) -> torch.Tensor:
-        """Logits in training mode; `stream` is the name of a further pass; `scales` gets those of the coarser scales."""
-        net = f"{stream}/{name}" if stream else name
-
-        def drop(place: str, value: torch.Tensor) -> torch.Tensor:
-            mask = inputs.channel_mask(net, place, (value.shape[0], value.shape[1]), vnet.DROPOUT[place], self.step)
-            return value * mask.to(value.dtype)[:, :, None, None, None]
-
-        p, statistics = self.parameters[name], self.statistics[name]
-        return vnet.forward(p, statistics, x.to(self.dtype), True, drop, scales=scales)
-
-    def noisy(self, x: torch.Tensor, stream: str) -> torch.Tensor:
-        return x + inputs.teacher_noise(tuple(x.shape), self.step, stream)
-
-
-class Batch:
-    def __init__(self) -> None:
-        self.label = inputs.checker_label((4, *SIZE), CLASSES, 8)
-        self.image = inputs.image("volume", self.label)
-        self.labelled, self.unlabelled = self.image[:2], self.image[2:]
-        self.pseudo_label = inputs.checker_label((2, *SIZE), CLASSES, 8, shift=2)
-
-
-def supervised(logits: torch.Tensor, batch: Batch, with_pseudo_labels: bool) -> list[torch.Tensor]:
-    """(L_sup), or (L_sup, L_pl)."""
-    terms = [losses.segmentation_loss(logits[:2], batch.label[:2])]
-    return terms + [losses.segmentation_loss(logits[2:4], batch.pseudo_label)] if with_pseudo_labels else terms
-
-
-def ramp(t: float) -> float:
-    return math.exp(-5.0 * (1.0 - min(t / TOTAL_STEPS, 1.0)) ** 2)
-
-
-def weight(t: int) -> float:
-    return losses.consistency_weight(t, LARGEST_WEIGHT, 40.0, TOTAL_STEPS / 40)
-
-
-def entropy(p: torch.Tensor) -> torch.Tensor:
-    return -(p * torch.log(p + 1e-6)).sum(1)
+from method_networks import (
+    CLASSES,
+    FILTERS,
+    LEARNING_RATE,
+    SIZE,
+    STEPS,
+    Batch,
+    Losses,
+    Networks,
+    Tensors,
+    entropy,
+    ramp,
+    shapes_of,
+    supervised,
+    weight,
+)
 
 
 # Losses: (networks, batch, step, with pseudo-labels) -> (total, then the terms without their weights)
@@ -244,7 +192,6 @@ def bidirectional_copy_paste(nets: Networks, batch: Batch, t: int, pseudo: bool)
     return [total, *terms]
 
 
-Losses = Callable[[Networks, Batch, int, bool], list[torch.Tensor]]
 # Per golden: losses, networks (seeds 1, 2, ..), the trained ones, with pseudo-labels.
 LOSSES: dict[str, tuple[Losses, tuple[str, ...], tuple[str, ...], bool]] = {
     "entropy-minimisation": (entropy_minimisation, ("student",), ("student",), True),
@@ -253,10 +200,17 @@ LOSSES: dict[str, tuple[Losses, tuple[str, ...], tuple[str, ...], bool]] = {
     "ict": (interpolation_consistency, ("student", "teacher"), ("student",), False),
     "acmt-ent": (ambiguity_consensus(False), ("student", "teacher"), ("student",), True),
     "acmt-mu": (ambiguity_consensus(True), ("student", "teacher"), ("student",), True),
+    "acmt-serr": (method_parts.label_noise, ("student", "teacher"), ("student",), True),
+    "acmt-perr": (method_parts.prototypes, ("student", "teacher"), ("student",), True),
+    "dtc": (method_parts.dual_task, ("student", "distance"), ("student", "distance"), True),
+    "cct": (method_parts.cross_consistency, method_parts.CROSS_NETWORKS, method_parts.CROSS_NETWORKS, True),
     "urpc": (pyramid_consistency, ("student",), ("student",), True),
     "bcp": (bidirectional_copy_paste, ("student", "teacher"), ("student",), True),
     "ict-pseudo": (interpolation_consistency, ("student", "teacher"), ("student",), True),
 }
+
+
+DROPPED = re.compile(r"block_five_up\.conv\.[01]\.weight$")
 
 
 @torch.no_grad()
@@ -279,16 +233,22 @@ def five_steps(name: str) -> goldens.Case:
         nets, batch = Networks(names, trained, dtype), Batch()
         start = {n: v.detach().clone() for n, v in nets.parameters["student"].items()}
         zero = set(vnet.zero_gradient_names(FILTERS))
-        kept = [n for n in sorted(start) if n not in zero and (name == "urpc" or not n.startswith("out_conv_dp"))]
+        unused = () if name == "urpc" else ("out_conv_dp",)
+        zero |= {f"{part}.0.bias" for part in ("fc_layer", "projection", "prediction", "selector_1", "selector_2")}
+        of = {net: [n for n in sorted(shapes_of(net)) if n not in zero and not n.startswith(unused)] for net in names}
+        if name == "cct":  # the calm bottleneck's values are much the same: attention dropout drops all
+            of["attention-decoder"] = [n for n in of["attention-decoder"] if not DROPPED.match(n)]
         result, rows, norms = {}, [], []
         for step in range(STEPS):
             nets.step = step
             terms = make(nets, batch, step, pseudo)
             terms[0].backward()
-            gradients = [nets.parameters[net][n].grad.clone() for net in trained for n in kept]
+            # Of a class without voxels SS-Net's contrast knows nothing: there are no gradients.
+            values = [nets.parameters[net][n] for net in trained for n in of[net]]
+            gradients = [torch.zeros_like(v) if v.grad is None else v.grad.clone() for v in values]
             rows.append([x.item() for x in terms])
             norms.append([g.norm().item() for g in gradients])
-            result[f"direction_{step}"] = torch.cat([(g / g.norm()).reshape(-1) for g in gradients])
+            result[f"direction_{step}"] = torch.cat([(g / g.norm().clamp(min=1e-30)).reshape(-1) for g in gradients])
             with torch.no_grad():
                 for net in trained:
                     for value in nets.parameters[net].values():
@@ -302,7 +262,7 @@ def five_steps(name: str) -> goldens.Case:
                 losses.update_teacher(nets.parameters["teacher"], nets.parameters["student"], step)
         if "teacher" in names:
             final = nets.parameters["teacher"]
-            result["teacher"] = torch.cat([(final[n] - start[n]).reshape(-1) for n in kept])
+            result["teacher"] = torch.cat([(final[n] - start[n]).reshape(-1) for n in of["student"]])
         statistics = nets.statistics["student"]
         result["statistics"] = torch.cat([statistics[n] for n in sorted(statistics)])
         for key, table in (("losses", rows), ("losses_norms", norms)):

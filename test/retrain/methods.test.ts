@@ -8,6 +8,7 @@ import { retrainSettings, segmenterSettings } from "../../src/config/schema.js";
 import { generatePhantom } from "../../src/data/phantom.js";
 import { type PreparedCase, prepareImage } from "../../src/data/prepare.js";
 import { CancelledError } from "../../src/errors.js";
+import { readSafetensors } from "../../src/io/safetensors.js";
 import { Tensor } from "../../src/native/tensor.js";
 import { type MethodName, methods } from "../../src/retrain/methods/index.js";
 import { type PseudoLabelSource, type RetrainOptions, retrain } from "../../src/retrain/retrain.js";
@@ -16,6 +17,8 @@ const extents = [36, 26, 24] as const;
 const steps = 9;
 /** Enough for the cross-entropy to fall through the noise of crops and dropout, on every SIMD level. */
 const learningSteps = 30;
+/** 29 convolutions with norms (weight, bias, and four vectors and statistics of the norm), four heads. */
+const vnetTensors = 29 * 6 + 4 * 2;
 /** Not a multiple of checkpointEvery: what was done since the last checkpoint is saved by the stop itself. */
 const stopAfter = 4;
 
@@ -67,7 +70,10 @@ describe("re-training methods", () => {
     };
   }
 
-  /** Trains to the end; returns the cross-entropy of each step and the bytes of the weights. */
+  /**
+   * Trains to the end; returns the cross-entropy of each step and the bytes of the weights, which are those of the network
+   * alone, whatever heads and networks a method adds.
+   */
   async function train(options: RetrainOptions): Promise<{ losses: number[]; weights: Buffer }> {
     const losses: number[] = [];
     await retrain(options, {
@@ -76,6 +82,8 @@ describe("re-training methods", () => {
         losses.push(record.crossEntropy ?? assert.fail("crossEntropy is not recorded"));
       },
     });
+    const { tensors } = await readSafetensors(options.weightsPath);
+    assert.equal(tensors.size, vnetTensors);
     return { losses, weights: await readFile(options.weightsPath) };
   }
 

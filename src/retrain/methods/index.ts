@@ -1,7 +1,10 @@
 import type { ArmSettings } from "../../config/schema.js";
-import { ambiguityByEntropy, ambiguityByModelUncertainty } from "./acmt.js";
+import { ambiguityByEntropy, ambiguityByLabelNoise, ambiguityByModelUncertainty } from "./acmt.js";
+import { ambiguityByPrototypes } from "./acmt-prototypes.js";
 import { bidirectionalCopyPaste } from "./bcp.js";
+import { crossConsistency } from "./cct.js";
 import { crossPseudoSupervision } from "./cps.js";
+import { dualTaskConsistency } from "./dtc.js";
 import { entropyMinimisation } from "./entropy-minimisation.js";
 import { interpolationConsistency } from "./ict.js";
 import { labelledOnly } from "./labelled-only.js";
@@ -24,7 +27,11 @@ export const methods: Readonly<Record<MethodName, Method>> = {
   cps: crossPseudoSupervision,
   ict: interpolationConsistency,
   urpc: pyramidConsistency,
+  dtc: dualTaskConsistency,
+  cct: crossConsistency,
   bcp: bidirectionalCopyPaste,
   "acmt-ent": ambiguityByEntropy,
   "acmt-mu": ambiguityByModelUncertainty,
+  "acmt-serr": ambiguityByLabelNoise,
+  "acmt-perr": ambiguityByPrototypes,
 };
