@@ -1,9 +1,11 @@
-/** A 3D U-Net with 4 filters against PyTorch: names, logits, loss, gradients, evaluation mode. */
+/** A 3D U-Net and MagicNet's V-Net with 4 filters against PyTorch: names, logits, loss, gradients, evaluation mode. */
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { Graph, type Value } from "../../src/graph/graph.js";
 import { WeightSet } from "../../src/graph/weights.js";
 import { supervisedLoss } from "../../src/losses/supervised.js";
+import { magicnet } from "../../src/models/magicnet.js";
+import { type SegmenterNetwork, segment } from "../../src/models/segmenter.js";
 import { unet3d } from "../../src/models/unet3d.js";
 import { gradientsByName } from "./file-order.js";
 import { Golden } from "./golden.js";
@@ -17,13 +19,13 @@ import { batchShape, logitsOf, volumeBatch } from "./volumes.js";
 const flippedRelu = 5e-3;
 const size = { filters: 4, classes: 3, dropout: 0 };
 
-test("3D U-Net: forward, backward and evaluation", async () => {
-  const golden = await Golden.read("unet3d");
+async function compare(name: string, network: SegmenterNetwork, beforeNorm: RegExp): Promise<void> {
+  const golden = await Golden.read(name);
   const weights = new WeightSet("student", 0);
   const graph = new Graph();
   const images = graph.input("images", "f32", batchShape);
   const context = { graph, weights, training: true, updateStatistics: true };
-  const logits = unet3d(context, images, size);
+  const logits = segment(network, context, images, size);
   const { loss } = supervisedLoss(logits, graph.input("labels", "u8", batchShape.slice(0, 4)));
   const parameters = weights.withRole("parameter");
   const gradients = graph.gradients(
@@ -40,7 +42,7 @@ test("3D U-Net: forward, backward and evaluation", async () => {
   golden.checkNames(
     "grad",
     parameters.map(({ name }) => name),
-    /\.conv[12]\.0\.bias$/,
+    beforeNorm,
   );
   // 19 layers of rounding, a few units of 6e-8 each, which channels of small variance amplify.
   golden.check("logits", logitsOf(out.logits), 2e-5);
@@ -54,8 +56,13 @@ test("3D U-Net: forward, backward and evaluation", async () => {
   const evaluation = new Graph();
   const x = evaluation.input("images", "f32", batchShape);
   using evaluate = evaluation.compile({
-    logits: unet3d({ ...context, graph: evaluation, training: false }, x, size),
+    logits: segment(network, { ...context, graph: evaluation, training: false }, x, size),
   });
   golden.check("eval_logits", logitsOf((await evaluate.run({ images: image })).logits), 2e-5);
   weights.dispose();
-});
+}
+
+test("3D U-Net: forward, backward and evaluation", () => compare("unet3d", unet3d, /\.conv[12]\.0\.bias$/));
+
+test("MagicNet's V-Net: forward, backward and evaluation", () =>
+  compare("magicnet", magicnet, /\.conv\.[036]\.bias$/));

@@ -16,6 +16,7 @@ import exchange
 import goldens
 import inputs
 import losses
+import magicnet
 import methods
 import philox
 import sam
@@ -345,6 +346,7 @@ def cases() -> dict[str, tuple[goldens.Case, list[str]]]:
         "mean-teacher": (mean_teacher(vnet, steps=20), convs),
         "mean-teacher-calm": (mean_teacher(vnet, steps=20, calm=True), convs),
         "unet3d": (plain(unet3d), unet_convs),
+        "magicnet": (plain(magicnet), magicnet.zero_gradient_names(FILTERS)),
         "mean-teacher-unet3d": (mean_teacher(unet3d, steps=5), unet_convs),
         **{f"method-{name}": (methods.five_steps(name), []) for name in methods.LOSSES},
         "exchange": (exchange.exchange(calmed), []),
