@@ -74,7 +74,7 @@ export const finetuneSettings = z.strictObject({
 
 export const segmenterSettings = z.strictObject({
   model: z
-    .enum(["vnet", "unet3d"])
+    .enum(["vnet", "unet3d", "magicnet"])
     .default("vnet")
     .describe("Network that is re-trained and kept"),
   filters: count("Channels of the first level").default(16),
@@ -84,7 +84,7 @@ export const segmenterSettings = z.strictObject({
     .lt(1)
     .default(0.5)
     .describe(
-      "Probability of dropping a channel: vnet at the bottleneck and before the head; unet3d after the coarsest level of the decoder, and 0.6, 0.4 and 0.2 of it after the others",
+      "Probability of dropping a channel: vnet at the bottleneck and before the head; unet3d after the coarsest level of the decoder, and 0.6, 0.4 and 0.2 of it after the others; magicnet: none",
     ),
 });
 
@@ -162,6 +162,7 @@ const armSettings = z.strictObject({
       "labelled-only",
       "self-training",
       "mean-teacher",
+      "mean-teacher-unlabelled",
       "entropy-minimisation",
       "ua-mt",
       "cps",
@@ -170,6 +171,9 @@ const armSettings = z.strictObject({
       "dtc",
       "cct",
       "bcp",
+      "ss-net",
+      "magicnet",
+      "magicnet-released",
       "acmt-ent",
       "acmt-mu",
       "acmt-serr",

@@ -167,3 +167,157 @@ def prototypes(nets: Networks, batch: Batch, t: int, pseudo: bool) -> list[torch
     consistency = (squares * noisy).sum() / (noisy.sum() + 1e-16)
     sharpness = (clean * entropy(p)).mean() / math.log(CLASSES)
     return [sum(terms) + weight(t) * (consistency + sharpness), *terms, consistency, sharpness, 1 - clean.mean()]
+
+
+# SS-Net
+
+
+def perceptron(nets: Networks, name: str, x: torch.Tensor, training: bool = True) -> torch.Tensor:
+    p, s = nets.parameters["contrast"], nets.statistics["contrast"]
+    for kind, start in (("running_mean", 0.0), ("running_var", 1.0)):
+        s.setdefault(f"{name}.1.{kind}", torch.full((32,), start, dtype=nets.dtype))
+    x = F.linear(x, p[f"{name}.0.weight"], p[f"{name}.0.bias"])
+    mean, variance = s[f"{name}.1.running_mean"], s[f"{name}.1.running_var"]
+    x = F.batch_norm(x, mean, variance, p[f"{name}.1.weight"], p[f"{name}.1.bias"], training, 0.1, 1e-5)
+    return F.linear(F.relu(x), p[f"{name}.3.weight"], p[f"{name}.3.bias"])
+
+
+def selector(nets: Networks, k: int, x: torch.Tensor) -> torch.Tensor:
+    p, name = nets.parameters["contrast"], f"selector_{k}"
+    x = F.linear(x, p[f"{name}.0.weight"], p[f"{name}.0.bias"])
+    x = F.batch_norm(x, None, None, p[f"{name}.1.weight"], p[f"{name}.1.bias"], True, 0.1, 1e-5)
+    return F.linear(F.leaky_relu(x, 0.2), p[f"{name}.3.weight"], p[f"{name}.3.bias"])[:, 0]
+
+
+def rows_of(x: torch.Tensor) -> torch.Tensor:
+    return x.movedim(1, -1).reshape(-1, x.shape[1])
+
+
+def class_contrast(nets: Networks, features: torch.Tensor, label: torch.Tensor) -> torch.Tensor:
+    q = perceptron(nets, "prediction", perceptron(nets, "projection", rows_of(features)))
+    label, total = label.reshape(-1), torch.zeros((), dtype=nets.dtype)
+    for k, memory in nets.memory.items():
+        own = q[label == k]
+        if len(own) < 2 or len(memory) < 2:
+            continue
+        distances = 1 - F.normalize(own, dim=1) @ F.normalize(memory, dim=1).T
+        weights = torch.sigmoid(selector(nets, k, own.detach()))
+        total = total + (len(weights) / weights.sum() * weights[:, None] * distances).mean()
+    return total / CLASSES
+
+
+@torch.no_grad()
+def renew_memory(nets: Networks, features: torch.Tensor, prediction: torch.Tensor, label: torch.Tensor) -> None:
+    projected = perceptron(nets, "projection", rows_of(features), training=False)
+    for k in range(1, CLASSES):
+        own = projected[((prediction == label) & (label == k)).reshape(-1)]
+        if len(own) > 32:
+            own = own[torch.sigmoid(selector(nets, k, own)).sort()[1][:32]]
+        if len(own) > 0:
+            nets.memory[k] = own
+
+
+def overlap_loss(a: torch.Tensor, b: torch.Tensor) -> torch.Tensor:
+    return 1 - (2 * (a * b).sum() + 1e-8) / (a.sum() + b.sum() + 1e-8)
+
+
+def unit_samples(x: torch.Tensor) -> torch.Tensor:
+    return x / (x.flatten(1).norm(dim=1).reshape(-1, 1, 1, 1, 1) + 1e-8)
+
+
+def adversarial_loss(nets: Networks, image: torch.Tensor, t: int) -> torch.Tensor:
+    def predict(change: torch.Tensor, stream: str) -> torch.Tensor:
+        kept = {name: value.clone() for name, value in nets.statistics["student"].items()}
+        logits = nets("student", image.to(nets.dtype) + 10 * change, stream)
+        nets.statistics["student"].update(kept)
+        return torch.softmax(logits, 1)
+
+    with torch.no_grad():
+        clean = torch.softmax(nets("student", image, "clean"), 1)
+    n, c, h, w, d = image.shape
+    draws = np.float32(0.5) * (2 * philox.uniform("adversarial/noise", (n, d, w, h, c), step=t) - 1)
+    random = unit_samples(memory_order(draws).to(nets.dtype)).requires_grad_()
+    (steepest,) = torch.autograd.grad(overlap_loss(predict(random, "random"), clean), random)
+    return overlap_loss(predict(unit_samples(steepest), "adversarial"), clean)
+
+
+def smoothness_and_separation(nets: Networks, batch: Batch, t: int, pseudo: bool) -> list[torch.Tensor]:
+    x = nets.decode("student", nets.encode("student", batch.image))[0]
+    logits = nets.head("student", x)
+    terms = supervised(logits, batch, pseudo)
+    prediction = logits.argmax(1)
+    renew_memory(nets, x[:2], prediction[:2], batch.label[:2])
+    contrast = class_contrast(nets, x[:2], batch.label[:2]) + class_contrast(nets, x[2:], prediction[2:])
+    smoothness = adversarial_loss(nets, batch.image, t)
+    return [sum(terms) + weight(t) * (smoothness + 0.1 * contrast), *terms, smoothness, contrast]
+
+
+# MagicNet
+
+SIDE = 16
+# Cubes along z, y, x.
+GRID = (SIZE[2] // SIDE, SIZE[1] // SIDE, SIZE[0] // SIDE)
+PLACES = GRID[0] * GRID[1] * GRID[2]
+
+
+def place_slices(p: int) -> tuple[slice, ...]:
+    """Where cube p stands in [.., H, W, D] = [.., x, y, z]; places count with x fastest."""
+    at = (p % GRID[2], p // GRID[2] % GRID[1], p // (GRID[2] * GRID[1]))
+    return (slice(None), *(slice(i * SIDE, (i + 1) * SIDE) for i in at))
+
+
+def exchange(x: torch.Tensor, t: int, undo: bool) -> torch.Tensor:
+    draws = philox.uniform("cubes", (PLACES, x.shape[0]), step=t)
+    result = torch.empty_like(x)
+    for p in range(PLACES):
+        for b, sample in enumerate(np.argsort(draws[p], kind="stable")):
+            to, source = (sample, b) if undo else (b, sample)
+            result[to][place_slices(p)] = x[source][place_slices(p)]
+    return result
+
+
+def cube_wise(nets: Networks, x: torch.Tensor, stream: str) -> tuple[torch.Tensor, torch.Tensor]:
+    """Cross-entropy of the cubes' places, and the logits of the decoded cubes put together."""
+    cubes = torch.stack([crop[place_slices(p)] for crop in x for p in range(PLACES)])
+    encoded = nets.encode("student", cubes, stream)
+    p, losses_ = nets.parameters["location"], []
+    for own in encoded[4].permute(0, 4, 3, 2, 1).flatten(1).split(PLACES):
+        y = F.linear(own, p["fc_layer.0.weight"], p["fc_layer.0.bias"])
+        y = F.batch_norm(y, None, None, p["fc_layer.1.weight"], p["fc_layer.1.bias"], True, 0.1, 1e-5)
+        y = F.linear(F.leaky_relu(y, 0.2), p["fc_layer.3.weight"], p["fc_layer.3.bias"])
+        losses_.append(F.cross_entropy(y, torch.arange(PLACES)))
+    maps = nets.decode("student", encoded, stream)[0]
+    whole = torch.empty(x.shape[0], maps.shape[1], *SIZE, dtype=nets.dtype)
+    for i, cube in enumerate(maps):
+        whole[i // PLACES][place_slices(i % PLACES)] = cube
+    return sum(losses_) / len(losses_), nets.head("student", whole)
+
+
+def magic_cubes(nets: Networks, batch: Batch, t: int, pseudo: bool) -> list[torch.Tensor]:
+    logits = nets("student", batch.image)
+    mixed = nets.decode("student", nets.encode("student", exchange(batch.image, t, False), "mixed"), "mixed")[0]
+    recovered = nets.head("student", exchange(mixed, t, True))
+    (location, single), (other_location, cubes) = (
+        cube_wise(nets, x, f"{name}-cubes") for name, x in (("labelled", batch.labelled), ("unlabelled", batch.unlabelled))
+    )
+    with torch.no_grad():
+        teacher = nets("teacher", nets.noisy(batch.unlabelled, "teacher/noise"))
+        omega = torch.zeros(CLASSES, dtype=nets.dtype)
+        if t > 10 / 700:
+            omega = nets.memory["prior"] / nets.memory["prior"].max()
+        share = omega[teacher.argmax(1)][:, None]
+        label = ((1 - share) * teacher + share * cubes).argmax(1)
+        nets.memory.setdefault("lists", []).append(torch.bincount(label.flatten(), minlength=CLASSES).to(nets.dtype))
+        if t % 20 == 0:
+            nets.memory["prior"] = sum(nets.memory["lists"][-20:])
+    ce, dice = losses.cross_entropy(logits[:2], batch.label[:2]), losses.dice_loss(logits[:2], batch.label[:2])
+    others = losses.dice_loss(recovered[:2], batch.label[:2]) + losses.dice_loss(single, batch.label[:2])
+    labelled = (ce + dice + others) / 4
+    location = (location + other_location) / 2
+    consistency = losses.dice_loss(recovered[2:], label)
+    terms = [(ce + dice) / 2, labelled, location, consistency]
+    total = labelled + 0.1 * location + weight(t) * consistency
+    if pseudo:
+        terms.append(losses.segmentation_loss(logits[2:], batch.pseudo_label))
+        total = total + terms[-1]
+    return [total, *terms]

@@ -41,6 +41,15 @@ def entropy_minimisation(nets: Networks, batch: Batch, t: int, pseudo: bool) -> 
     return [sum(terms) + weight(t) * uncertainty, *terms, uncertainty]
 
 
+def mean_teacher_unlabelled(nets: Networks, batch: Batch, t: int, pseudo: bool) -> list[torch.Tensor]:
+    logits = nets("student", batch.image)
+    terms = supervised(logits, batch, pseudo)
+    with torch.no_grad():
+        target = torch.softmax(nets("teacher", nets.noisy(batch.unlabelled, "teacher/noise")), 1)
+    consistency = ((torch.softmax(logits[2:], 1) - target) ** 2).mean()
+    return [sum(terms) + weight(t) * consistency, *terms, consistency]
+
+
 def stochastic_mean(nets: Networks, name: str, x: torch.Tensor) -> torch.Tensor:
     """Mean softmax of 4 passes over the crops repeated twice."""
     predictions = []
@@ -195,6 +204,7 @@ def bidirectional_copy_paste(nets: Networks, batch: Batch, t: int, pseudo: bool)
 # Per golden: losses, networks (seeds 1, 2, ..), the trained ones, with pseudo-labels.
 LOSSES: dict[str, tuple[Losses, tuple[str, ...], tuple[str, ...], bool]] = {
     "entropy-minimisation": (entropy_minimisation, ("student",), ("student",), True),
+    "mean-teacher-unlabelled": (mean_teacher_unlabelled, ("student", "teacher"), ("student",), True),
     "ua-mt": (uncertainty_aware, ("student", "teacher"), ("student",), True),
     "cps": (cross_pseudo_supervision, ("student", "second"), ("student", "second"), True),
     "ict": (interpolation_consistency, ("student", "teacher"), ("student",), False),
@@ -204,6 +214,8 @@ LOSSES: dict[str, tuple[Losses, tuple[str, ...], tuple[str, ...], bool]] = {
     "acmt-perr": (method_parts.prototypes, ("student", "teacher"), ("student",), True),
     "dtc": (method_parts.dual_task, ("student", "distance"), ("student", "distance"), True),
     "cct": (method_parts.cross_consistency, method_parts.CROSS_NETWORKS, method_parts.CROSS_NETWORKS, True),
+    "ss-net": (method_parts.smoothness_and_separation, ("student", "contrast"), ("student", "contrast"), True),
+    "magicnet": (method_parts.magic_cubes, ("student", "teacher", "location"), ("student", "location"), True),
     "urpc": (pyramid_consistency, ("student",), ("student",), True),
     "bcp": (bidirectional_copy_paste, ("student", "teacher"), ("student",), True),
     "ict-pseudo": (interpolation_consistency, ("student", "teacher"), ("student",), True),

@@ -34,6 +34,14 @@ const cases: readonly Case[] = [
     terms: ["pseudoLabel", "entropy"],
   },
   {
+    golden: "mean-teacher-unlabelled",
+    method: "mean-teacher-unlabelled",
+    pseudoLabels: true,
+    networks: ["student", "teacher"],
+    trained: ["student"],
+    terms: ["pseudoLabel", "consistency"],
+  },
+  {
     golden: "ua-mt",
     method: "ua-mt",
     pseudoLabels: true,
@@ -106,6 +114,22 @@ const cases: readonly Case[] = [
     networks: ["student", "noise-decoder", "dropout-decoder", "attention-decoder"],
     trained: ["student", "noise-decoder", "dropout-decoder", "attention-decoder"],
     terms: ["pseudoLabel", "consistency"],
+  },
+  {
+    golden: "ss-net",
+    method: "ss-net",
+    pseudoLabels: true,
+    networks: ["student", "contrast"],
+    trained: ["student", "contrast"],
+    terms: ["pseudoLabel", "smoothness", "contrast"],
+  },
+  {
+    golden: "magicnet",
+    method: "magicnet",
+    pseudoLabels: true,
+    networks: ["student", "teacher", "location"],
+    trained: ["student", "location"],
+    terms: ["supervised", "location", "consistency", "pseudoLabel"],
   },
   {
     golden: "urpc",

@@ -8,9 +8,11 @@ import { dualTaskConsistency } from "./dtc.js";
 import { entropyMinimisation } from "./entropy-minimisation.js";
 import { interpolationConsistency } from "./ict.js";
 import { labelledOnly } from "./labelled-only.js";
-import { meanTeacher } from "./mean-teacher.js";
+import { magicNet, magicNetReleased } from "./magicnet.js";
+import { meanTeacher, plainMeanTeacher } from "./mean-teacher.js";
 import type { Method } from "./method.js";
 import { selfTraining } from "./self-training.js";
+import { smoothnessAndSeparation } from "./ss-net.js";
 import { uncertaintyAwareMeanTeacher } from "./ua-mt.js";
 import { pyramidConsistency } from "./urpc.js";
 
@@ -22,6 +24,7 @@ export const methods: Readonly<Record<MethodName, Method>> = {
   "labelled-only": labelledOnly,
   "self-training": selfTraining,
   "mean-teacher": meanTeacher,
+  "mean-teacher-unlabelled": plainMeanTeacher,
   "entropy-minimisation": entropyMinimisation,
   "ua-mt": uncertaintyAwareMeanTeacher,
   cps: crossPseudoSupervision,
@@ -30,6 +33,9 @@ export const methods: Readonly<Record<MethodName, Method>> = {
   dtc: dualTaskConsistency,
   cct: crossConsistency,
   bcp: bidirectionalCopyPaste,
+  "ss-net": smoothnessAndSeparation,
+  magicnet: magicNet,
+  "magicnet-released": magicNetReleased,
   "acmt-ent": ambiguityByEntropy,
   "acmt-mu": ambiguityByModelUncertainty,
   "acmt-serr": ambiguityByLabelNoise,
