@@ -14,6 +14,8 @@ export const magicnet: SegmenterNetwork = {
   title: "MagicNet V-Net",
   // Of one voxel at the bottleneck instance-norm would leave 0.
   longestSide: 32,
+  firstWeight: "encoder.block_one.conv.0.weight",
+  headWeight: "decoder.out_conv.weight",
   encode: (ctx, x, { filters }) =>
     within(ctx, () => vnetEncoder(ctx, x, filters, { norm, prefix: "encoder." })),
   decode: (ctx, encoded) => within(ctx, () => vnetDecoder(ctx, encoded, { norm, prefix: "decoder." })),

@@ -10,7 +10,7 @@ import { leakyRelu } from "./class-contrast.js";
 import { cubeSide, cubes, gridOf, tiled } from "./cubes.js";
 import { memory, remember } from "./memory.js";
 import type { Method, StepContext } from "./method.js";
-import { labelledPart, unlabelledPart } from "./supervised.js";
+import { labelledPart, pseudoLabelledPart, unlabelledPart } from "./supervised.js";
 import { followStudent, rampedWeight, withNoise } from "./teacher.js";
 
 const locationWeight = 0.1;
@@ -166,7 +166,7 @@ function magicCubes(name: string, swapped: boolean): Method {
         followStudent(step, step.network("teacher"));
       };
       if (step.pseudoLabels === undefined) return { total, terms, trained, afterUpdate };
-      const pseudoLabel = supervisedLoss(unlabelledPart(step, logits), step.pseudoLabels).loss;
+      const pseudoLabel = supervisedLoss(pseudoLabelledPart(step, logits), step.pseudoLabels).loss;
       return { total: ops.add(total, pseudoLabel), terms: { ...terms, pseudoLabel }, trained, afterUpdate };
     },
   };
