@@ -7,6 +7,8 @@
 #include <cstdint>
 #include <string>
 
+#include "core/host_device.h"
+
 namespace sfr {
 
 /// Stream id of a stable name such as `student/bottleneck/dropout`: FNV-1a, 32 bits.
@@ -22,8 +24,14 @@ struct RandomKey {
   uint32_t stream = 0;
 };
 
+/// The key that the rng input of an op holds: (low word of seed, high word of seed, step).
+inline SFR_HOST_DEVICE RandomKey key_from_words(const int32_t* rng, uint32_t stream) {
+  return {uint64_t{static_cast<uint32_t>(rng[1])} << 32 | static_cast<uint32_t>(rng[0]),
+          static_cast<uint32_t>(rng[2]), stream};
+}
+
 /// The four words of block `block`; element i of the stream is word i % 4 of block i / 4.
-inline std::array<uint32_t, 4> philox(const RandomKey& key, uint64_t block) {
+SFR_HOST_DEVICE inline std::array<uint32_t, 4> philox(const RandomKey& key, uint64_t block) {
   std::array<uint32_t, 4> c = {static_cast<uint32_t>(block), static_cast<uint32_t>(block >> 32), key.step,
                                key.stream};
   uint32_t k0 = static_cast<uint32_t>(key.seed), k1 = static_cast<uint32_t>(key.seed >> 32);
@@ -38,12 +46,12 @@ inline std::array<uint32_t, 4> philox(const RandomKey& key, uint64_t block) {
 }
 
 /// Uniform in [0, 1) with 24 bits, exact in f32.
-inline float uniform_from_word(uint32_t word) {
+SFR_HOST_DEVICE inline float uniform_from_word(uint32_t word) {
   return static_cast<float>(word >> 8) * 0x1p-24f;
 }
 
 /// Two normal deviates from a pair of words (Box-Muller, in double).
-inline std::array<double, 2> normals_from_words(uint32_t a, uint32_t b) {
+SFR_HOST_DEVICE inline std::array<double, 2> normals_from_words(uint32_t a, uint32_t b) {
   const double u1 = (static_cast<double>(a >> 8) + 1.0) * 0x1p-24, u2 = static_cast<double>(b >> 8) * 0x1p-24;
   const double r = std::sqrt(-2.0 * std::log(u1)), angle = 6.283185307179586 * u2;
   return {r * std::cos(angle), r * std::sin(angle)};
