@@ -52,6 +52,7 @@ Tensor::Tensor(TensorType type, bool guarded)
 }
 
 const char* Tensor::guard_fault() const {
+  if (device_ != nullptr) return nullptr;
   if (!guard_intact(memory_.get(), front_bytes_)) return "before";
   return guard_intact(data() + type_.bytes(), front_bytes_) ? nullptr : "behind";
 }

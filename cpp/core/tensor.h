@@ -1,4 +1,5 @@
-// A typed block of host memory. Owned by shared pointers: a graph that uses a tensor as state keeps it alive.
+// A typed block of host or device memory. Owned by shared pointers: a graph that uses a tensor as state keeps
+// it alive.
 #pragma once
 #include <atomic>
 #include <cstddef>
@@ -45,14 +46,22 @@ void set_guard(std::byte* p, size_t bytes);
 /// Whether the pattern is still there.
 bool guard_intact(const std::byte* p, size_t bytes);
 
+class Device;
+
 class Tensor {
  public:
-  /// A zero-filled tensor. `guarded`: a pattern stands before and behind its elements (for tests).
+  /// A zero-filled tensor of host memory. `guarded`: a pattern stands before and behind its elements (for
+  /// tests).
   explicit Tensor(TensorType type, bool guarded = false);
+  /// A tensor in `memory` of a device, as it is (see Device::upload).
+  Tensor(TensorType type, std::shared_ptr<std::byte> memory, const Device* device)
+      : type_(type), memory_(std::move(memory)), device_(device) {}
 
   const TensorType& type() const { return type_; }
   std::byte* data() const { return memory_.get() + front_bytes_; }
   TensorView view() const { return {data(), type_}; }
+  /// Whose memory this is; null: the host's, which alone may be read and written here.
+  const Device* device() const { return device_; }
 
   /// Where something was written beside the elements of a guarded tensor: "before" or "behind"; null when
   /// nowhere.
@@ -64,8 +73,9 @@ class Tensor {
 
  private:
   TensorType type_;
-  size_t front_bytes_;
-  AlignedBytes memory_;
+  size_t front_bytes_ = 0;
+  std::shared_ptr<std::byte> memory_;
+  const Device* device_ = nullptr;
 };
 
 using TensorPtr = std::shared_ptr<Tensor>;

@@ -1,0 +1,127 @@
+#include "device/device.h"
+
+#include <dlfcn.h>
+
+#include <cstring>
+
+namespace sfr {
+
+namespace {
+
+const SfrDeviceTable& load_table(const std::string& path) {
+  // Never unloaded: memory and streams of the library may outlive any owner here.
+  void* library = dlopen(path.c_str(), RTLD_NOW | RTLD_LOCAL);
+  if (library == nullptr)
+    throw Error(ErrorCode::device, "cuda: expected libsfr_cuda at " + path + ", received " + dlerror() +
+                                       "; build it with nvcc: cmake --build build --target sfr_cuda");
+  using Export = const SfrDeviceTable* (*)();
+  const auto table = reinterpret_cast<Export>(dlsym(library, SFR_DEVICE_TABLE_SYMBOL));
+  if (table == nullptr || table()->version != SFR_DEVICE_TABLE_VERSION)
+    throw Error(ErrorCode::device, "cuda: expected version " + std::to_string(SFR_DEVICE_TABLE_VERSION) +
+                                       " of libsfr_cuda, received " +
+                                       (table ? "version " + std::to_string(table()->version) : "none") +
+                                       " in " + path + "; build it again");
+  return *table();
+}
+
+}  // namespace
+
+std::shared_ptr<Device> Device::load(const std::string& path, int ordinal, size_t budget) {
+  return std::make_shared<Device>(load_table(path), ordinal, budget);
+}
+
+Device::Device(const SfrDeviceTable& table, int ordinal, size_t budget) : table_(table), ordinal_(ordinal) {
+  SfrDeviceInfo info{};
+  const int status = table_.use(ordinal, &info);
+  if (status != 0)
+    throw Error(ErrorCode::device, std::string(table_.kind) + ": expected a card " + std::to_string(ordinal) +
+                                       " and a driver for it, received '" + table_.error_text(status) +
+                                       "'; look at nvidia-smi, or run on the CPU");
+  name_ = std::string(table_.kind) + ":" + std::to_string(ordinal) + " " + info.name;
+  memory_ = std::make_shared<MemoryPool>(table_, budget != 0 ? budget : info.free_bytes / 10 * 9);
+  check(table_.create_stream(&stream_), "stream");
+}
+
+Device::~Device() {
+  table_.destroy_stream(stream_);
+}
+
+void Device::check(int status, const char* what) const {
+  if (status != 0)
+    throw Error(ErrorCode::device,
+                name_ + ": expected " + what + " to succeed, received '" + table_.error_text(status) + "'");
+}
+
+PinnedBytes Device::allocate_pinned(size_t bytes) {
+  void* memory = nullptr;
+  check(table_.allocate_pinned(bytes, &memory), "an allocation of pinned memory");
+  return PinnedBytes(static_cast<std::byte*>(memory),
+                     [&table = table_](std::byte* block) { table.release_pinned(block); });
+}
+
+TensorPtr Device::upload(const Tensor& host) {
+  const Lease lease(*this);
+  const size_t bytes = host.type().bytes();
+  const PinnedBytes staging = allocate_pinned(bytes);
+  std::memcpy(staging.get(), host.data(), bytes);
+  const auto tensor = std::make_shared<Tensor>(host.type(), memory_->allocate(bytes), this);
+  copy(tensor->data(), staging.get(), bytes);
+  synchronize();
+  return tensor;
+}
+
+void Device::download(const Tensor& from, Tensor& to) {
+  const Lease lease(*this);
+  const size_t bytes = from.type().bytes();
+  const PinnedBytes staging = allocate_pinned(bytes);
+  copy(staging.get(), from.data(), bytes);
+  synchronize();
+  std::memcpy(to.data(), staging.get(), bytes);
+}
+
+void Device::copy(void* to, const void* from, size_t bytes) {
+  check(table_.copy(to, from, bytes, stream_), "a copy");
+}
+
+void Device::fill(void* memory, int byte, size_t bytes) {
+  check(table_.fill(memory, byte, bytes, stream_), "a fill");
+}
+
+void Device::launch(const char* kernel, Grid grid, uint32_t block, const void* args, size_t args_bytes) {
+  const uint32_t blocks[3] = {grid.x, grid.y, grid.z};
+  check(table_.launch(kernel, blocks, block, args, args_bytes, stream_), kernel);
+}
+
+void Device::launch_graph(void* graph) {
+  check(table_.launch_graph(graph, stream_), "a captured step");
+}
+
+void Device::synchronize() {
+  check(table_.synchronize(stream_), "the work before");
+}
+
+void Device::begin_capture() {
+  check(table_.begin_capture(stream_), "a capture");
+}
+
+void* Device::end_capture() {
+  void* graph = nullptr;
+  check(table_.end_capture(stream_, &graph), "a capture");
+  return graph;
+}
+
+Device::Lease::Lease(Device& device) : lock_(device.mutex_), device_(device) {
+  device.check(device.table_.use(device.ordinal_, nullptr), "to become the current one");
+}
+
+std::byte* Device::Lease::arena(size_t bytes) {
+  if (bytes > device_.arena_bytes_) {
+    device_.arena_.reset();
+    device_.arena_bytes_ = 0;
+    device_.arena_ = device_.memory_->allocate(bytes);
+    device_.arena_bytes_ = bytes;
+  }
+  return device_.arena_.get();
+}
+
+}  // namespace sfr
