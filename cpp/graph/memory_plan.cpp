@@ -18,9 +18,9 @@ class Planner {
 
   MemoryPlan lifetimes() { return std::move(plan_); }
 
-  MemoryPlan run(int threads) {
+  MemoryPlan run(size_t work_bytes) {
     assign_offsets();
-    plan_.work_bytes = plan_work_bytes(graph_, threads);
+    plan_.work_bytes = work_bytes;
     return std::move(plan_);
   }
 
@@ -121,8 +121,8 @@ class Planner {
 
 }  // namespace
 
-MemoryPlan plan_memory(const Graph& graph, const std::vector<ValueId>& outputs, int threads) {
-  return Planner(graph, outputs, true).run(threads);
+MemoryPlan plan_memory(const Graph& graph, const std::vector<ValueId>& outputs, size_t work_bytes) {
+  return Planner(graph, outputs, true).run(work_bytes);
 }
 
 MemoryPlan plan_lifetimes(const Graph& graph, const std::vector<ValueId>& outputs, bool in_place) {
@@ -145,11 +145,19 @@ Peak find_peak(const Graph& graph, const MemoryPlan& plan) {
   return peak;
 }
 
-size_t plan_work_bytes(const Graph& graph, int threads) {
+size_t work_bytes_on_cpu(const Graph& graph, int threads) {
   size_t bytes = 0;
   for (const Node& node : graph.nodes())
     if (node.op->work_bytes != nullptr)
       bytes = std::max(bytes, node.op->work_bytes(graph.node_types(node), threads));
+  return bytes;
+}
+
+size_t work_bytes_on_cuda(const Graph& graph) {
+  size_t bytes = 0;
+  for (const Node& node : graph.nodes())
+    if (node.op->cuda_work_bytes != nullptr)
+      bytes = std::max(bytes, node.op->cuda_work_bytes(graph.node_types(node)));
   return bytes;
 }
 

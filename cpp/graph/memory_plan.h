@@ -26,8 +26,8 @@ struct MemoryPlan {
 inline constexpr size_t kGuardBytes = 64;
 
 /// Plans memory for running the nodes in their order. Greedy by size: the largest value first, each at the
-/// lowest offset that is free for its whole life.
-MemoryPlan plan_memory(const Graph& graph, const std::vector<ValueId>& outputs, int threads);
+/// lowest offset that is free for its whole life. `work_bytes`: see work_bytes_on_cpu and _on_cuda.
+MemoryPlan plan_memory(const Graph& graph, const std::vector<ValueId>& outputs, size_t work_bytes);
 
 /// The same without offsets and work memory: which values share memory, and when each is alive. Without
 /// `in_place` results take over no input's memory: only views share.
@@ -44,8 +44,10 @@ struct Peak {
 /// The peak of a plan of plan_lifetimes.
 Peak find_peak(const Graph& graph, const MemoryPlan& plan);
 
-/// Largest work memory that a node needs with `threads` threads at the current SIMD level.
-size_t plan_work_bytes(const Graph& graph, int threads);
+/// Largest work memory that a node needs with `threads` threads at the current SIMD level, or on a CUDA
+/// device.
+size_t work_bytes_on_cpu(const Graph& graph, int threads);
+size_t work_bytes_on_cuda(const Graph& graph);
 
 /// Throws Error(internal) when two values that are alive together overlap.
 void verify_memory_plan(const Graph& graph, const MemoryPlan& plan);

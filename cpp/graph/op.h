@@ -14,7 +14,9 @@
 
 namespace sfr {
 
+class Device;
 class Graph;
+struct DeviceFault;
 using ValueId = int32_t;
 constexpr ValueId kNoValue = -1;  // an optional input that is absent, or a gradient that nobody needs
 
@@ -113,8 +115,11 @@ struct KernelContext {
   std::vector<TensorView> inputs;
   std::vector<TensorView> outputs;
   const void* attributes = nullptr;
-  void* work = nullptr;  // as many bytes as work_bytes asked for, 64-byte aligned, uninitialised
-  ThreadPool* pool = nullptr;
+  void* work = nullptr;          // as many bytes as work_bytes asked for, 64-byte aligned, uninitialised
+  ThreadPool* pool = nullptr;    // on the CPU
+  Device* device = nullptr;      // on a device: tensors and work lie in its memory, and where an op finds
+  DeviceFault* fault = nullptr;  // bad input it says so here (device/launch.h)
+  int32_t node = 0;              // its place in the program, for that
 
   bool has(size_t i) const { return i < inputs.size() && inputs[i].data != nullptr; }
   template <class T>
@@ -141,7 +146,7 @@ void over_elements(const KernelContext& c, F row) {
   });
 }
 
-struct CpuKernel {
+struct Kernel {
   const char* name;
   void (*run)(const KernelContext&);
   /// Null when the node is supported, else the reason why not. May itself be null: supports everything.
@@ -162,9 +167,14 @@ struct OpDef {
   void (*infer)(InferContext&) = nullptr;
   /// Null: the op is not differentiable, asking for its gradient is an error that names it.
   void (*gradient)(GradientContext&) = nullptr;
-  std::vector<CpuKernel> cpu;
+  std::vector<Kernel> cpu;
   /// Bytes of work memory on the CPU with `threads` threads; null: none.
   size_t (*work_bytes)(const NodeTypes&, int threads) = nullptr;
+  /// The same for CUDA devices. Each kernel launches the kernels of <op>.cu.
+  std::vector<Kernel> cuda;
+  size_t (*cuda_work_bytes)(const NodeTypes&) = nullptr;
+  /// What is wrong with the input where a CUDA kernel found a fault at `position`; null: none looks.
+  std::string (*fault_text)(const NodeTypes&, int64_t position) = nullptr;
   /// Multiply-adds count two; null: counted as zero (memory-bound ops).
   double (*flops)(const NodeTypes&) = nullptr;
   /// Whether input i is state that the node updates in place (parameters, statistics); null: none.

@@ -23,6 +23,7 @@ Program::Program(Graph graph, const std::vector<ValueId>& outputs, CompileOption
       planned_threads_(Engine::instance().threads()),
       planned_level_(simd_level()) {
   for (const ValueId v : outputs_) graph_.value(v);  // throws on a foreign id
+  expect_state_at_hand();
   verify_graph(graph_, outputs_, "build");
   if (options_.fuse) {
     fuse_batch_norm(graph_, outputs_);
@@ -32,7 +33,7 @@ Program::Program(Graph graph, const std::vector<ValueId>& outputs, CompileOption
   const std::vector<ValueId> now = differentiate(graph_);
   for (ValueId& v : outputs_) v = now[static_cast<size_t>(v)];
   verify_graph(graph_, outputs_, "differentiate");
-  if (options_.fuse) {
+  if (options_.fuse && !options_.device) {  // CUDA kernels do not normalise
     normalise_on_load(graph_, kStreamBytes);
     verify_graph(graph_, outputs_, "normalise_on_load");
   }
@@ -52,7 +53,9 @@ Program::Program(Graph graph, const std::vector<ValueId>& outputs, CompileOption
   }
   bind_kernels();
   seconds_ = std::vector<std::atomic<double>>(graph_.nodes().size());
-  plan_ = plan_memory(graph_, outputs_, planned_threads_);
+  plan_ =
+      plan_memory(graph_, outputs_,
+                  options_.device ? work_bytes_on_cuda(graph_) : work_bytes_on_cpu(graph_, planned_threads_));
   verify_memory_plan(graph_, plan_);
   for (const ValueId v : outputs_) {
     const Value& value = graph_.value(v);
@@ -61,14 +64,32 @@ Program::Program(Graph graph, const std::vector<ValueId>& outputs, CompileOption
       tensor = value.persistent ? value.persistent : std::make_shared<Tensor>(value.type, options_.guards);
     output_tensors_.push_back(tensor);
   }
+  if (!options_.device) return;
+  for (const BoundNode& node : bound_) device_kernels_.push_back(node.kernel);
+  device_step_ = std::make_unique<DeviceStep>(options_.device, graph_, plan_, device_kernels_,
+                                              output_of_value_, options_.guards);
+}
+
+void Program::expect_state_at_hand() const {
+  for (const Value& value : graph_.values())
+    if (value.persistent && value.persistent->device() != options_.device.get())
+      throw Error(ErrorCode::device, "program: expected the state " + value.name + " in the memory of " +
+                                         (options_.device ? options_.device->name() : "the CPU") +
+                                         ", received it elsewhere; copy it there first");
 }
 
 size_t Program::arena_limit() const {
-  const size_t limit = Engine::instance().memory_limit();
+  const size_t limit =
+      options_.device ? options_.device->memory().budget() : Engine::instance().memory_limit();
   if (limit == 0) return 0;
-  const MemoryPlan plan = plan_lifetimes(graph_, outputs_, true);
-  const size_t fixed =
-      Engine::instance().bytes_beside_arena() + plan.output_bytes + plan_work_bytes(graph_, planned_threads_);
+  size_t fixed = plan_lifetimes(graph_, outputs_, true).output_bytes;
+  if (options_.device) {
+    fixed += options_.device->memory().bytes_in_use() + work_bytes_on_cuda(graph_);
+    for (const Value& value : graph_.values())
+      if (value.kind == ValueKind::input) fixed += value.type.bytes();
+  } else {
+    fixed += Engine::instance().bytes_beside_arena() + work_bytes_on_cpu(graph_, planned_threads_);
+  }
   return std::max(limit, fixed + 1) - fixed;
 }
 
@@ -78,7 +99,7 @@ void Program::bind_kernels() {
     const Node& node = graph_.nodes()[n];
     const NodeTypes types = graph_.node_types(node);
     BoundNode bound;
-    for (const CpuKernel& kernel : node.op->cpu) {
+    for (const Kernel& kernel : options_.device ? node.op->cuda : node.op->cpu) {
       const char* reason = kernel.refuses ? kernel.refuses(types) : nullptr;
       if (reason == nullptr) {
         bound.kernel = &kernel;
@@ -87,8 +108,8 @@ void Program::bind_kernels() {
       bound.refused += (bound.refused.empty() ? "" : "; ") + std::string(kernel.name) + ": " + reason;
     }
     if (bound.kernel == nullptr && !node.op->is_view)
-      throw Error(ErrorCode::device, node.op->name + " " + node.name +
-                                         ": expected a CPU kernel that supports it, " +
+      throw Error(ErrorCode::device, node.op->name + " " + node.name + ": expected a " +
+                                         (options_.device ? "CUDA" : "CPU") + " kernel that supports it, " +
                                          (bound.refused.empty() ? "there is none" : bound.refused));
     for (size_t i = 0; node.op->writes != nullptr && i < node.inputs.size(); ++i)
       if (node.inputs[i] != kNoValue && node.op->writes(types, i)) first_write_ = std::min(first_write_, n);
@@ -134,6 +155,16 @@ void Program::check_inputs(const std::map<ValueId, TensorPtr>& inputs) const {
 
 void Program::run(const std::map<ValueId, TensorPtr>& inputs, const std::atomic<bool>& cancel) {
   check_inputs(inputs);
+  if (device_step_)
+    device_step_->run(inputs, cancel);
+  else
+    run_on_cpu(inputs, cancel);
+  for (const ValueId v : outputs_)
+    if (graph_.value(v).kind == ValueKind::input)
+      std::memcpy(output_of_value_.at(v)->data(), inputs.at(v)->data(), graph_.type(v).bytes());
+}
+
+void Program::run_on_cpu(const std::map<ValueId, TensorPtr>& inputs, const std::atomic<bool>& cancel) {
   Engine::Lease lease(Engine::instance());
   plan_for(lease.pool().threads());
   const size_t front = options_.guards ? kFrontGuardBytes : 0;
@@ -148,14 +179,11 @@ void Program::run(const std::map<ValueId, TensorPtr>& inputs, const std::atomic<
     seconds_[n] = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
     if (options_.guards) check_guards(node, arena, inputs);
   }
-  for (const ValueId v : outputs_)
-    if (graph_.value(v).kind == ValueKind::input)
-      std::memcpy(output_of_value_.at(v)->data(), inputs.at(v)->data(), graph_.type(v).bytes());
 }
 
 void Program::plan_for(int threads) {
   if (threads == planned_threads_ && simd_level() == planned_level_) return;
-  plan_.work_bytes = plan_work_bytes(graph_, threads);
+  plan_.work_bytes = work_bytes_on_cpu(graph_, threads);
   planned_threads_ = threads;
   planned_level_ = simd_level();
 }

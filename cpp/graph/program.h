@@ -7,6 +7,7 @@
 #include <string>
 #include <vector>
 
+#include "graph/device_step.h"
 #include "graph/engine.h"
 #include "graph/graph.h"
 #include "graph/memory_plan.h"
@@ -19,18 +20,21 @@ struct CompileOptions {
   bool guards = false;  // fill outputs and work memory with NaN before each node, check a pattern before and
                         // behind every buffer after it
   bool keep_bf16 = false;  // values wait for the backward pass as bf16, see keep_as_bf16; needs fuse
+  std::shared_ptr<Device> device = nullptr;  // to run on; null: the CPU. State must lie in its memory, inputs
+                                             // and results are host tensors
 };
 
 /// What a node will run as.
 struct BoundNode {
-  const CpuKernel* kernel = nullptr;  // null for views
-  std::string refused;                // `name: reason; ...` of faster kernels that refused the node
+  const Kernel* kernel = nullptr;  // null for views
+  std::string refused;             // `name: reason; ...` of faster kernels that refused the node
 };
 
 class Program {
  public:
   /// Compiles the part of `graph` that `outputs` and state writes need.
-  /// Throws Error(device) naming the node and each kernel's reason when no kernel supports a node.
+  /// Throws Error(device) naming the node and each kernel's reason when no kernel supports a node, and when
+  /// state is not where the program runs.
   Program(Graph graph, const std::vector<ValueId>& outputs, CompileOptions options);
 
   /// Runs one step. `inputs` holds one tensor per input that the program reads (others are ignored).
@@ -51,7 +55,10 @@ class Program {
 
  private:
   void bind_kernels();
-  /// Bytes that the engine's memory limit leaves for the arena, at least 1; 0 without a limit.
+  void expect_state_at_hand() const;
+  void run_on_cpu(const std::map<ValueId, TensorPtr>& inputs, const std::atomic<bool>& cancel);
+  /// Bytes that the engine's memory limit or the device's budget leaves for the arena, at least 1; 0 without
+  /// a limit.
   size_t arena_limit() const;
   std::byte* address(ValueId v, std::byte* arena, const std::map<ValueId, TensorPtr>& inputs) const;
   void run_node(size_t index, std::byte* arena, const std::map<ValueId, TensorPtr>& inputs, ThreadPool& pool);
@@ -76,7 +83,9 @@ class Program {
   std::vector<std::atomic<double>> seconds_;  // that each node took in the last run
   std::vector<TensorPtr> output_tensors_;
   std::map<ValueId, TensorPtr> output_of_value_;
-  size_t first_write_ = 0;  // index of the first node that writes state
+  std::vector<const Kernel*> device_kernels_;
+  std::unique_ptr<DeviceStep> device_step_;  // on a device
+  size_t first_write_ = 0;                   // index of the first node that writes state
 };
 
 }  // namespace sfr

@@ -128,7 +128,7 @@ SFR_TEST("memory plan/two values that live together must not overlap") {
   const ValueId a = graph.add_node("affine", {x}, {}, "a")[0];
   const ValueId b = graph.add_node("affine", {x}, {}, "b")[0];
   const ValueId y = graph.add_node("sum", graph.add_node("add", {a, b}, {}, ""), {}, "")[0];
-  MemoryPlan plan = plan_memory(graph, {y}, 1);
+  MemoryPlan plan = plan_memory(graph, {y}, 0);
   verify_memory_plan(graph, plan);
   plan.values[static_cast<size_t>(b)].offset = plan.values[static_cast<size_t>(a)].offset;
   expect_error([&] { verify_memory_plan(graph, plan); }, "are alive together and overlap");
@@ -140,7 +140,7 @@ SFR_TEST("memory plan/values that do not live together share memory, results in 
   ValueId v = graph.add_node("affine", {x}, {}, "")[0];
   for (int i = 0; i < 20; ++i) v = graph.add_node("affine", {v}, {}, "")[0];
   const ValueId y = graph.add_node("sum", {v}, {}, "")[0];
-  const MemoryPlan plan = plan_memory(graph, {y}, 1);
+  const MemoryPlan plan = plan_memory(graph, {y}, 0);
   expect(plan.arena_bytes < 2 * (1000 * 4 + 2 * kGuardBytes), "21 values in a chain need the memory of one");
 }
 

@@ -65,7 +65,7 @@ class Pass {
   void rewrite(Node& node) {
     const auto found = consumers().find(node.op->name);
     if (found == consumers().end()) return;
-    const CpuKernel& fastest = node.op->cpu.front();
+    const Kernel& fastest = node.op->cpu.front();
     if (fastest.refuses != nullptr && fastest.refuses(graph_.node_types(node)) != nullptr) return;
     const auto norm = norms_.find(node.inputs[0]);
     if (norm == norms_.end()) return;

@@ -228,7 +228,7 @@ double weight_flops(const NodeTypes& t) {
   return 2 * rows * static_cast<double>(t.outputs[0].shape.count());
 }
 
-OpDef product(const char* name, void (*infer)(InferContext&), CpuKernel kernel,
+OpDef product(const char* name, void (*infer)(InferContext&), Kernel kernel,
               size_t (*work_bytes)(const NodeTypes&, int)) {
   OpDef op = op_definition<StridedConv3dAttributes>(name);
   op.infer = infer;
@@ -238,7 +238,7 @@ OpDef product(const char* name, void (*infer)(InferContext&), CpuKernel kernel,
   return op;
 }
 
-OpDef weight_product(const char* name, void (*infer)(InferContext&), CpuKernel kernel,
+OpDef weight_product(const char* name, void (*infer)(InferContext&), Kernel kernel,
                      size_t (*work_bytes)(const NodeTypes&, int)) {
   OpDef op = op_definition<StridedConv3dWeightAttributes>(name);
   op.infer = infer;

@@ -194,7 +194,7 @@ void distance_cpu(const KernelContext& c) {
 }
 
 template <class Attributes>
-void add(OpRegistry& registry, const char* name, void (*infer)(InferContext&), CpuKernel kernel,
+void add(OpRegistry& registry, const char* name, void (*infer)(InferContext&), Kernel kernel,
          size_t (*work)(const NodeTypes&, int) = nullptr) {
   OpDef op = op_definition<Attributes>(name);
   op.infer = infer;
