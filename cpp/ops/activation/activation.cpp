@@ -1,5 +1,6 @@
 #include "ops/activation/activation.h"
 
+#include "device/launch.h"
 #include "graph/graph.h"
 #include "ops/elementwise/elementwise.h"
 
@@ -53,6 +54,25 @@ void gelu_backward_cpu(const KernelContext& c) {
       c, [&](int64_t i, int64_t n) { row(c.in<float>(0) + i, c.in<float>(1) + i, c.out<float>(0) + i, n); });
 }
 
+void launch_elements(const KernelContext& c, const char* kernel) {
+  const int64_t count = c.outputs[0].count();
+  launch(c, kernel, element_grid(count),
+         ActivationArgs{c.in<float>(0), c.in<float>(1), c.out<float>(0), count});
+}
+
+void relu_cuda(const KernelContext& c) {
+  launch_elements(c, "relu");
+}
+void relu_backward_cuda(const KernelContext& c) {
+  launch_elements(c, "relu_backward");
+}
+void gelu_cuda(const KernelContext& c) {
+  launch_elements(c, "gelu");
+}
+void gelu_backward_cuda(const KernelContext& c) {
+  launch_elements(c, "gelu_backward");
+}
+
 void gradient_relu(GradientContext& c) {
   c.set(0, c.add("relu_backward", {c.output_gradient(0), c.output(0)})[0]);
 }
@@ -74,11 +94,13 @@ void gradient_tanh(GradientContext& c) {
 }
 
 void add(OpRegistry& registry, const char* name, void (*infer_types)(InferContext&),
-         void (*gradient)(GradientContext&), void (*run)(const KernelContext&), Repeat repeat) {
+         void (*gradient)(GradientContext&), void (*run)(const KernelContext&),
+         void (*run_cuda)(const KernelContext&), Repeat repeat) {
   OpDef op = op_definition<NoAttributes>(name);
   op.infer = infer_types;
   op.gradient = gradient;
   op.cpu = {{"rows", run}};
+  if (run_cuda != nullptr) op.cuda = {{"elements", run_cuda}};
   op.in_place_inputs = {0};
   op.repeat = repeat;
   registry.add(std::move(op));
@@ -87,12 +109,14 @@ void add(OpRegistry& registry, const char* name, void (*infer_types)(InferContex
 }  // namespace
 
 void register_activation(OpRegistry& registry) {
-  add(registry, "relu", &infer, &gradient_relu, &relu_cpu, Repeat::never);
-  add(registry, "relu_backward", &infer_backward, nullptr, &relu_backward_cpu, Repeat::never);
-  add(registry, "sigmoid", &infer, &gradient_sigmoid, &sigmoid_cpu, Repeat::never);
-  add(registry, "tanh", &infer, &gradient_tanh, &tanh_cpu, Repeat::never);
-  add(registry, "gelu", &infer, &gradient_gelu, &gelu_cpu, Repeat::always);
-  add(registry, "gelu_backward", &infer_backward, nullptr, &gelu_backward_cpu, Repeat::never);
+  add(registry, "relu", &infer, &gradient_relu, &relu_cpu, &relu_cuda, Repeat::never);
+  add(registry, "relu_backward", &infer_backward, nullptr, &relu_backward_cpu, &relu_backward_cuda,
+      Repeat::never);
+  add(registry, "sigmoid", &infer, &gradient_sigmoid, &sigmoid_cpu, nullptr, Repeat::never);
+  add(registry, "tanh", &infer, &gradient_tanh, &tanh_cpu, nullptr, Repeat::never);
+  add(registry, "gelu", &infer, &gradient_gelu, &gelu_cpu, &gelu_cuda, Repeat::always);
+  add(registry, "gelu_backward", &infer_backward, nullptr, &gelu_backward_cpu, &gelu_backward_cuda,
+      Repeat::never);
 }
 
 }  // namespace sfr

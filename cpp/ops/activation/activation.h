@@ -13,6 +13,13 @@
 
 namespace sfr {
 
+/// Parameters of the kernels of activation.cu: y[i] = f(a[i]) or f(a[i], b[i]).
+struct ActivationArgs {
+  const float *a, *b;
+  float* y;
+  int64_t count;
+};
+
 SFR_DECLARE_LEVELS(void relu_row(const float* x, float* y, int64_t count))
 SFR_DECLARE_LEVELS(void relu_backward_row(const float* dy, const float* y, float* dx, int64_t count))
 SFR_DECLARE_LEVELS(void sigmoid_row(const float* x, float* y, int64_t count))

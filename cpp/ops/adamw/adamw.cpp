@@ -1,9 +1,9 @@
 #include "ops/adamw/adamw.h"
 
-#include <cmath>
-
 #include "core/parameter_ranges.h"
+#include "device/launch.h"
 #include "graph/graph.h"
+#include "ops/adamw/adamw_factors.h"
 
 namespace sfr {
 
@@ -31,20 +31,13 @@ bool writes(const NodeTypes&, size_t input) {
   return input >= kFirst && (input - kFirst) % kStride != 1;
 }
 
+std::string bad_step(const std::string& received) {
+  return "adamw: expected a number >= 1 for step, received " + received + "; count steps from 1";
+}
+
 AdamwFactors factors_of(const AdamwAttributes& a, double lr, double step) {
-  if (!(step >= 1))
-    throw Error(ErrorCode::usage, "adamw: expected a number >= 1 for step, received " + std::to_string(step) +
-                                      "; count steps from 1");
-  AdamwFactors f{};
-  f.keep = static_cast<float>(1 - lr * a.weight_decay);
-  f.beta1 = static_cast<float>(a.beta1);
-  f.one_minus_beta1 = static_cast<float>(1 - a.beta1);
-  f.beta2 = static_cast<float>(a.beta2);
-  f.one_minus_beta2 = static_cast<float>(1 - a.beta2);
-  f.inverse_deviation = static_cast<float>(1 / std::sqrt(1 - std::pow(a.beta2, step)));
-  f.epsilon = static_cast<float>(a.epsilon);
-  f.step_size = static_cast<float>(lr / (1 - std::pow(a.beta1, step)));
-  return f;
+  if (!(step >= 1)) throw Error(ErrorCode::usage, bad_step(std::to_string(step)));
+  return adamw_factors(a, lr, step);
 }
 
 void adamw_cpu(const KernelContext& c) {
@@ -60,12 +53,32 @@ void adamw_cpu(const KernelContext& c) {
       });
 }
 
+void adamw_cuda(const KernelContext& c) {
+  AdamwArgs args{};
+  args.lr = c.in<float>(0), args.step = c.in<float>(1), args.attributes = c.as<AdamwAttributes>();
+  args.factors = static_cast<AdamwFactors*>(c.work), args.fault = c.fault, args.node = c.node;
+  launch(c, "adamw_step", {}, args);
+  in_groups<AdamwArgs::kTensors>((c.inputs.size() - kFirst) / kStride, [&](size_t first, size_t count) {
+    int64_t largest = 0;
+    for (size_t i = 0; i < count; ++i) {
+      const size_t at = kFirst + (first + i) * kStride;
+      args.parameters[i] = {c.in<float>(at), c.in<float>(at + 1), c.in<float>(at + 2), c.in<float>(at + 3),
+                            c.inputs[at].count()};
+      largest = std::max(largest, args.parameters[i].count);
+    }
+    launch(c, "adamw", {element_grid(largest).x, static_cast<uint32_t>(count)}, args);
+  });
+}
+
 }  // namespace
 
 void register_adamw(OpRegistry& registry) {
   OpDef op = op_definition<AdamwAttributes>("adamw");
   op.infer = &infer;
   op.cpu = {{"flat", &adamw_cpu}};
+  op.cuda = {{"tensors", &adamw_cuda}};
+  op.cuda_work_bytes = [](const NodeTypes&) { return sizeof(AdamwFactors); };
+  op.fault_text = [](const NodeTypes&, int64_t) { return bad_step("a smaller one"); };
   op.writes = &writes;
   registry.add(std::move(op));
 }

@@ -7,6 +7,7 @@
 #pragma once
 #include <cstdint>
 
+#include "device/fault.h"
 #include "math/levels.h"
 
 namespace sfr {
@@ -25,13 +26,29 @@ struct AdamwAttributes {
   }
 };
 
-/// Factors of one step, the same for every element.
+/// Factors of one step, the same for every element (adamw_factors).
 struct AdamwFactors {
   float keep;  // 1 - lr weightDecay
   float beta1, one_minus_beta1, beta2, one_minus_beta2;
   float inverse_deviation;  // 1 / sqrt(1 - beta2^step)
   float epsilon;
   float step_size;  // lr / (1 - beta1^step)
+};
+
+/// Parameters of the kernels of adamw.cu: up to kTensors parameters at once. `factors` stands in work memory.
+struct AdamwArgs {
+  static constexpr int kTensors = 32;
+  struct Parameter {
+    float* p;
+    const float* gradient;
+    float *m, *v;
+    int64_t count;
+  } parameters[kTensors];
+  const float *lr, *step;
+  AdamwFactors* factors;
+  DeviceFault* fault;
+  int32_t node;
+  AdamwAttributes attributes;
 };
 
 SFR_DECLARE_LEVELS(void adamw_row(float* p, const float* gradient, float* m, float* v, int64_t count,

@@ -1,6 +1,7 @@
 #include "ops/argmax/argmax.h"
 
 #include "core/chunks.h"
+#include "device/launch.h"
 #include "graph/graph.h"
 
 namespace sfr {
@@ -28,12 +29,19 @@ void argmax_cpu(const KernelContext& c) {
   });
 }
 
+void argmax_cuda(const KernelContext& c) {
+  const int64_t rows = c.outputs[0].count();
+  launch(c, "argmax", element_grid(rows),
+         ArgmaxArgs{c.in<float>(0), c.out<uint8_t>(0), rows, c.inputs[0].type.shape.back()});
+}
+
 }  // namespace
 
 void register_argmax(OpRegistry& registry) {
   OpDef op = op_definition<NoAttributes>("argmax");
   op.infer = &infer;
   op.cpu = {{"rows", &argmax_cpu}};
+  op.cuda = {{"thread_per_row", &argmax_cuda}};
   registry.add(std::move(op));
 }
 

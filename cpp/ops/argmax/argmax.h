@@ -7,6 +7,13 @@
 
 namespace sfr {
 
+/// Parameters of the kernel of argmax.cu.
+struct ArgmaxArgs {
+  const float* x;
+  uint8_t* y;
+  int64_t rows, classes;
+};
+
 SFR_DECLARE_LEVELS(void argmax_rows(const float* x, int64_t rows, int64_t classes, uint8_t* y))
 
 }  // namespace sfr

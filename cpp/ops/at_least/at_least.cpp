@@ -1,5 +1,6 @@
 #include "ops/at_least/at_least.h"
 
+#include "device/launch.h"
 #include "graph/graph.h"
 
 namespace sfr {
@@ -20,12 +21,19 @@ void at_least_cpu(const KernelContext& c) {
   over_elements(c, [&](int64_t i, int64_t n) { row(c.in<float>(0) + i, threshold, c.out<float>(0) + i, n); });
 }
 
+void at_least_cuda(const KernelContext& c) {
+  const int64_t count = c.outputs[0].count();
+  launch(c, "at_least", element_grid(count),
+         AtLeastArgs{c.in<float>(0), c.in<float>(1), c.out<float>(0), count});
+}
+
 }  // namespace
 
 void register_at_least(OpRegistry& registry) {
   OpDef op = op_definition<NoAttributes>("at_least");
   op.infer = &infer;
   op.cpu = {{"rows", &at_least_cpu}};
+  op.cuda = {{"elements", &at_least_cuda}};
   op.in_place_inputs = {0};
   registry.add(std::move(op));
 }

@@ -7,6 +7,13 @@
 
 namespace sfr {
 
+/// Parameters of the kernel of at_least.cu.
+struct AtLeastArgs {
+  const float *x, *threshold;
+  float* y;
+  int64_t count;
+};
+
 SFR_DECLARE_LEVELS(void at_least_row(const float* x, float threshold, float* y, int64_t count))
 
 }  // namespace sfr

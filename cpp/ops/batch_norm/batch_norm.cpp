@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "device/launch.h"
 #include "graph/graph.h"
 #include "ops/batch_norm/normalise.h"
 
@@ -191,6 +192,41 @@ size_t batch_norm_backward_work_bytes(const NodeTypes& types, int threads) {
   return normalise_backward_work_bytes(rows_of(x), x.back(), threads);
 }
 
+void batch_norm_cuda(const KernelContext& c) {
+  const Shape& x = c.inputs[0].type.shape;
+  BatchNormArgs args = normalise_args(c.as<BatchNormAttributes>(), rows_of(x), x.back(), c.work);
+  args.x = c.in<float>(0), args.weight = c.in<float>(1), args.bias = c.in<float>(2);
+  args.running_mean = c.in<float>(3), args.running_variance = c.in<float>(4);
+  args.skip = c.in<float>(kBatchNormSkip);
+  args.y = c.out<float>(0), args.mean = c.out<float>(1), args.variance = c.out<float>(2);
+  launch_normalise(c, args);
+}
+
+void batch_norm_backward_cuda(const KernelContext& c) {
+  const Shape& x = c.inputs[1].type.shape;
+  BatchNormArgs args = normalise_args(c.as<BatchNormAttributes>(), rows_of(x), x.back(), c.work);
+  args.dy = c.in<float>(0), args.x = c.in<float>(1), args.weight = c.in<float>(2), args.bias = c.in<float>(3);
+  args.mean = c.in<float>(4), args.variance = c.in<float>(5);
+  args.dmean = c.in<float>(6), args.dvariance = c.in<float>(7);
+  args.y = c.out<float>(0), args.dweight = c.out<float>(1), args.dbias = c.out<float>(2);
+  launch_normalise_backward(c, args);
+}
+
+template <size_t kVolume>
+size_t cuda_work_bytes(const NodeTypes& t) {
+  const Shape& x = t.input(kVolume).shape;
+  return normalise_cuda_work_bytes(rows_of(x), x.back());
+}
+
+void batch_norm_update_cuda(const KernelContext& c) {
+  const auto& a = c.as<BatchNormUpdateAttributes>();
+  const double count = static_cast<double>(a.count);
+  const int64_t channels = c.inputs[0].count();
+  launch(c, "batch_norm_update", element_grid(channels),
+         BatchNormUpdateArgs{c.in<float>(0), c.in<float>(1), c.in<float>(2), c.in<float>(3), c.fault,
+                             channels, a.momentum, a.count > 1 ? count / (count - 1) : 1});
+}
+
 }  // namespace
 
 void register_batch_norm(OpRegistry& registry) {
@@ -199,6 +235,8 @@ void register_batch_norm(OpRegistry& registry) {
   forward.gradient = &gradient;
   forward.cpu = {{"channel_tables", &batch_norm_cpu}};
   forward.work_bytes = &batch_norm_work_bytes;
+  forward.cuda = {{"column_sums", &batch_norm_cuda}};
+  forward.cuda_work_bytes = &cuda_work_bytes<0>;
   forward.in_place_inputs = {0, kBatchNormSkip};
   forward.repeat = Repeat::always;
   forward.replay = &replay;
@@ -208,6 +246,8 @@ void register_batch_norm(OpRegistry& registry) {
   backward.infer = &infer_backward;
   backward.cpu = {{"channel_tables", &batch_norm_backward_cpu}};
   backward.work_bytes = &batch_norm_backward_work_bytes;
+  backward.cuda = {{"column_sums", &batch_norm_backward_cuda}};
+  backward.cuda_work_bytes = &cuda_work_bytes<1>;
   backward.in_place_inputs = {0};
   registry.add(std::move(backward));
 
@@ -225,6 +265,7 @@ void register_batch_norm(OpRegistry& registry) {
   OpDef update = op_definition<BatchNormUpdateAttributes>("batch_norm_update");
   update.infer = &infer_update;
   update.cpu = {{"loop", &batch_norm_update_cpu}};
+  update.cuda = {{"channels", &batch_norm_update_cuda}};
   update.writes = [](const NodeTypes&, size_t input) { return input < 2; };
   registry.add(std::move(update));
 }

@@ -24,6 +24,8 @@
 #include <cstddef>
 #include <cstdint>
 
+#include "cuda/columns.h"
+#include "device/fault.h"
 #include "math/levels.h"
 
 namespace sfr {
@@ -59,6 +61,36 @@ struct BatchNormUpdateAttributes {
     v("momentum", momentum);
     v("count", count);
   }
+};
+
+/// Parameters of the kernels of batch_norm.cu, which instance_norm uses per sample. Weight, bias, skip,
+/// dmean, dvariance, dweight and dbias may be null; so is what a kernel does not use. `scale`, `slope` and
+/// `offset` are tables [channels] in work memory: dx = scale g + slope (x - mean) + offset.
+struct BatchNormArgs {
+  int64_t rows, channels;
+  const float *x, *skip, *dy, *weight, *bias, *running_mean, *running_variance, *dmean, *dvariance;
+  float *y, *mean, *variance, *dweight, *dbias;
+  float *scale, *slope, *offset;
+  ColumnSums sums;
+  double epsilon;
+  bool training, relu;
+};
+
+struct KernelContext;
+/// Sizes, tables and attributes; tensors are the caller's to set. `work` holds normalise_cuda_work_bytes.
+BatchNormArgs normalise_args(const BatchNormAttributes& attributes, int64_t rows, int64_t channels,
+                             void* work);
+size_t normalise_cuda_work_bytes(int64_t rows, int64_t channels);
+void launch_normalise(const KernelContext& c, const BatchNormArgs& args);
+void launch_normalise_backward(const KernelContext& c, const BatchNormArgs& args);
+
+/// Of the kernel of batch_norm_update.
+struct BatchNormUpdateArgs {
+  float *running_mean, *running_variance;
+  const float *mean, *variance;
+  const DeviceFault* fault;
+  int64_t channels;
+  double momentum, unbiased;
 };
 
 // The inner loops run over rows of channels as over one long row whose parameters repeat every `width`

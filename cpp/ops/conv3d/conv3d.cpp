@@ -1,5 +1,6 @@
 #include "ops/conv3d/conv3d.h"
 
+#include "cuda/product_grid.h"
 #include "graph/graph.h"
 #include "math/conv3d.h"
 #include "ops/elementwise/elementwise.h"
@@ -107,6 +108,31 @@ void conv3d_cpu(const KernelContext& c) {
                  input_of(c, kConv3dNorm), c.in<float>(1), c.in<float>(2), c.out<float>(0), c.work);
 }
 
+int64_t voxels_of(const Conv3dShape& s) {
+  return s.n * s.d * s.h * s.w;
+}
+
+/// `in`, `out`: channels that are gathered and written.
+Conv3dArgs kernel_args(const Conv3dShape& s, int64_t in, int64_t out) {
+  Conv3dArgs args{};
+  args.n = s.n, args.d = s.d, args.h = s.h, args.w = s.w, args.in = in, args.out = out;
+  args.kd = static_cast<int32_t>(s.kd), args.kh = static_cast<int32_t>(s.kh);
+  args.kw = static_cast<int32_t>(s.kw), args.parts = 1;
+  return args;
+}
+
+template <size_t kNorm>
+const char* refuses_norm(const NodeTypes& t) {
+  return t.has(kNorm) ? "wants an input that is normalised already" : nullptr;
+}
+
+void conv3d_cuda(const KernelContext& c) {
+  const Conv3dShape s = conv_shape(c.inputs[0].type.shape, c.inputs[1].type.shape);
+  Conv3dArgs args = kernel_args(s, s.cin, s.cout);
+  args.x = c.in<float>(0), args.other = c.in<float>(1), args.bias = c.in<float>(2), args.y = c.out<float>(0);
+  launch(c, "conv3d_forward", product_grid(voxels_of(s), s.cout, 1), args);
+}
+
 // ---- gradient of the input
 
 void infer_backward_input(InferContext& c) {
@@ -122,6 +148,13 @@ size_t backward_input_work_bytes(const NodeTypes& t, int threads) {
 void backward_input_cpu(const KernelContext& c) {
   conv3d_backward_input(*c.pool, conv_shape(c.inputs[0].type.shape, c.inputs[1].type.shape), c.in<float>(0),
                         c.in<float>(1), c.out<float>(0), c.work);
+}
+
+void backward_input_cuda(const KernelContext& c) {
+  const Conv3dShape s = conv_shape(c.inputs[0].type.shape, c.inputs[1].type.shape);
+  Conv3dArgs args = kernel_args(s, s.cout, s.cin);
+  args.x = c.in<float>(0), args.other = c.in<float>(1), args.y = c.out<float>(0);
+  launch(c, "conv3d_backward_input", product_grid(voxels_of(s), s.cin, 1), args);
 }
 
 // ---- gradients of weight and bias
@@ -161,6 +194,30 @@ void backward_weight_cpu(const KernelContext& c) {
                          a.bias ? c.out<float>(1) : nullptr, c.work);
 }
 
+int64_t weight_rows(const Conv3dShape& s) {
+  return s.kd * s.kh * s.kw * s.cin;
+}
+
+void backward_weight_cuda(const KernelContext& c) {
+  const Conv3dShape s =
+      conv_shape(c.inputs[0].type.shape, c.inputs[1].type.shape, c.as<Conv3dWeightAttributes>().kernel);
+  const int64_t m = weight_rows(s), parts = product_parts(m, s.cout, voxels_of(s));
+  Conv3dArgs args = kernel_args(s, s.cin, s.cout);
+  args.x = c.in<float>(0), args.other = c.in<float>(1), args.parts = static_cast<int32_t>(parts);
+  args.y = parts == 1 ? c.out<float>(0) : static_cast<float*>(c.work);
+  launch(c, "conv3d_backward_weight", product_grid(m, s.cout, parts), args);
+  void* rest = static_cast<char*>(c.work) + parts_bytes(m, s.cout, parts);
+  if (parts > 1) sum_over_rows(c, args.y, parts, m * s.cout, c.out<float>(0), rest);
+  if (c.outputs.size() > 1) sum_over_rows(c, args.other, voxels_of(s), s.cout, c.out<float>(1), rest);
+}
+
+size_t backward_weight_cuda_work_bytes(const NodeTypes& t) {
+  const Conv3dShape s = weight_shape(t);
+  const int64_t m = weight_rows(s), parts = product_parts(m, s.cout, voxels_of(s));
+  return parts_bytes(m, s.cout, parts) +
+         std::max(sum_over_rows_bytes(parts, m * s.cout), sum_over_rows_bytes(voxels_of(s), s.cout));
+}
+
 void gradient(GradientContext& c) {
   const ValueId dy = c.output_gradient(0);
   // Weights first: x can go before dx comes.
@@ -185,6 +242,7 @@ void register_conv3d(OpRegistry& registry) {
   // One function for both: the choice is made by shape in cpp/math/conv3d.cpp, the names are for explain().
   forward.cpu = {{"winograd", &conv3d_cpu, &refuses_winograd}, {"direct", &conv3d_cpu}};
   forward.work_bytes = &work_bytes;
+  forward.cuda = {{"implicit_gemm", &conv3d_cuda, &refuses_norm<kConv3dNorm>}};
   forward.flops = &flops;
   forward.repeat = Repeat::to_save_memory;
   registry.add(std::move(forward));
@@ -192,6 +250,7 @@ void register_conv3d(OpRegistry& registry) {
   OpDef input = op_definition<NoAttributes>("conv3d_backward_input");
   input.infer = &infer_backward_input;
   input.cpu = {{"winograd", &backward_input_cpu, &refuses_winograd}, {"direct", &backward_input_cpu}};
+  input.cuda = {{"implicit_gemm", &backward_input_cuda}};
   input.work_bytes = &backward_input_work_bytes;
   input.flops = &flops;
   registry.add(std::move(input));
@@ -200,6 +259,8 @@ void register_conv3d(OpRegistry& registry) {
   weight.infer = &infer_backward_weight;
   weight.cpu = {{"winograd", &backward_weight_cpu, &weight_refuses_winograd},
                 {"direct", &backward_weight_cpu}};
+  weight.cuda = {{"implicit_gemm", &backward_weight_cuda, &refuses_norm<kConv3dWeightNorm>}};
+  weight.cuda_work_bytes = &backward_weight_cuda_work_bytes;
   weight.work_bytes = &backward_weight_work_bytes;
   weight.flops = &backward_weight_flops;
   registry.add(std::move(weight));

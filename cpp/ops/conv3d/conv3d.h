@@ -30,4 +30,14 @@ struct Conv3dWeightAttributes {
   }
 };
 
+/// Parameters of the kernels of conv3d.cu. `x` is gathered, [n, d, h, w, in]: the input, or dy for the input
+/// gradient. `other`: the weight, or dy [n, d, h, w, out] for the weight gradient.
+struct Conv3dArgs {
+  const float *x, *other, *bias;
+  float* y;
+  int64_t n, d, h, w, in, out;
+  int32_t kd, kh, kw;
+  int32_t parts;  // of the voxels, in the weight gradient
+};
+
 }  // namespace sfr

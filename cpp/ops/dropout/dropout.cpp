@@ -5,6 +5,7 @@
 
 #include "core/chunks.h"
 #include "core/rng.h"
+#include "device/launch.h"
 #include "graph/graph.h"
 
 namespace sfr {
@@ -23,6 +24,15 @@ void infer(InferContext& c) {
   c.output(c.input(0, "x"));
 }
 
+/// u >= rate, in whole steps of u.
+uint32_t threshold_of(const DropoutAttributes& a) {
+  return static_cast<uint32_t>(std::ceil(a.rate * 0x1p24));
+}
+
+float factor_of(const DropoutAttributes& a) {
+  return static_cast<float>(1.0 / (1.0 - a.rate));
+}
+
 DropoutRow stream_start(const KernelContext& c) {
   const auto& a = c.as<DropoutAttributes>();
   const int32_t* rng = c.in<int32_t>(1);
@@ -31,8 +41,8 @@ DropoutRow stream_start(const KernelContext& c) {
   row.seed_high = static_cast<uint32_t>(rng[1]);
   row.step = static_cast<uint32_t>(rng[2]);
   row.stream = stream_id(a.stream);
-  row.threshold = static_cast<uint32_t>(std::ceil(a.rate * 0x1p24));  // u >= rate, in whole steps of u
-  row.factor = static_cast<float>(1.0 / (1.0 - a.rate));
+  row.threshold = threshold_of(a);
+  row.factor = factor_of(a);
   return row;
 }
 
@@ -85,6 +95,16 @@ size_t work_bytes(const NodeTypes& t, int) {
   return static_cast<size_t>(groups * kDropoutGroup) * sizeof(float);
 }
 
+void dropout_cuda(const KernelContext& c) {
+  const auto& a = c.as<DropoutAttributes>();
+  const Shape& x = c.inputs[0].type.shape;
+  const int64_t count = x.count();
+  launch(c, "dropout", element_grid(count),
+         DropoutArgs{c.in<float>(0), c.in<int32_t>(1), c.out<float>(0), count, a.channels ? x.back() : 0,
+                     a.channels ? count / std::max<int64_t>(x[0], 1) : 0, stream_id(a.stream),
+                     threshold_of(a), factor_of(a)});
+}
+
 void gradient(GradientContext& c) {
   c.set(0, c.add("dropout", {c.output_gradient(0), c.input(1)}, c.attributes<DropoutAttributes>())[0]);
 }
@@ -96,6 +116,7 @@ void register_dropout(OpRegistry& registry) {
   op.infer = &infer;
   op.gradient = &gradient;
   op.cpu = {{"philox_groups", &dropout_cpu}};
+  op.cuda = {{"elements", &dropout_cuda}};
   op.work_bytes = &work_bytes;
   op.in_place_inputs = {0};
   op.repeat = Repeat::always;

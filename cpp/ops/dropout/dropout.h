@@ -25,6 +25,16 @@ struct DropoutAttributes {
   }
 };
 
+/// Parameters of the kernel of dropout.cu. `channels`, `per_item`: extents of x for whole channels, else 0.
+struct DropoutArgs {
+  const float* x;
+  const int32_t* rng;
+  float* y;
+  int64_t count, channels, per_item;
+  uint32_t stream, threshold;
+  float factor;
+};
+
 /// Elements [first, first + count) of a stream; first is a multiple of kDropoutGroup.
 struct DropoutRow {
   uint32_t seed_low, seed_high, step, stream;

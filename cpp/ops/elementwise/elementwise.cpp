@@ -3,6 +3,7 @@
 #include <cstring>
 
 #include "core/chunks.h"
+#include "cuda/column_grid.h"
 #include "graph/graph.h"
 
 namespace sfr {
@@ -48,6 +49,13 @@ void binary_cpu(const KernelContext& c) {
     const Range r = chunk_range(rows, chunk, chunks);
     for (int64_t i = r.begin; i < r.end; ++i) row(kOp, a + i * inner, b, 1, y + i * inner, inner);
   });
+}
+
+template <BinaryOp kOp>
+void binary_cuda(const KernelContext& c) {
+  const int64_t count = c.outputs[0].count();
+  launch(c, "binary_elements", element_grid(count),
+         BinaryArgs{kOp, c.in<float>(0), c.in<float>(1), c.out<float>(0), count, c.inputs[1].count()});
 }
 
 /// Gradient of a repeated operand: summed over what it was repeated over.
@@ -97,6 +105,14 @@ void affine_cpu(const KernelContext& c) {
   const auto factor = static_cast<float>(a.factor), offset = static_cast<float>(a.offset);
   over_elements(
       c, [&](int64_t i, int64_t n) { row(c.in<float>(0) + i, factor, offset, c.out<float>(0) + i, n); });
+}
+
+void affine_cuda(const KernelContext& c) {
+  const auto& a = c.as<AffineAttributes>();
+  const int64_t count = c.outputs[0].count();
+  launch(c, "affine_elements", element_grid(count),
+         AffineArgs{c.in<float>(0), c.out<float>(0), count, static_cast<float>(a.factor),
+                    static_cast<float>(a.offset)});
 }
 
 void gradient_affine(GradientContext& c) {
@@ -164,6 +180,17 @@ void sum_cpu(const KernelContext& c) {
   }
 }
 
+size_t sum_cuda_work_bytes(const NodeTypes& t) {
+  const int64_t inner = t.outputs[0].shape.count();
+  return sum_over_rows_bytes(inner ? t.input(0).shape.count() / inner : 0, inner);
+}
+
+void sum_cuda(const KernelContext& c) {
+  const int64_t inner = c.outputs[0].count();
+  if (inner > 0)
+    sum_over_rows(c, c.in<float>(0), c.inputs[0].count() / inner, inner, c.out<float>(0), c.work);
+}
+
 void gradient_sum(GradientContext& c) {
   c.set(0, c.add("broadcast_to", {c.output_gradient(0)},
                  TargetShapeAttributes{c.type(c.input(0)).shape.extents()})[0]);
@@ -183,6 +210,12 @@ void broadcast_cpu(const KernelContext& c) {
   });
 }
 
+void broadcast_cuda(const KernelContext& c) {
+  const int64_t count = c.outputs[0].count();
+  launch(c, "repeat_elements", element_grid(count),
+         BinaryArgs{{}, c.in<float>(0), nullptr, c.out<float>(0), count, c.inputs[0].count()});
+}
+
 void gradient_broadcast(GradientContext& c) {
   c.set(0, reduce_to(c, c.output_gradient(0), c.input(0)));
 }
@@ -194,11 +227,13 @@ void infer_stop_gradient(InferContext& c) {
   c.output(c.input(0, "x"));
 }
 
-OpDef binary(const char* name, void (*run)(const KernelContext&), void (*gradient)(GradientContext&)) {
+template <BinaryOp kOp>
+OpDef binary(const char* name, void (*gradient)(GradientContext&)) {
   OpDef op = op_definition<NoAttributes>(name);
   op.infer = &infer_binary;
   op.gradient = gradient;
-  op.cpu = {{"rows", run}};
+  op.cpu = {{"rows", &binary_cpu<kOp>}};
+  op.cuda = {{"elements", &binary_cuda<kOp>}};
   op.in_place_inputs = {0};
   op.repeat = Repeat::to_save_memory;
   return op;
@@ -206,16 +241,28 @@ OpDef binary(const char* name, void (*run)(const KernelContext&), void (*gradien
 
 }  // namespace
 
+size_t sum_over_rows_bytes(int64_t rows, int64_t columns) {
+  return column_sums_bytes(column_sums_of(rows, columns, 1, nullptr));
+}
+
+void sum_over_rows(const KernelContext& c, const float* x, int64_t rows, int64_t columns, float* y,
+                   void* work) {
+  const SumArgs args{x, y, column_sums_of(rows, columns, 1, work)};
+  launch(c, "sum_chunks", column_grid(args.sums), args);
+  launch(c, "finish_sums", element_grid(columns), args);
+}
+
 void register_elementwise(OpRegistry& registry) {
-  registry.add(binary("add", &binary_cpu<BinaryOp::add>, &gradient_add));
-  registry.add(binary("subtract", &binary_cpu<BinaryOp::subtract>, &gradient_subtract));
-  registry.add(binary("multiply", &binary_cpu<BinaryOp::multiply>, &gradient_multiply));
-  registry.add(binary("divide", &binary_cpu<BinaryOp::divide>, &gradient_divide));
+  registry.add(binary<BinaryOp::add>("add", &gradient_add));
+  registry.add(binary<BinaryOp::subtract>("subtract", &gradient_subtract));
+  registry.add(binary<BinaryOp::multiply>("multiply", &gradient_multiply));
+  registry.add(binary<BinaryOp::divide>("divide", &gradient_divide));
 
   OpDef affine = op_definition<AffineAttributes>("affine");
   affine.infer = &infer_affine;
   affine.gradient = &gradient_affine;
   affine.cpu = {{"rows", &affine_cpu}};
+  affine.cuda = {{"elements", &affine_cuda}};
   affine.in_place_inputs = {0};
   registry.add(std::move(affine));
 
@@ -224,6 +271,8 @@ void register_elementwise(OpRegistry& registry) {
   sum.gradient = &gradient_sum;
   sum.cpu = {{"chunked_double", &sum_cpu}};
   sum.work_bytes = &sum_work_bytes;
+  sum.cuda = {{"chunked_double", &sum_cuda}};
+  sum.cuda_work_bytes = &sum_cuda_work_bytes;
   registry.add(std::move(sum));
 
   OpDef sum_to = op_definition<TargetShapeAttributes>("sum_to");
@@ -231,12 +280,15 @@ void register_elementwise(OpRegistry& registry) {
   sum_to.gradient = &gradient_sum;
   sum_to.cpu = {{"chunked_double", &sum_cpu}};
   sum_to.work_bytes = &sum_work_bytes;
+  sum_to.cuda = {{"chunked_double", &sum_cuda}};
+  sum_to.cuda_work_bytes = &sum_cuda_work_bytes;
   registry.add(std::move(sum_to));
 
   OpDef broadcast = op_definition<TargetShapeAttributes>("broadcast_to");
   broadcast.infer = &infer_broadcast_to;
   broadcast.gradient = &gradient_broadcast;
   broadcast.cpu = {{"rows", &broadcast_cpu}};
+  broadcast.cuda = {{"elements", &broadcast_cuda}};
   registry.add(std::move(broadcast));
 
   OpDef stop = op_definition<NoAttributes>("stop_gradient");

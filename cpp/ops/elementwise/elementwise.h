@@ -6,9 +6,11 @@
 // fixed order. broadcast_to: x [suffix] -> y [.., suffix] (the gradient of sum and sum_to). stop_gradient: y
 // = x, no gradient flows.
 #pragma once
+#include <cstddef>
 #include <cstdint>
 #include <vector>
 
+#include "cuda/columns.h"
 #include "math/levels.h"
 
 namespace sfr {
@@ -42,5 +44,36 @@ SFR_DECLARE_LEVELS(void affine_row(const float* x, float factor, float offset, f
 SFR_DECLARE_LEVELS(double sum_row(const float* x, int64_t count))
 // sums[j] += x[j], in double.
 SFR_DECLARE_LEVELS(void accumulate_row(const float* x, double* sums, int64_t count))
+
+// Parameters of the kernels of elementwise.cu.
+
+/// y[i] = a[i] (op) b[i % inner]
+struct BinaryArgs {
+  BinaryOp op;
+  const float *a, *b;
+  float* y;
+  int64_t count, inner;
+};
+
+/// y[i] = factor * x[i] + offset
+struct AffineArgs {
+  const float* x;
+  float* y;
+  int64_t count;
+  float factor, offset;
+};
+
+/// y[j] = sum of x [rows][columns] over the rows; y alone is written by the second of two kernels.
+struct SumArgs {
+  const float* x;
+  float* y;
+  ColumnSums sums;
+};
+
+struct KernelContext;
+/// Launches both kernels: y [columns] = sums over the rows of x; `work` holds sum_over_rows_bytes.
+void sum_over_rows(const KernelContext& c, const float* x, int64_t rows, int64_t columns, float* y,
+                   void* work);
+size_t sum_over_rows_bytes(int64_t rows, int64_t columns);
 
 }  // namespace sfr

@@ -1,6 +1,7 @@
 #include "ops/ema/ema.h"
 
 #include "core/parameter_ranges.h"
+#include "device/launch.h"
 #include "graph/graph.h"
 
 namespace sfr {
@@ -38,12 +39,27 @@ void ema_cpu(const KernelContext& c) {
       });
 }
 
+void ema_cuda(const KernelContext& c) {
+  EmaArgs args{};
+  args.alpha = c.in<float>(0), args.fault = c.fault;
+  in_groups<EmaArgs::kTensors>((c.inputs.size() - kFirst) / kStride, [&](size_t first, size_t count) {
+    int64_t largest = 0;
+    for (size_t i = 0; i < count; ++i) {
+      const size_t at = kFirst + (first + i) * kStride;
+      args.parameters[i] = {c.in<float>(at), c.in<float>(at + 1), c.inputs[at].count()};
+      largest = std::max(largest, args.parameters[i].count);
+    }
+    launch(c, "ema", {element_grid(largest).x, static_cast<uint32_t>(count)}, args);
+  });
+}
+
 }  // namespace
 
 void register_ema(OpRegistry& registry) {
   OpDef op = op_definition<NoAttributes>("ema");
   op.infer = &infer;
   op.cpu = {{"flat", &ema_cpu}};
+  op.cuda = {{"tensors", &ema_cuda}};
   op.writes = &writes;
   registry.add(std::move(op));
 }

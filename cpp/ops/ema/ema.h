@@ -5,9 +5,22 @@
 #pragma once
 #include <cstdint>
 
+#include "device/fault.h"
 #include "math/levels.h"
 
 namespace sfr {
+
+/// Parameters of the kernel of ema.cu: up to kTensors parameters at once.
+struct EmaArgs {
+  static constexpr int kTensors = 32;
+  struct Parameter {
+    float* teacher;
+    const float* student;
+    int64_t count;
+  } parameters[kTensors];
+  const float* alpha;
+  const DeviceFault* fault;
+};
 
 SFR_DECLARE_LEVELS(void ema_row(float* teacher, const float* student, int64_t count, float alpha, float rest))
 

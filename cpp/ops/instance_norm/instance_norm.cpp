@@ -110,6 +110,34 @@ void instance_norm_backward_cpu(const KernelContext& c) {
         c.work);
 }
 
+void instance_norm_cuda(const KernelContext& c) {
+  const Samples s(c.inputs[0].type.shape);
+  BatchNormArgs args = normalise_args(c.as<BatchNormAttributes>(), s.rows, s.channels, c.work);
+  for (int64_t n = 0; n < s.count; ++n) {
+    args.x = s.volume(c.in<float>(0), n), args.y = s.volume(c.out<float>(0), n);
+    args.running_mean = s.vector(c.in<float>(1), n), args.running_variance = s.vector(c.in<float>(2), n);
+    args.mean = s.vector(c.out<float>(1), n), args.variance = s.vector(c.out<float>(2), n);
+    launch_normalise(c, args);
+  }
+}
+
+void instance_norm_backward_cuda(const KernelContext& c) {
+  const Samples s(c.inputs[1].type.shape);
+  BatchNormArgs args = normalise_args(c.as<BatchNormAttributes>(), s.rows, s.channels, c.work);
+  for (int64_t n = 0; n < s.count; ++n) {
+    args.dy = s.volume(c.in<float>(0), n), args.x = s.volume(c.in<float>(1), n);
+    args.mean = s.vector(c.in<float>(2), n), args.variance = s.vector(c.in<float>(3), n);
+    args.dmean = s.vector(c.in<float>(4), n), args.dvariance = s.vector(c.in<float>(5), n);
+    args.y = s.volume(c.out<float>(0), n);
+    launch_normalise_backward(c, args);
+  }
+}
+
+size_t cuda_work_bytes(const NodeTypes& types) {
+  const Samples s(types.input(0).shape);
+  return normalise_cuda_work_bytes(s.rows, s.channels);
+}
+
 size_t work_bytes(const NodeTypes& types, int threads) {
   const Samples s(types.input(0).shape);
   return normalise_work_bytes(s.rows, s.channels, threads);
@@ -137,6 +165,8 @@ void register_instance_norm(OpRegistry& registry) {
   forward.infer = &infer;
   forward.gradient = &gradient;
   forward.cpu = {{"channel_tables", &instance_norm_cpu}};
+  forward.cuda = {{"column_sums", &instance_norm_cuda}};
+  forward.cuda_work_bytes = &cuda_work_bytes;
   forward.work_bytes = &work_bytes;
   forward.in_place_inputs = {0};
   forward.repeat = Repeat::always;
@@ -146,6 +176,8 @@ void register_instance_norm(OpRegistry& registry) {
   OpDef backward = op_definition<BatchNormAttributes>("instance_norm_backward");
   backward.infer = &infer_backward;
   backward.cpu = {{"channel_tables", &instance_norm_backward_cpu}};
+  backward.cuda = {{"column_sums", &instance_norm_backward_cuda}};
+  backward.cuda_work_bytes = &cuda_work_bytes;
   backward.work_bytes = &backward_work_bytes;
   backward.in_place_inputs = {0};
   registry.add(std::move(backward));

@@ -1,10 +1,7 @@
-// one_hot: labels u8 [..] -> y f32 [.., classes]: 1 at the label's class, else 0; a row of zeros for 255
-//   (ignored). Attribute classes, 1 to 255. Throws Error(data) on a label that is neither 255 nor below
-//   classes.
-// select_labels: a u8 [.., shape], b? u8 (as a), mask f32 [shape] (repeated over the leading axes)
-//   -> y u8: a where mask is not 0, else b, or 255 (ignored) without b.
-// Neither is differentiable.
+#include "ops/label_ops/label_ops.h"
+
 #include "core/chunks.h"
+#include "device/launch.h"
 #include "graph/graph.h"
 
 namespace sfr {
@@ -76,17 +73,39 @@ void select_cpu(const KernelContext& c) {
   });
 }
 
+void one_hot_cuda(const KernelContext& c) {
+  const int64_t count = c.inputs[0].count();
+  launch(c, "one_hot", element_grid(count),
+         OneHotArgs{c.in<uint8_t>(0), c.out<float>(0), count, c.as<OneHotAttributes>().classes, c.fault,
+                    c.node});
+}
+
+std::string one_hot_fault(const NodeTypes& t, int64_t position) {
+  return "one_hot: expected labels below " + std::to_string(t.as<OneHotAttributes>().classes) +
+         " or 255, received another at index " + std::to_string(position);
+}
+
+void select_cuda(const KernelContext& c) {
+  const int64_t count = c.outputs[0].count();
+  launch(c, "select_labels", element_grid(count),
+         SelectLabelsArgs{c.in<uint8_t>(0), c.in<uint8_t>(1), c.in<float>(2), c.out<uint8_t>(0), count,
+                          c.inputs[2].count()});
+}
+
 }  // namespace
 
 void register_label_ops(OpRegistry& registry) {
   OpDef one_hot = op_definition<OneHotAttributes>("one_hot");
   one_hot.infer = &infer_one_hot;
   one_hot.cpu = {{"rows", &one_hot_cpu}};
+  one_hot.cuda = {{"thread_per_row", &one_hot_cuda}};
+  one_hot.fault_text = &one_hot_fault;
   registry.add(std::move(one_hot));
 
   OpDef select = op_definition<NoAttributes>("select_labels");
   select.infer = &infer_select;
   select.cpu = {{"loop", &select_cpu}};
+  select.cuda = {{"elements", &select_cuda}};
   registry.add(std::move(select));
 }
 

@@ -1,6 +1,7 @@
 #include "ops/linear/linear.h"
 
 #include "core/chunks.h"
+#include "cuda/product_grid.h"
 #include "graph/graph.h"
 #include "math/gemm.h"
 #include "ops/elementwise/elementwise.h"
@@ -136,6 +137,18 @@ void linear_cpu(const KernelContext& c) {
   gemm(*c.pool, g, c.work);
 }
 
+const char* refuses_bf16(const NodeTypes& t) {
+  return t.input(1).dtype == DType::bf16 ? "wants a weight in f32" : nullptr;
+}
+
+void linear_cuda(const KernelContext& c) {
+  const GemmArguments g = forward_product(c.inputs[0].type, c.inputs[1].type);
+  launch_products(c,
+                  {c.in<float>(0), c.in<float>(1), c.in<float>(2), c.out<float>(0), g.m, g.n, g.k, g.k, 1,
+                   g.n, 1, 0, 0, 1},
+                  1);
+}
+
 size_t work_bytes(const NodeTypes& t, int threads) {
   if (refuses_few_outputs(t) == nullptr) return 0;
   return gemm_work_bytes(forward_product(t.input(0), t.input(1)), threads);
@@ -169,6 +182,13 @@ void backward_input_cpu(const KernelContext& c) {
   g.b = c.inputs[1].data;
   g.c = c.out<float>(0);
   gemm(*c.pool, g, c.work);
+}
+
+void backward_input_cuda(const KernelContext& c) {
+  const GemmArguments g = input_product(c.inputs[0].type, c.inputs[1].type);
+  launch_products(
+      c, {c.in<float>(0), c.in<float>(1), nullptr, c.out<float>(0), g.m, g.n, g.k, g.k, 1, 1, g.k, 0, 0, 1},
+      1);
 }
 
 size_t backward_input_work_bytes(const NodeTypes& t, int threads) {
@@ -267,6 +287,27 @@ size_t backward_weight_work_bytes(const NodeTypes& t, int threads) {
   return std::max(product_bytes(g, threads) + turned, sums);
 }
 
+/// x^T dy; parts of the rows are summed apart from each other when there are many.
+void backward_weight_cuda(const KernelContext& c) {
+  const Shape &x = c.inputs[0].type.shape, &dy = c.inputs[1].type.shape;
+  const int64_t m = x.back(), n = dy.back(), k = row_count(x), parts = product_parts(m, n, k);
+  float* sums = parts == 1 ? c.out<float>(0) : static_cast<float*>(c.work);
+  launch_products(
+      c,
+      {c.in<float>(0), c.in<float>(1), nullptr, sums, m, n, k, 1, m, n, 1, 0, 0, static_cast<int32_t>(parts)},
+      1);
+  void* rest = static_cast<char*>(c.work) + parts_bytes(m, n, parts);
+  if (parts > 1) sum_over_rows(c, sums, parts, m * n, c.out<float>(0), rest);
+  if (c.outputs.size() > 1) sum_over_rows(c, c.in<float>(1), k, n, c.out<float>(1), rest);
+}
+
+size_t backward_weight_cuda_work_bytes(const NodeTypes& t) {
+  const Shape &x = t.input(0).shape, &dy = t.input(1).shape;
+  const int64_t m = x.back(), n = dy.back(), k = row_count(x), parts = product_parts(m, n, k);
+  return parts_bytes(m, n, parts) +
+         std::max(sum_over_rows_bytes(parts, m * n), t.outputs.size() > 1 ? sum_over_rows_bytes(k, n) : 0);
+}
+
 double backward_weight_flops(const NodeTypes& t) {
   return product_flops(t, 0, 1);
 }
@@ -288,6 +329,10 @@ const Shape& expect_linear_weight(const InferContext& c, size_t i) {
   return weight.shape;
 }
 
+void launch_products(const KernelContext& c, const ProductArgs& args, int64_t batch) {
+  launch(c, "products", product_grid(args.m, args.n, args.parts > 1 ? args.parts : batch), args);
+}
+
 void set_linear_parameter_gradients(GradientContext& c, ValueId dy) {
   if (c.wants(1)) {
     const auto outputs =
@@ -304,6 +349,7 @@ void register_linear(OpRegistry& registry) {
   forward.infer = &infer;
   forward.gradient = &gradient;
   forward.cpu = {{"few_outputs", &few_outputs_cpu, &refuses_few_outputs}, {"gemm", &linear_cpu}};
+  forward.cuda = {{"tiles", &linear_cuda, &refuses_bf16}};
   forward.work_bytes = &work_bytes;
   forward.flops = &flops;
   forward.repeat = Repeat::to_save_memory;
@@ -313,6 +359,7 @@ void register_linear(OpRegistry& registry) {
   input.infer = &infer_backward_input;
   input.cpu = {{"few_outputs", &few_outputs_backward_input_cpu, &refuses_few_outputs},
                {"gemm", &backward_input_cpu}};
+  input.cuda = {{"tiles", &backward_input_cuda, &refuses_bf16}};
   input.work_bytes = &backward_input_work_bytes;
   input.flops = &backward_input_flops;
   registry.add(std::move(input));
@@ -321,6 +368,8 @@ void register_linear(OpRegistry& registry) {
   weight.infer = &infer_backward_weight;
   weight.cpu = {{"few_outputs", &few_outputs_backward_weight_cpu, &refuses_few_outputs_weight},
                 {"gemm", &backward_weight_cpu}};
+  weight.cuda = {{"tiles", &backward_weight_cuda}};
+  weight.cuda_work_bytes = &backward_weight_cuda_work_bytes;
   weight.work_bytes = &backward_weight_work_bytes;
   weight.flops = &backward_weight_flops;
   registry.add(std::move(weight));

@@ -1,5 +1,6 @@
 #include "ops/log/log.h"
 
+#include "device/launch.h"
 #include "graph/graph.h"
 
 namespace sfr {
@@ -22,6 +23,13 @@ void log_cpu(const KernelContext& c) {
   over_elements(c, [&](int64_t i, int64_t n) { row(c.in<float>(0) + i, c.out<float>(0) + i, n); });
 }
 
+template <bool kLog>
+void function_cuda(const KernelContext& c) {
+  const int64_t count = c.outputs[0].count();
+  launch(c, kLog ? "log_elements" : "exp_elements", element_grid(count),
+         LogArgs{c.in<float>(0), c.out<float>(0), count});
+}
+
 void gradient_exp(GradientContext& c) {
   c.set(0, c.add("multiply", {c.output_gradient(0), c.output(0)})[0]);
 }
@@ -38,6 +46,7 @@ void register_log(OpRegistry& registry) {
     op.infer = &infer;
     op.gradient = is_log ? &gradient_log : &gradient_exp;
     op.cpu = {{"rows", is_log ? &log_cpu : &exp_cpu}};
+    op.cuda = {{"elements", is_log ? &function_cuda<true> : &function_cuda<false>}};
     op.in_place_inputs = {0};
     registry.add(std::move(op));
   }

@@ -8,6 +8,13 @@
 
 namespace sfr {
 
+/// Parameters of the kernels of log.cu.
+struct LogArgs {
+  const float* x;
+  float* y;
+  int64_t count;
+};
+
 SFR_DECLARE_LEVELS(void exp_row(const float* x, float* y, int64_t count))
 SFR_DECLARE_LEVELS(void log_row(const float* x, float* y, int64_t count))
 

@@ -1,8 +1,10 @@
 #include "ops/matmul/matmul.h"
 
 #include "core/chunks.h"
+#include "device/launch.h"
 #include "graph/graph.h"
 #include "math/gemm.h"
+#include "ops/linear/linear.h"
 
 namespace sfr {
 
@@ -79,6 +81,15 @@ void matmul_cpu(const KernelContext& c) {
   });
 }
 
+void matmul_cuda(const KernelContext& c) {
+  const GemmArguments g = product(c.as<MatmulAttributes>(), c.inputs[0].type.shape, c.outputs[0].type.shape);
+  launch_products(
+      c,
+      {c.in<float>(0), c.in<float>(1), nullptr, c.out<float>(0), g.m, g.n, g.k, g.a_transposed ? 1 : g.k,
+       g.a_transposed ? g.m : 1, g.b_transposed ? 1 : g.n, g.b_transposed ? g.k : 1, g.m * g.k, g.k * g.n, 1},
+      c.outputs[0].type.shape[0]);
+}
+
 /// dA = dy op(B)^T and dB = op(A)^T dy, written so that the result is stored as A and B are.
 void gradient(GradientContext& c) {
   const auto& s = c.attributes<MatmulAttributes>();
@@ -102,6 +113,7 @@ void register_matmul(OpRegistry& registry) {
   op.infer = &infer;
   op.gradient = &gradient;
   op.cpu = {{"gemm", &matmul_cpu}};
+  op.cuda = {{"tiles", &matmul_cuda}};
   op.work_bytes = &work_bytes;
   op.flops = &flops;
   registry.add(std::move(op));

@@ -1,6 +1,7 @@
 #include "ops/max_pool3d/max_pool3d.h"
 
 #include "core/chunks.h"
+#include "device/launch.h"
 #include "graph/graph.h"
 
 namespace sfr {
@@ -69,6 +70,18 @@ void max_pool_backward_cpu(const KernelContext& c) {
            });
 }
 
+void max_pool_cuda(const KernelContext& c) {
+  const Shape& y = c.outputs[0].type.shape;
+  launch(c, "max_pool", element_grid(y.count()),
+         MaxPoolArgs{c.in<float>(0), nullptr, c.out<float>(0), y.count(), y[2], y[3], y[4]});
+}
+
+void max_pool_backward_cuda(const KernelContext& c) {
+  const Shape& dy = c.inputs[0].type.shape;
+  launch(c, "max_pool_gradient", element_grid(dy.count()),
+         MaxPoolArgs{c.in<float>(1), c.in<float>(0), c.out<float>(0), dy.count(), dy[2], dy[3], dy[4]});
+}
+
 void gradient(GradientContext& c) {
   c.set(0, c.add("max_pool3d_backward", {c.output_gradient(0), c.input(0)})[0]);
 }
@@ -80,12 +93,14 @@ void register_max_pool3d(OpRegistry& registry) {
   op.infer = &infer;
   op.gradient = &gradient;
   op.cpu = {{"rows", &max_pool_cpu}};
+  op.cuda = {{"thread_per_block", &max_pool_cuda}};
   op.repeat = Repeat::always;
   registry.add(std::move(op));
 
   OpDef backward = op_definition<NoAttributes>("max_pool3d_backward");
   backward.infer = &infer_backward;
   backward.cpu = {{"rows", &max_pool_backward_cpu}};
+  backward.cuda = {{"thread_per_block", &max_pool_backward_cuda}};
   registry.add(std::move(backward));
 }
 

@@ -10,6 +10,13 @@
 
 namespace sfr {
 
+/// Parameters of the kernels of max_pool3d.cu; extents are those of the outputs. Backward, y is dx.
+struct MaxPoolArgs {
+  const float *x, *dy;
+  float* y;
+  int64_t count, height, width, channels;
+};
+
 /// One row of outputs and the four rows of inputs (z, y), (z, y + 1), (z + 1, y), (z + 1, y + 1) under it.
 struct MaxPoolRow {
   const float* x[4];  // [2 * count][channels]

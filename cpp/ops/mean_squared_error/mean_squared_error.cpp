@@ -1,6 +1,7 @@
 #include "ops/mean_squared_error/mean_squared_error.h"
 
 #include "core/chunks.h"
+#include "cuda/column_grid.h"
 #include "graph/graph.h"
 
 namespace sfr {
@@ -52,6 +53,26 @@ void backward_cpu(const KernelContext& c) {
   });
 }
 
+SquaredErrorArgs kernel_args(const KernelContext& c) {
+  const int64_t count = c.inputs[0].count();
+  return {c.in<float>(0),  c.in<float>(1), c.in<float>(2),
+          c.out<float>(0), count,          column_sums_of(count, 1, 1, c.work)};
+}
+
+void error_cuda(const KernelContext& c) {
+  const SquaredErrorArgs args = kernel_args(c);
+  launch(c, "squared_error_chunks", column_grid(args.sums), args);
+  launch(c, "finish_squared_error", {}, args);
+}
+
+void backward_cuda(const KernelContext& c) {
+  launch(c, "squared_error_backward", element_grid(c.inputs[0].count()), kernel_args(c));
+}
+
+size_t cuda_work_bytes(const NodeTypes& t) {
+  return column_sums_bytes(column_sums_of(t.input(0).shape.count(), 1, 1, nullptr));
+}
+
 void gradient(GradientContext& c) {
   for (size_t i = 0; i < 2; ++i)
     if (c.wants(i))
@@ -66,11 +87,14 @@ void register_mean_squared_error(OpRegistry& registry) {
   op.gradient = &gradient;
   op.cpu = {{"chunked_double", &error_cpu}};
   op.work_bytes = &work_bytes;
+  op.cuda = {{"chunked_double", &error_cuda}};
+  op.cuda_work_bytes = &cuda_work_bytes;
   registry.add(std::move(op));
 
   OpDef backward = op_definition<NoAttributes>("mean_squared_error_backward");
   backward.infer = &infer_backward;
   backward.cpu = {{"rows", &backward_cpu}};
+  backward.cuda = {{"elements", &backward_cuda}};
   backward.in_place_inputs = {0};
   registry.add(std::move(backward));
 }

@@ -4,9 +4,18 @@
 #pragma once
 #include <cstdint>
 
+#include "cuda/columns.h"
 #include "math/levels.h"
 
 namespace sfr {
+
+/// Parameters of the kernels of mean_squared_error.cu; backward, y is da.
+struct SquaredErrorArgs {
+  const float *a, *b, *dy;
+  float* y;
+  int64_t count;
+  ColumnSums sums;
+};
 
 // Sum of (a - b)^2.
 SFR_DECLARE_LEVELS(double squared_error_row(const float* a, const float* b, int64_t count))

@@ -4,6 +4,7 @@
 
 #include "core/chunks.h"
 #include "core/rng.h"
+#include "device/launch.h"
 #include "graph/graph.h"
 
 namespace sfr {
@@ -43,11 +44,22 @@ void over_stream(const KernelContext& c, const std::string& stream, F row) {
   });
 }
 
+float limit_of(const GaussianNoiseAttributes& a) {
+  return a.limit > 0 ? static_cast<float>(a.limit) : std::numeric_limits<float>::infinity();
+}
+
 void gaussian_cpu(const KernelContext& c) {
   const auto& a = c.as<GaussianNoiseAttributes>();
   const auto fill = SFR_DISPATCH(gaussian_noise_row);
-  const float limit = a.limit > 0 ? static_cast<float>(a.limit) : std::numeric_limits<float>::infinity();
-  over_stream(c, a.stream, [&](const NoiseRow& row) { fill(row, static_cast<float>(a.scale), limit); });
+  over_stream(c, a.stream, [&](const NoiseRow& row) { fill(row, static_cast<float>(a.scale), limit_of(a)); });
+}
+
+void gaussian_cuda(const KernelContext& c) {
+  const auto& a = c.as<GaussianNoiseAttributes>();
+  const int64_t count = c.outputs[0].count();
+  launch(c, "gaussian_noise", element_grid(count),
+         NoiseArgs{c.in<int32_t>(0), c.out<float>(0), count, stream_id(a.stream), static_cast<float>(a.scale),
+                   limit_of(a)});
 }
 
 void uniform_cpu(const KernelContext& c) {
@@ -62,6 +74,7 @@ void register_noise(OpRegistry& registry) {
   OpDef gaussian = op_definition<GaussianNoiseAttributes>("gaussian_noise");
   gaussian.infer = &infer_gaussian;
   gaussian.cpu = {{"philox_groups", &gaussian_cpu}};
+  gaussian.cuda = {{"elements", &gaussian_cuda}};
   registry.add(std::move(gaussian));
 
   OpDef uniform = op_definition<UniformNoiseAttributes>("uniform_noise");

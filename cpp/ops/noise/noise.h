@@ -42,6 +42,15 @@ struct UniformNoiseAttributes {
   }
 };
 
+/// Parameters of the kernel of noise.cu.
+struct NoiseArgs {
+  const int32_t* rng;
+  float* y;
+  int64_t count;
+  uint32_t stream;
+  float scale, limit;
+};
+
 /// Elements [first, first + count) of a stream; first is a multiple of 64 (kNoiseGroup).
 struct NoiseRow {
   uint32_t seed_low, seed_high, step, stream;

@@ -1,6 +1,7 @@
 #include "ops/row_products/row_products.h"
 
 #include "core/chunks.h"
+#include "device/launch.h"
 #include "graph/graph.h"
 
 namespace sfr {
@@ -64,6 +65,21 @@ void scale_cpu(const KernelContext& c) {
   });
 }
 
+RowProductArgs kernel_args(const KernelContext& c) {
+  const Shape& shape = c.inputs[0].type.shape;
+  return {c.in<float>(0), c.in<float>(1), c.out<float>(0), shape.count() / shape.back(), shape.back()};
+}
+
+void dot_cuda(const KernelContext& c) {
+  const RowProductArgs args = kernel_args(c);
+  launch(c, "dot_rows", element_grid(args.rows), args);
+}
+
+void scale_cuda(const KernelContext& c) {
+  const RowProductArgs args = kernel_args(c);
+  launch(c, "scale_rows", element_grid(args.rows * args.channels), args);
+}
+
 void gradient_dot(GradientContext& c) {
   for (size_t i = 0; i < 2; ++i)
     if (c.wants(i)) c.set(i, c.add("scale_rows", {c.input(1 - i), c.output_gradient(0)})[0]);
@@ -81,12 +97,14 @@ void register_row_products(OpRegistry& registry) {
   dot.infer = &infer_dot;
   dot.gradient = &gradient_dot;
   dot.cpu = {{"rows", &dot_cpu}};
+  dot.cuda = {{"thread_per_row", &dot_cuda}};
   registry.add(std::move(dot));
 
   OpDef scale = op_definition<NoAttributes>("scale_rows");
   scale.infer = &infer_scale;
   scale.gradient = &gradient_scale;
   scale.cpu = {{"rows", &scale_cpu}};
+  scale.cuda = {{"elements", &scale_cuda}};
   scale.in_place_inputs = {0};
   registry.add(std::move(scale));
 }

@@ -10,6 +10,13 @@
 
 namespace sfr {
 
+/// Parameters of the kernels of row_products.cu; b is [rows, channels] or a factor per row.
+struct RowProductArgs {
+  const float *a, *b;
+  float* y;
+  int64_t rows, channels;
+};
+
 SFR_DECLARE_LEVELS(void dot_rows(const float* a, const float* b, int64_t rows, int64_t channels, float* y))
 SFR_DECLARE_LEVELS(void scale_rows(const float* x, const float* factor, int64_t rows, int64_t channels,
                                    float* y))

@@ -13,6 +13,8 @@
 #pragma once
 #include <cstdint>
 
+#include "cuda/columns.h"
+#include "device/fault.h"
 #include "math/levels.h"
 
 namespace sfr {
@@ -23,6 +25,23 @@ struct SegmentationLossAttributes {
   void visit(V& v) {
     v("smooth", smooth);
   }
+};
+
+/// Parameters of the kernels of segmentation_loss.cu; what a kernel does not use is null. Work memory:
+/// largest logit, inverse sum of exponentials and cross-entropy of each position; sums over them; factors of
+/// the gradient (entropy, label [K], square [K]).
+struct SegmentationLossArgs {
+  const float *logits, *d_entropy, *d_dice;
+  const uint8_t* labels;
+  int64_t positions, classes;
+  float *top, *inverse, *entropies, *factors;
+  ColumnSums class_sums, entropy_sums;
+  const double* sums;  // of the forward pass, for the backward one
+  float *cross_entropy, *dice, *dlogits;
+  double* sums_out;
+  DeviceFault* fault;
+  int32_t node;
+  double smooth;
 };
 
 // Writes I, P, Y of each class and then the sum of the cross-entropies to sums [3 K + 1].

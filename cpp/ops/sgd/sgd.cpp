@@ -1,6 +1,7 @@
 #include "ops/sgd/sgd.h"
 
 #include "core/parameter_ranges.h"
+#include "device/launch.h"
 #include "graph/graph.h"
 
 namespace sfr {
@@ -41,12 +42,29 @@ void sgd_cpu(const KernelContext& c) {
       });
 }
 
+void sgd_cuda(const KernelContext& c) {
+  const auto& a = c.as<SgdAttributes>();
+  SgdArgs args{};
+  args.lr = c.in<float>(0), args.fault = c.fault;
+  args.momentum = static_cast<float>(a.momentum), args.weight_decay = static_cast<float>(a.weight_decay);
+  in_groups<SgdArgs::kTensors>((c.inputs.size() - kFirst) / kStride, [&](size_t first, size_t count) {
+    int64_t largest = 0;
+    for (size_t i = 0; i < count; ++i) {
+      const size_t at = kFirst + (first + i) * kStride;
+      args.parameters[i] = {c.in<float>(at), c.in<float>(at + 1), c.in<float>(at + 2), c.inputs[at].count()};
+      largest = std::max(largest, args.parameters[i].count);
+    }
+    launch(c, "sgd", {element_grid(largest).x, static_cast<uint32_t>(count)}, args);
+  });
+}
+
 }  // namespace
 
 void register_sgd(OpRegistry& registry) {
   OpDef op = op_definition<SgdAttributes>("sgd");
   op.infer = &infer;
   op.cpu = {{"flat", &sgd_cpu}};
+  op.cuda = {{"tensors", &sgd_cuda}};
   op.writes = &writes;
   registry.add(std::move(op));
 }

@@ -4,6 +4,7 @@
 #pragma once
 #include <cstdint>
 
+#include "device/fault.h"
 #include "math/levels.h"
 
 namespace sfr {
@@ -16,6 +17,20 @@ struct SgdAttributes {
     v("momentum", momentum);
     v("weightDecay", weight_decay);
   }
+};
+
+/// Parameters of the kernel of sgd.cu: up to kTensors parameters at once.
+struct SgdArgs {
+  static constexpr int kTensors = 32;
+  struct Parameter {
+    float* p;
+    const float* gradient;
+    float* v;
+    int64_t count;
+  } parameters[kTensors];
+  const float* lr;
+  const DeviceFault* fault;
+  float momentum, weight_decay;
 };
 
 SFR_DECLARE_LEVELS(void sgd_row(float* p, const float* gradient, float* v, int64_t count, float lr,

@@ -3,6 +3,7 @@
 #include <cstring>
 
 #include "core/chunks.h"
+#include "device/launch.h"
 #include "graph/graph.h"
 
 namespace sfr {
@@ -44,6 +45,29 @@ void join_parts(const KernelContext& c, int64_t rows, int64_t parts, F part) {
       ++row;
     }
   });
+}
+
+/// The same on a device: a launch per part, in words where all of it comes in words.
+template <class F>
+void join_parts_cuda(const KernelContext& c, int64_t rows, int64_t parts, F part) {
+  int64_t pitch = 0, begin = 0;
+  bool words = true;
+  for (int64_t p = 0; p < parts; ++p) {
+    const Part piece = part(p);
+    pitch += piece.width;
+    words = words && piece.width % 4 == 0 && piece.pitch % 4 == 0 &&
+            reinterpret_cast<uintptr_t>(piece.data) % 4 == 0;
+  }
+  const int64_t unit = words ? 4 : 1;
+  for (int64_t p = 0; p < parts; ++p) {
+    const Part piece = part(p);
+    const int64_t width = piece.width / unit;
+    if (rows * width > 0)
+      launch(c, words ? "copy_rows_of_words" : "copy_rows_of_bytes", element_grid(rows * width),
+             CopyRowsArgs{piece.data, c.out<std::byte>(0) + begin, rows, width, piece.pitch / unit,
+                          pitch / unit});
+    begin += piece.width;
+  }
 }
 
 /// Bytes of one step along `axis`.
@@ -94,10 +118,11 @@ void infer_concat(InferContext& c) {
   c.output(y);
 }
 
-void concat_cpu(const KernelContext& c) {
+template <class Join>
+void concat_parts(const KernelContext& c, Join join) {
   const int64_t axis = c.as<ConcatAttributes>().axis;
   const int64_t rows = c.outputs[0].type.shape.count(0, static_cast<int>(axis));
-  join_parts(c, rows, static_cast<int64_t>(c.inputs.size()), [&](int64_t p) {
+  join(c, rows, static_cast<int64_t>(c.inputs.size()), [&](int64_t p) {
     const TensorView& x = c.inputs[static_cast<size_t>(p)];
     const int64_t width = x.type.shape[static_cast<int>(axis)] * step_bytes(x.type, axis);
     return Part{x.as<std::byte>(), width, width};
@@ -128,11 +153,12 @@ void infer_slice(InferContext& c) {
   c.output(y);
 }
 
-void slice_cpu(const KernelContext& c) {
+template <class Join>
+void slice_parts(const KernelContext& c, Join join) {
   const auto& a = c.as<SliceAttributes>();
   const TensorType& x = c.inputs[0].type;
   const int64_t step = step_bytes(x, a.axis), pitch = x.shape[static_cast<int>(a.axis)] * step;
-  join_parts(c, x.shape.count(0, static_cast<int>(a.axis)), 1, [&](int64_t) {
+  join(c, x.shape.count(0, static_cast<int>(a.axis)), 1, [&](int64_t) {
     return Part{c.in<std::byte>(0) + a.begin * step, (a.end - a.begin) * step, pitch};
   });
 }
@@ -156,13 +182,14 @@ void infer_pad(InferContext& c) {
   c.output(y);
 }
 
-void pad_cpu(const KernelContext& c) {
+template <class Join>
+void pad_parts(const KernelContext& c, Join join) {
   const auto& a = c.as<PadAttributes>();
   const TensorType& x = c.inputs[0].type;
   const int64_t step = step_bytes(x, a.axis), width = x.shape[static_cast<int>(a.axis)] * step;
   const Part parts[] = {
       {nullptr, a.before * step, 0}, {c.in<std::byte>(0), width, width}, {nullptr, a.after * step, 0}};
-  join_parts(c, x.shape.count(0, static_cast<int>(a.axis)), 3, [&](int64_t p) { return parts[p]; });
+  join(c, x.shape.count(0, static_cast<int>(a.axis)), 3, [&](int64_t p) { return parts[p]; });
 }
 
 void gradient_pad(GradientContext& c) {
@@ -170,6 +197,13 @@ void gradient_pad(GradientContext& c) {
   const int64_t extent = c.type(c.input(0)).shape[static_cast<int>(a.axis)];
   c.set(0, c.add("slice", {c.output_gradient(0)}, SliceAttributes{a.axis, a.before, a.before + extent})[0]);
 }
+
+const auto on_cpu = [](const KernelContext& c, int64_t rows, int64_t parts, auto part) {
+  join_parts(c, rows, parts, part);
+};
+const auto on_cuda = [](const KernelContext& c, int64_t rows, int64_t parts, auto part) {
+  join_parts_cuda(c, rows, parts, part);
+};
 
 }  // namespace
 
@@ -183,19 +217,22 @@ void register_shape_ops(OpRegistry& registry) {
   OpDef concat = op_definition<ConcatAttributes>("concat");
   concat.infer = &infer_concat;
   concat.gradient = &gradient_concat;
-  concat.cpu = {{"copy_parts", &concat_cpu}};
+  concat.cpu = {{"copy_parts", [](const KernelContext& c) { concat_parts(c, on_cpu); }}};
+  concat.cuda = {{"copy_parts", [](const KernelContext& c) { concat_parts(c, on_cuda); }}};
   registry.add(std::move(concat));
 
   OpDef slice = op_definition<SliceAttributes>("slice");
   slice.infer = &infer_slice;
   slice.gradient = &gradient_slice;
-  slice.cpu = {{"copy_parts", &slice_cpu}};
+  slice.cpu = {{"copy_parts", [](const KernelContext& c) { slice_parts(c, on_cpu); }}};
+  slice.cuda = {{"copy_parts", [](const KernelContext& c) { slice_parts(c, on_cuda); }}};
   registry.add(std::move(slice));
 
   OpDef pad = op_definition<PadAttributes>("pad");
   pad.infer = &infer_pad;
   pad.gradient = &gradient_pad;
-  pad.cpu = {{"copy_parts", &pad_cpu}};
+  pad.cpu = {{"copy_parts", [](const KernelContext& c) { pad_parts(c, on_cpu); }}};
+  pad.cuda = {{"copy_parts", [](const KernelContext& c) { pad_parts(c, on_cuda); }}};
   registry.add(std::move(pad));
 }
 

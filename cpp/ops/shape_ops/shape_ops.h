@@ -54,4 +54,12 @@ struct PadAttributes {
   }
 };
 
+/// Parameters of the kernels of shape_ops.cu: `rows` rows of `width` units, each `x_pitch` and `y_pitch`
+/// units after the one before; zeros where x is null. A unit is four bytes or one.
+struct CopyRowsArgs {
+  const void* x;
+  void* y;
+  int64_t rows, width, x_pitch, y_pitch;
+};
+
 }  // namespace sfr

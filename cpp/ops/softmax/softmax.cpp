@@ -1,6 +1,7 @@
 #include "ops/softmax/softmax.h"
 
 #include "core/chunks.h"
+#include "device/launch.h"
 #include "graph/graph.h"
 
 namespace sfr {
@@ -51,6 +52,22 @@ void backward_cpu(const KernelContext& c) {
   });
 }
 
+/// One warp per row.
+void launch_rows(const KernelContext& c, const char* kernel) {
+  const Shape& shape = c.inputs[0].type.shape;
+  const int64_t rows = shape.count() / shape.back();
+  launch(c, kernel, element_grid(32 * rows),
+         SoftmaxArgs{c.in<float>(0), c.in<float>(1), c.out<float>(0), rows, shape.back()});
+}
+
+void softmax_cuda(const KernelContext& c) {
+  launch_rows(c, "softmax_rows");
+}
+
+void backward_cuda(const KernelContext& c) {
+  launch_rows(c, "softmax_backward_rows");
+}
+
 void gradient(GradientContext& c) {
   c.set(0, c.add("softmax_backward", {c.output(0), c.output_gradient(0)})[0]);
 }
@@ -62,12 +79,14 @@ void register_softmax(OpRegistry& registry) {
   op.infer = &infer;
   op.gradient = &gradient;
   op.cpu = {{"rows", &softmax_cpu}};
+  op.cuda = {{"warp_per_row", &softmax_cuda}};
   op.in_place_inputs = {0};
   registry.add(std::move(op));
 
   OpDef backward = op_definition<NoAttributes>("softmax_backward");
   backward.infer = &infer_backward;
   backward.cpu = {{"rows", &backward_cpu}};
+  backward.cuda = {{"warp_per_row", &backward_cuda}};
   backward.in_place_inputs = {1};
   registry.add(std::move(backward));
 }

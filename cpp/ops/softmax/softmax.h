@@ -7,6 +7,13 @@
 
 namespace sfr {
 
+/// Parameters of the kernels of softmax.cu; backward, x is the forward pass's y, and y the result dx.
+struct SoftmaxArgs {
+  const float *x, *dy;
+  float* y;
+  int64_t rows, channels;
+};
+
 // y may be x.
 SFR_DECLARE_LEVELS(void softmax_rows(const float* x, int64_t rows, int64_t channels, float* y))
 SFR_DECLARE_LEVELS(void softmax_backward_rows(const float* y, const float* dy, int64_t rows, int64_t channels,

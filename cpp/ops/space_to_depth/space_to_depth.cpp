@@ -1,6 +1,7 @@
 #include "ops/space_to_depth/space_to_depth.h"
 
 #include "core/chunks.h"
+#include "device/launch.h"
 #include "graph/graph.h"
 #include "ops/elementwise/elementwise.h"
 
@@ -107,6 +108,30 @@ void depth_to_space_cpu(const KernelContext& c) {
   });
 }
 
+BlockArgs block_args(const KernelContext& c, const Shape& coarse, int64_t channels) {
+  const auto& block = c.as<BlockAttributes>().block;
+  return {c.in<float>(0),
+          c.in<float>(1),
+          c.out<float>(0),
+          c.outputs[0].count(),
+          coarse[2],
+          coarse[3],
+          channels,
+          static_cast<int32_t>(block[0]),
+          static_cast<int32_t>(block[1]),
+          static_cast<int32_t>(block[2])};
+}
+
+void space_to_depth_cuda(const KernelContext& c) {
+  const BlockArgs args = block_args(c, c.outputs[0].type.shape, c.inputs[0].type.shape[4]);
+  launch(c, "space_to_depth", element_grid(args.count), args);
+}
+
+void depth_to_space_cuda(const KernelContext& c) {
+  const BlockArgs args = block_args(c, c.inputs[0].type.shape, c.outputs[0].type.shape[4]);
+  launch(c, "depth_to_space", element_grid(args.count), args);
+}
+
 void gradient_space_to_depth(GradientContext& c) {
   c.set(0, c.add("depth_to_space", {c.output_gradient(0)}, c.attributes<BlockAttributes>())[0]);
 }
@@ -126,6 +151,7 @@ void register_space_to_depth(OpRegistry& registry) {
   op.infer = &infer_space_to_depth;
   op.gradient = &gradient_space_to_depth;
   op.cpu = {{"runs", &space_to_depth_cpu}};
+  op.cuda = {{"elements", &space_to_depth_cuda}};
   op.repeat = Repeat::always;
   registry.add(std::move(op));
 
@@ -133,6 +159,7 @@ void register_space_to_depth(OpRegistry& registry) {
   inverse.infer = &infer_depth_to_space;
   inverse.gradient = &gradient_depth_to_space;
   inverse.cpu = {{"runs", &depth_to_space_cpu}};
+  inverse.cuda = {{"elements", &depth_to_space_cuda}};
   inverse.work_bytes = &depth_to_space_work_bytes;
   registry.add(std::move(inverse));
 }

@@ -22,6 +22,16 @@ struct BlockAttributes {
   }
 };
 
+/// Parameters of the kernels of space_to_depth.cu: coarse extents and channels, block, channels of a voxel of
+/// the fine volume.
+struct BlockArgs {
+  const float *x, *bias;
+  float* y;
+  int64_t count;  // elements
+  int64_t height, width, channels;
+  int32_t bd, bh, bw;
+};
+
 /// Copies `count` runs of `run` floats from src (pitch src_pitch) to dst (pitch dst_pitch), adding `added`
 /// [run] unless it is null. `streamed`: past the caches, for a dst and pitches in whole cache lines.
 SFR_DECLARE_LEVELS(void copy_runs(const float* src, int64_t src_pitch, float* dst, int64_t dst_pitch,

@@ -1,0 +1,30 @@
+#include "cuda/kernel.h"
+#include "ops/activation/activation.h"
+
+namespace sfr::cuda {
+
+SFR_KERNEL(relu, ActivationArgs) {
+  over_elements(args.count, [&](int64_t i) { args.y[i] = args.a[i] < 0 ? 0.0f : args.a[i]; });
+}
+
+SFR_KERNEL(relu_backward, ActivationArgs) {
+  over_elements(args.count, [&](int64_t i) { args.y[i] = args.b[i] > 0 ? args.a[i] : 0.0f; });
+}
+
+/// Phi(x); through the tail where it is small, so that no digits cancel.
+SFR_DEVICE float normal_distribution(float x) {
+  return 0.5f * erfcf(x * -0.707106781f);
+}
+
+SFR_KERNEL(gelu, ActivationArgs) {
+  over_elements(args.count, [&](int64_t i) { args.y[i] = args.a[i] * normal_distribution(args.a[i]); });
+}
+
+SFR_KERNEL(gelu_backward, ActivationArgs) {
+  over_elements(args.count, [&](int64_t i) {
+    const float x = args.b[i];
+    args.y[i] = args.a[i] * (x * 0.398942280f * expf(-0.5f * x * x) + normal_distribution(x));
+  });
+}
+
+}  // namespace sfr::cuda
