@@ -5,9 +5,9 @@ import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 
 const root = join(fileURLToPath(import.meta.url), "..", "..", "..");
-const files = ["binding", "cpp", "test/native"].flatMap((folder) =>
+const files = ["bench/native", "binding", "cpp", "test/native"].flatMap((folder) =>
   readdirSync(join(root, folder), { recursive: true, encoding: "utf8" })
-    .filter((file) => /\.(cpp|cc|h)$/.test(file))
+    .filter((file) => /\.(cpp|cc|h|cu)$/.test(file))
     .map((file) => join(folder, file)),
 );
 const mode = process.argv.includes("--write") ? ["-i"] : ["--dry-run", "--Werror"];

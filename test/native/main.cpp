@@ -1,8 +1,12 @@
-// sfr_native_test [filter]: runs the op sweep and the graph tests; needs neither Node nor a GPU.
+// sfr_native_test [--cuda libsfr_cuda.so] [filter]: runs the op sweep and the graph tests; needs neither Node
+// nor a GPU. With --cuda, everything that runs on the launch shim runs on card 0, too; status 3 when there is
+// none.
 #include <cstdio>
+#include <cstring>
 #include <exception>
 
 #include "core/error.h"
+#include "devices.h"
 #include "expect.h"
 #include "op_test.h"
 #include "sweep.h"
@@ -31,9 +35,32 @@ void expect_error(const std::function<void()>& body, const std::string& text) {
 
 }  // namespace sfr::test
 
+namespace {
+
+/// Whether there is a card behind the library; says so either way.
+bool use_card(const char* library) {
+  try {
+    const auto device = sfr::Device::load(library, 0, 0);
+    std::printf("device: %s\n", device->name().c_str());
+    sfr::test::add_device_under_test(device);
+    return true;
+  } catch (const sfr::Error& error) {
+    std::printf("%s\n", error.what());
+    return false;
+  }
+}
+
+}  // namespace
+
 int main(int argc, char** argv) {
   using namespace sfr::test;
-  const std::string filter = argc > 1 ? argv[1] : "";
+  constexpr int kNoCard = 3;
+  int next = 1;
+  if (argc > 2 && std::strcmp(argv[1], "--cuda") == 0) {
+    if (!use_card(argv[2])) return kNoCard;
+    next = 3;
+  }
+  const std::string filter = argc > next ? argv[next] : "";
   std::vector<NamedTest> tests = named_tests();
   for (NamedTest& test : sweep_tests()) tests.push_back(std::move(test));
   int passed = 0, failed = 0;

@@ -8,6 +8,7 @@
 #include "core/rng.h"
 #include "graph/program.h"
 #include "math/levels.h"
+#include "native/devices.h"
 #include "op_test.h"
 
 namespace sfr::test {
@@ -137,7 +138,9 @@ struct CaseProgram {
   std::vector<size_t> differentiated;  // op input of each further result
 };
 
-CaseProgram build(const OpTest& test, const OpCase& c, const std::vector<std::vector<double>>& data) {
+/// On the CPU, or on a device when there is one.
+CaseProgram build(const OpTest& test, const OpCase& c, const std::vector<std::vector<double>>& data,
+                  const CompileOptions& options) {
   CaseProgram built;
   Graph graph;
   std::vector<ValueId> in;
@@ -151,6 +154,7 @@ CaseProgram build(const OpTest& test, const OpCase& c, const std::vector<std::ve
     auto tensor = std::make_shared<Tensor>(TensorType{spec.dtype, spec.shape}, true);
     for (int64_t k = 0; k < spec.shape.count(); ++k) set_element(*tensor, k, data[i][static_cast<size_t>(k)]);
     if (spec.state) {
+      if (options.device) tensor = options.device->upload(*tensor);
       built.state.back() = tensor;
       in.push_back(graph.add_persistent(tensor, "state" + std::to_string(i)));
     } else {
@@ -183,7 +187,7 @@ CaseProgram build(const OpTest& test, const OpCase& c, const std::vector<std::ve
     }
     for (const ValueId g : graph.add_gradients(loss, wrt)) results.push_back(g);
   }
-  built.program = std::make_unique<Program>(std::move(graph), results, CompileOptions{true, true});
+  built.program = std::make_unique<Program>(std::move(graph), results, options);
   for (const Node& node : built.program->graph().nodes()) ops_run().insert(node.op->name);
   return built;
 }
@@ -281,6 +285,58 @@ std::vector<std::vector<std::byte>> results_of(const CaseProgram& built) {
   return bytes;
 }
 
+/// Copies state back from the device, where it is compared with nothing.
+void fetch_state(CaseProgram& built, Device& device) {
+  for (TensorPtr& t : built.state) {
+    if (!t) continue;
+    auto host = std::make_shared<Tensor>(t->type());
+    device.download(*t, *host);
+    t = host;
+  }
+}
+
+/// Results and gradients of a case that has run against its reference.
+void check_results(const std::string& where, const OpTest& test, const OpCase& c,
+                   const std::vector<std::vector<double>>& data, const void* attributes,
+                   const CaseProgram& built) {
+  std::vector<TensorType> types;
+  for (size_t o = 0; o < built.outputs; ++o) types.push_back(built.program->outputs()[o]->type());
+  auto in_double = reference_inputs<double>(c, data);
+  auto in_float = reference_inputs<float>(c, data);
+  const auto truth = run_reference(test.in_double, types, in_double, attributes);
+  const auto loop = run_reference(test.in_float, types, in_float, attributes);
+  for (size_t o = 0; o < built.outputs; ++o) {
+    distrust(where + " output " + std::to_string(o), truth[o].data, c.sparse);
+    compare(where + " output " + std::to_string(o), *built.program->outputs()[o], truth[o].data, loop[o].data,
+            c.tolerance_factor);
+  }
+  for (size_t i = 0; i < built.state.size(); ++i)
+    if (built.state[i])
+      compare(where + " state " + std::to_string(i), *built.state[i], in_double[i].data, in_float[i].data,
+              c.tolerance_factor);
+  check_gradients(test, c, data, types, attributes, built);
+}
+
+/// Node by node, watched where that can be; a card runs it as one captured step as well, for the same bits
+/// (the shim does so in training_step_test.cpp).
+void run_on_device(const std::shared_ptr<Device>& device, const OpTest& test, const OpCase& c,
+                   const std::vector<std::vector<double>>& data, const void* attributes) {
+  const std::atomic<bool> never{false};
+  std::vector<std::vector<std::byte>> watched;
+  for (const bool watches : {true, false}) {
+    if (!watches && device->can_watch()) return;
+    CaseProgram built = build(test, c, data, {true, watches, false, device});
+    built.program->run(built.inputs, never);
+    fetch_state(built, *device);
+    if (!watches) {
+      expect(results_of(built) == watched, device->name() + ": a captured run gives other bits");
+      continue;
+    }
+    watched = results_of(built);
+    check_results(device->name(), test, c, data, attributes, built);
+  }
+}
+
 }  // namespace
 
 void run_case(const OpTest& test, const OpCase& c) {
@@ -290,38 +346,26 @@ void run_case(const OpTest& test, const OpCase& c) {
   const auto attributes = op.parse(test.op, c.attributes);
   const std::atomic<bool> never{false};
   const SimdLevel best = simd_level();
+  bool on_devices = false;
   for (const SimdLevel level : kSimdLevels) {
     if ((level == SimdLevel::v4_bf16 && !has_bf16(c)) || !set_simd_level(level)) continue;
     std::vector<std::vector<std::byte>> first;
     for (const int threads : {1, 2, 3, 64}) {
       Engine::instance().set_threads(threads);
-      CaseProgram built = build(test, c, data);
+      CaseProgram built = build(test, c, data, {true, true});
+      on_devices = runs_on_cuda(built.program->graph());
       built.program->run(built.inputs, never);
       const auto bytes = results_of(built);
       if (first.empty()) first = bytes;
       expect(bytes == first, "results differ between 1 and " + std::to_string(threads) + " threads");
       if (threads != 1) continue;
-      std::vector<TensorType> types;
-      for (size_t o = 0; o < built.outputs; ++o) types.push_back(built.program->outputs()[o]->type());
-      auto in_double = reference_inputs<double>(c, data);
-      auto in_float = reference_inputs<float>(c, data);
-      const auto truth = run_reference(test.in_double, types, in_double, attributes.get());
-      const auto loop = run_reference(test.in_float, types, in_float, attributes.get());
-      const std::string where = std::string(simd_level_name(level)) + " ";
-      for (size_t o = 0; o < built.outputs; ++o) {
-        distrust(where + "output " + std::to_string(o), truth[o].data, c.sparse);
-        compare(where + "output " + std::to_string(o), *built.program->outputs()[o], truth[o].data,
-                loop[o].data, c.tolerance_factor);
-      }
-      for (size_t i = 0; i < built.state.size(); ++i)
-        if (built.state[i])
-          compare(where + "state " + std::to_string(i), *built.state[i], in_double[i].data, in_float[i].data,
-                  c.tolerance_factor);
-      check_gradients(test, c, data, types, attributes.get(), built);
+      check_results(simd_level_name(level), test, c, data, attributes.get(), built);
     }
   }
   set_simd_level(best);
   Engine::instance().set_threads(2);
+  if (!on_devices) return;
+  for (const auto& device : devices_under_test()) run_on_device(device, test, c, data, attributes.get());
 }
 
 std::vector<NamedTest> sweep_tests() {
