@@ -3,8 +3,8 @@
  * *.slow.js instead). Arguments after the options are parts of file names to run.
  */
 import { spawnSync } from "node:child_process";
-import { readdirSync } from "node:fs";
-import { join } from "node:path";
+import { existsSync, readdirSync } from "node:fs";
+import { delimiter, join } from "node:path";
 import { run } from "node:test";
 import { spec } from "node:test/reporters";
 import { fileURLToPath } from "node:url";
@@ -19,6 +19,14 @@ function command(title: string, program: string, args: readonly string[]): void 
   if (status === 0) return;
   console.log(`${title}: failed`);
   process.exit(1);
+}
+
+/** Where nvcc is, as CMake looks for it; undefined when it is nowhere. */
+function findNvcc(): string | undefined {
+  const folders = [...(process.env.PATH ?? "").split(delimiter), "/usr/local/cuda/bin"];
+  return [process.env.CUDACXX ?? "", ...folders.map((folder) => join(folder, "nvcc"))].find(
+    (path) => path !== "" && existsSync(path),
+  );
 }
 
 function testFiles(): string[] {
@@ -36,6 +44,8 @@ if (!slow && filters.length === 0) {
   command("check", "npm", ["run", "--silent", "check"]);
   command("native build", "cmake", ["--build", "build", "--target", "sfr_native_test", "--parallel", "2"]);
   command("native tests", join(root, "build", "sfr_native_test"), []);
+  if (findNvcc() === undefined) console.log("== CUDA library: not built, there is no nvcc here");
+  else command("CUDA library", "cmake", ["--build", "build", "--target", "sfr_cuda"]);
 }
 const files = testFiles();
 if (files.length === 0) {
