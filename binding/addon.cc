@@ -1,4 +1,4 @@
-// Export table of the addon: three classes and two functions. Data crosses the border, never callbacks.
+// Export table of the addon: four classes and three functions. Data crosses the border, never callbacks.
 #include <napi.h>
 
 #include "convert.h"
@@ -6,6 +6,7 @@
 #include "graph/engine.h"
 #include "graph_wrap.h"
 #include "math/levels.h"
+#include "onnx_session_wrap.h"
 #include "tensor_wrap.h"
 
 namespace sfr::binding {
@@ -59,6 +60,9 @@ Napi::Value configure_engine(const Napi::CallbackInfo& info) {
 }
 
 Napi::Object init(Napi::Env env, Napi::Object exports) {
+  // Here, since a worker thread may make ONNX Runtime's environment without us; a thread's own copy of the
+  // environment variables would not reach it.
+  ort::disable_telemetry();
   auto data = std::make_unique<EnvData>();
   const auto add = [&](const char* name, Napi::FunctionReference& slot, const Napi::Function& constructor) {
     slot = Napi::Persistent(constructor);
@@ -67,6 +71,8 @@ Napi::Object init(Napi::Env env, Napi::Object exports) {
   add("Tensor", data->tensor, TensorWrap::define(env));
   add("Graph", data->graph, GraphWrap::define(env));
   add("Program", data->program, ProgramWrap::define(env));
+  exports.Set("OnnxSession", OnnxSessionWrap::define(env));
+  exports.Set("onnxRuntimeInfo", Napi::Function::New(env, &onnx_runtime_info));
   exports.Set("engineInfo", Napi::Function::New(env, &engine_info));
   exports.Set("configureEngine", Napi::Function::New(env, &configure_engine));
   env.SetInstanceData(data.release());  // the environment deletes it

@@ -1,9 +1,49 @@
 #include "tensor_wrap.h"
 
+#include <map>
+#include <mutex>
+
 #include "convert.h"
 #include "env_data.h"
 
 namespace sfr::binding {
+
+namespace {
+
+/// Tensors that other threads may open, by number; numbers are never used twice.
+class SharedTensors {
+ public:
+  static SharedTensors& instance() {
+    // Never destroyed: worker threads may still end while the process does.
+    static SharedTensors& all = *std::make_unique<SharedTensors>().release();
+    return all;
+  }
+
+  int64_t add(const TensorPtr& tensor) {
+    const std::lock_guard<std::mutex> lock(mutex_);
+    by_number_[++last_] = tensor;
+    return last_;
+  }
+
+  /// Null when it is not shared any more.
+  TensorPtr find(int64_t number) {
+    const std::lock_guard<std::mutex> lock(mutex_);
+    const auto found = by_number_.find(number);
+    return found == by_number_.end() ? nullptr : found->second;
+  }
+
+  void remove(int64_t number) {
+    const std::lock_guard<std::mutex> lock(mutex_);
+    by_number_.erase(number);
+  }
+
+ private:
+  std::mutex mutex_;
+  std::map<int64_t, TensorPtr> by_number_;
+  int64_t last_ = 0;
+};
+
+}  // namespace
 
 Napi::Function TensorWrap::define(Napi::Env env) {
   return DefineClass(
@@ -11,6 +51,7 @@ Napi::Function TensorWrap::define(Napi::Env env) {
       {InstanceAccessor<&TensorWrap::dtype>("dtype"), InstanceAccessor<&TensorWrap::shape>("shape"),
        InstanceAccessor<&TensorWrap::device>("device"), InstanceAccessor<&TensorWrap::disposed>("disposed"),
        InstanceMethod<&TensorWrap::data>("data"), InstanceMethod<&TensorWrap::fill_from_file>("fillFromFile"),
+       InstanceMethod<&TensorWrap::share>("share"), StaticMethod<&TensorWrap::open>("open"),
        InstanceMethod<&TensorWrap::dispose>("dispose")});
 }
 
@@ -102,12 +143,36 @@ Napi::Value TensorWrap::fill_from_file(const Napi::CallbackInfo& info) {
   return info.Env().Undefined();
 }
 
+Napi::Value TensorWrap::share(const Napi::CallbackInfo& info) {
+  return guarded(info.Env(), [&] {
+    const TensorPtr& t = tensor();
+    if (shared_as_ == 0) shared_as_ = SharedTensors::instance().add(t);
+    return Napi::Number::New(info.Env(), static_cast<double>(shared_as_));
+  });
+}
+
+Napi::Value TensorWrap::open(const Napi::CallbackInfo& info) {
+  return guarded(info.Env(), [&] {
+    const int64_t number = to_integer(info[0], "number");
+    const TensorPtr tensor = SharedTensors::instance().find(number);
+    if (!tensor)
+      throw Error(ErrorCode::disposed, "tensor: expected a shared tensor, received one that was disposed");
+    return wrap(info.Env(), tensor);
+  });
+}
+
+void TensorWrap::end_sharing() {
+  if (shared_as_ != 0) SharedTensors::instance().remove(shared_as_);
+  shared_as_ = 0;
+}
+
 Napi::Value TensorWrap::dispose(const Napi::CallbackInfo& info) {
   if (!buffer_.IsEmpty()) {
     Napi::ArrayBuffer buffer = buffer_.Value();
     if (!buffer.IsDetached()) buffer.Detach();
     buffer_.Reset();
   }
+  end_sharing();
   tensor_.reset();
   return info.Env().Undefined();
 }

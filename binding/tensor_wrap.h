@@ -7,7 +7,8 @@ namespace sfr::binding {
 
 /// `new Tensor(dtype, shape)`: a zero-filled typed tensor handle. Properties dtype, shape, device, disposed;
 /// methods data() (typed array on the tensor's own memory, until dispose), fillFromFile(path, offset),
-/// dispose().
+/// share() (a number by which Tensor.open makes a handle on the same memory in another thread, until
+/// dispose), dispose().
 class TensorWrap : public Napi::ObjectWrap<TensorWrap> {
  public:
   static Napi::Function define(Napi::Env env);
@@ -16,6 +17,7 @@ class TensorWrap : public Napi::ObjectWrap<TensorWrap> {
   static TensorPtr unwrap(const Napi::Value& value, const char* name);
 
   explicit TensorWrap(const Napi::CallbackInfo& info);
+  ~TensorWrap() override { end_sharing(); }
 
  private:
   Napi::Value dtype(const Napi::CallbackInfo& info);
@@ -24,11 +26,15 @@ class TensorWrap : public Napi::ObjectWrap<TensorWrap> {
   Napi::Value disposed(const Napi::CallbackInfo& info);
   Napi::Value data(const Napi::CallbackInfo& info);
   Napi::Value fill_from_file(const Napi::CallbackInfo& info);
+  Napi::Value share(const Napi::CallbackInfo& info);
+  static Napi::Value open(const Napi::CallbackInfo& info);
+  void end_sharing();
   Napi::Value dispose(const Napi::CallbackInfo& info);
   const TensorPtr& tensor() const;
 
   TensorPtr tensor_;
   TensorType type_;
+  int64_t shared_as_ = 0;                      // 0: not shared
   Napi::Reference<Napi::ArrayBuffer> buffer_;  // the one view, detached by dispose
 };
 

@@ -25,6 +25,8 @@ export * as ops from "./graph/ops.js";
 export { WeightSet } from "./graph/weights.js";
 export { configureEngine, engineInfo } from "./native/native.js";
 export { Tensor } from "./native/tensor.js";
+export { onnxRuntime } from "./onnxruntime/runtime.js";
+export { OnnxSession, type OnnxSessionOptions } from "./onnxruntime/session.js";
 export { Segmenter } from "./predict/segmenter.js";
 export { type SlidingWindowOptions, slidingWindow } from "./predict/sliding-window.js";
 export type { WindowModel } from "./predict/window-model.js";

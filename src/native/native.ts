@@ -35,8 +35,13 @@ export type Attribute = number | boolean | string | readonly number[];
 
 /** What the addon exports; binding/addon.cc is its other side. */
 export interface NativeModule {
-  Tensor: new (dtype: Dtype, shape: readonly number[]) => NativeTensor;
+  Tensor: {
+    new (dtype: Dtype, shape: readonly number[]): NativeTensor;
+    open(number: number): NativeTensor;
+  };
   Graph: new () => NativeGraph;
+  OnnxSession: new () => NativeOnnxSession;
+  onnxRuntimeInfo(path: string, cudaDevice?: number): OnnxRuntimeInfo;
   engineInfo(): EngineInfo;
   configureEngine(options: EngineOptions): void;
 }
@@ -48,6 +53,7 @@ export interface NativeTensor {
   readonly disposed: boolean;
   data(): TensorData;
   fillFromFile(path: string, offset: number): void;
+  share(): number;
   dispose(): void;
 }
 
@@ -86,6 +92,47 @@ export interface NativeProgram {
   outputs(): NativeTensor[];
   explain(): string;
   dispose(): void;
+}
+
+/** An input or output of an ONNX file. */
+export interface Port {
+  readonly name: string;
+  /** Ours where there is one, such as "f32"; else what the file says. */
+  readonly dtype: string;
+  /** -1: any extent. */
+  readonly shape: readonly number[];
+}
+
+/** What ONNX Runtime's CUDA provider may use. */
+export interface CudaSettings {
+  readonly device: number;
+  /** Most that the provider's arena may take, bytes; absent: all there is. */
+  readonly memoryBytes?: number;
+  /** Matrix products and convolutions with 10 bits of mantissa: faster, and no parity with other engines. */
+  readonly tf32?: boolean;
+}
+
+export interface NativeOnnxSession {
+  load(settings: { library: string; model: string; threads: number; cuda?: CudaSettings }): Promise<void>;
+  inputs(): Port[];
+  outputs(): Port[];
+  run(
+    inputNames: readonly string[],
+    inputs: readonly NativeTensor[],
+    outputNames: readonly string[],
+    outputs: readonly NativeTensor[],
+  ): Promise<void>;
+  cancel(): void;
+  dispose(): void;
+}
+
+/** What a library of ONNX Runtime says of itself. */
+export interface OnnxRuntimeInfo {
+  readonly version: string;
+  /** Execution providers that it was built with; their files need not be there. */
+  readonly providers: readonly string[];
+  /** Why the CUDA device that was asked for cannot be had, in the library's words; absent when it can. */
+  readonly cudaProblem?: string;
 }
 
 export interface EngineInfo {

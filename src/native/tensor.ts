@@ -38,6 +38,16 @@ export class Tensor implements Disposable {
     return new Tensor(handle);
   }
 
+  /** A handle on the memory of a tensor that another thread of this process shares. Throws DisposedError when it ended. */
+  static open(number: number): Tensor {
+    return new Tensor(callNative(() => native.Tensor.open(number)));
+  }
+
+  /** The number by which Tensor.open() finds this memory in another thread, until dispose(). */
+  share(): number {
+    return callNative(() => this.handle.share());
+  }
+
   get dtype(): Dtype {
     return this.handle.dtype;
   }
