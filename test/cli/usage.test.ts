@@ -102,12 +102,13 @@ describe("sfr doctor", () => {
       "devices",
     ];
     assert.deepEqual(
-      [...wanted, "onnxruntime-node"].filter((name) => !(name in facts)),
+      [...wanted, "ONNX Runtime", "NVIDIA driver", "CUDA", "advice"].filter((name) => !(name in facts)),
       [],
     );
     const { stdout: text } = await sfr("doctor");
     assert.match(text, /^SIMD level +\S/m);
     assert.match(text, /^commit +([0-9a-f]{40}(-dirty)?|none)$/m);
-    assert.match(text, /^devices +cpu \(GPU: not supported yet\)$/m);
+    assert.match(text, /^devices +cpu/m);
+    assert.match(text, /^cgroup cpus +\S/m);
   });
 });

@@ -1,14 +1,17 @@
-import { readFileSync } from "node:fs";
-import { createRequire } from "node:module";
 import { availableParallelism, cpus, freemem, release, totalmem } from "node:os";
 import { messageOf } from "../../error-text.js";
+import type { OnnxRuntimeInfo } from "../../native/native.js";
+import { findOnnxRuntimeParts } from "../../onnxruntime/findings.js";
+import { cgroupCpus, thisMachine } from "../../onnxruntime/machine.js";
+import { findPackage } from "../../onnxruntime/package.js";
 import type { JsonValue } from "../../run/stage-key.js";
 import { commit, version } from "../../version.js";
 import { type Command, exitCodes } from "../command.js";
 
 export const doctor: Command = {
   name: "doctor",
-  summary: "Show what this machine offers and whether the addon loads",
+  summary:
+    "Show what this machine offers, whether the addon loads, and what to install for ONNX Runtime and CUDA",
   positionals: [],
   flags: [],
   settings: [],
@@ -24,14 +27,17 @@ export const doctor: Command = {
       system: `${process.platform} ${process.arch}, kernel ${release()}`,
       cpu: cpus()[0]?.model.trim() ?? "unknown",
       "cpus allowed": availableParallelism(),
+      "cgroup cpus": cgroupCpus(thisMachine) ?? null,
       "memory, GiB": gibibytes(totalmem()),
       "memory free, GiB": gibibytes(freemem()),
       // What a container allows, when it allows less.
       "memory limit, GiB": gibibytes(memoryLimit()),
     };
     let code: number = exitCodes.ok;
+    let ask: ((library: string) => OnnxRuntimeInfo) | undefined;
     try {
       const engine = await context.engine();
+      ask = (await import("../../onnxruntime/runtime.js")).onnxRuntimeInfo;
       facts.addon = "loads";
       facts.compiler = engine.compiler;
       facts["SIMD level"] =
@@ -46,25 +52,18 @@ export const doctor: Command = {
       facts.addon = messageOf(error);
       code = exitCodes.device;
     }
-    facts.devices = "cpu (GPU: not supported yet)";
-    facts["onnxruntime-node"] = onnxruntimeVersion();
+    const found = findOnnxRuntimeParts(thisMachine, findPackage(), ask);
+    const devices = [
+      "cpu",
+      ...found.usable.map(({ index, name }) => `cuda:${index} ${name} (--engine onnx)`),
+    ];
+    Object.assign(facts, found.facts, { devices: devices.join(", ") });
     const width = Math.max(...Object.keys(facts).map((name) => name.length));
     const lines = Object.entries(facts).map(([name, value]) => `${name.padEnd(width)}  ${value ?? "none"}`);
-    context.result(lines.join("\n"), facts);
+    context.result([...lines, ...found.advice].join("\n"), { ...facts, advice: found.advice });
     return code;
   },
 };
-
-/** Version of the optional ONNX Runtime; null when it is not installed. It is not loaded here. */
-function onnxruntimeVersion(): string | null {
-  try {
-    const path = createRequire(import.meta.url).resolve("onnxruntime-node/package.json");
-    const { version: found }: { version?: unknown } = JSON.parse(readFileSync(path, "utf8"));
-    return String(found);
-  } catch {
-    return null;
-  }
-}
 
 function memoryLimit(): number {
   const limit = process.constrainedMemory();
