@@ -6,8 +6,10 @@ import { parseFlag } from "../config/load.js";
 import { predictSettings, type Voxels } from "../config/schema.js";
 import { settings } from "../config/settings.js";
 import { DataError, UsageError } from "../errors.js";
+import type { InferenceEngine } from "../onnxruntime/engine.js";
 import type { KeptMaps } from "../predict/volume-labels.js";
 import { type Arguments, type Context, exitCodes, type Flag } from "./command.js";
+import { engineFlags, engineOf } from "./engine-flags.js";
 
 /** The flag `--stride`. */
 export const strideSetting = settings
@@ -20,6 +22,7 @@ export const strideSetting = settings
 
 /** Flags of the commands that label many volumes. */
 export const batchFlags: readonly Flag[] = [
+  ...engineFlags,
   {
     name: "sam-checkpoint",
     kind: "text",
@@ -77,6 +80,7 @@ export async function runBatchCommand(
       minVolume: readVolume(args.optional("min-volume")),
     },
   };
+  const engine = await engineOf(args, context);
   const found = await findCases(command.inputs);
   const shard = args.optional("shard");
   const cases = shard === undefined ? found : shardOf(found, shard);
@@ -84,28 +88,35 @@ export async function runBatchCommand(
     throw new DataError(
       `${title}: expected at least one case, received none of ${found.length}; choose fewer shards`,
     );
-  await context.engine();
   const { runBatch } = await import("../batch/batch.js");
   const { loadBatchModel } = await import("../batch/model.js");
-  const model = await loadBatchModel(command.model, args.optional("sam-checkpoint") ?? null);
+  const model = await loadBatchModel(command.model, args.optional("sam-checkpoint") ?? null, {
+    engine,
+    note: (text) => progress.note(text, "info"),
+    signal,
+  });
   using _ = model.network;
   const options = { cases, out, model, settings: batchSettings, review, title, progress, signal };
-  return report(await runBatch(options), command, context);
+  return report(await runBatch(options), command, engine.kind, context);
 }
 
-function report(result: BatchResult, { out, review, title }: BatchCommand, context: Context): number {
-  const { records, labelled, seconds, busy } = result;
+function report(
+  result: BatchResult,
+  { out, review, title }: BatchCommand,
+  engine: InferenceEngine["kind"],
+  context: Context,
+): number {
+  const { records, labelled, seconds } = result;
+  // The native engine's own time says nothing of ONNX Runtime's.
+  const busy = engine === "native" ? result.busy : null;
   const failures = Object.fromEntries(
     records.flatMap(({ status, image, error = "" }) => (status === "failed" ? [[image, error]] : [])),
   );
   const written = records.flatMap(({ labels }) => (labels === undefined ? [] : [join(out, labels)]));
   if (labelled > 0) {
     const each = (seconds / labelled).toPrecision(3);
-    const share = (100 * busy).toFixed(1);
-    context.progress.note(
-      `${title}: ${labelled} cases labelled here, ${each} s per case; the engine worked ${share} % of the time`,
-      "info",
-    );
+    const share = busy === null ? "" : `; the engine worked ${(100 * busy).toFixed(1)} % of the time`;
+    context.progress.note(`${title}: ${labelled} cases labelled here, ${each} s per case${share}`, "info");
   }
   const pages = review ? [join(out, "ranking.csv"), join(out, "review.html")] : [];
   context.result([...written, ...pages].join("\n"), {

@@ -59,7 +59,7 @@ export interface SegmenterFile {
 }
 
 /** Metadata of a segmenter from the entry `sfr` of a weights file; undefined when it says something else. */
-function segmenterMetadata(entry: string | undefined): SegmenterMetadata | undefined {
+export function segmenterMetadata(entry: string | undefined): SegmenterMetadata | undefined {
   return metadataSchema.safeParse(jsonOf(entry)).data;
 }
 

@@ -17,11 +17,16 @@ const affine: Affine = [
   [0, 0, 0, 1],
 ];
 
-/** Makes a run folder with a tiny SAM that was never trained; it labels as well as any for what is tested. */
-export async function makeTinyModel(root: string): Promise<string> {
+/**
+ * Makes a run folder with a tiny SAM that was never trained; it labels as well as any for what is tested.
+ *
+ * @param flags of `sfr finetune`, for another SAM
+ */
+export async function makeTinyModel(root: string, ...flags: string[]): Promise<string> {
   const { config } = await writeTinySet(root);
   const run = join(root, "run");
-  const { code, stderr } = await sfr("finetune", config, "--finetune-steps", "0", "--out", run, "--quiet");
+  const words = ["finetune", config, "--finetune-steps", "0", "--out", run, "--quiet", ...flags];
+  const { code, stderr } = await sfr(...words);
   if (code !== 0) throw new Error(stderr);
   return run;
 }

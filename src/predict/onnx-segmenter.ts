@@ -1,0 +1,50 @@
+import type { Voxels } from "../config/schema.js";
+import { Tensor } from "../native/tensor.js";
+import { channelsLast } from "../onnxruntime/channels.js";
+import type { OnnxSession } from "../onnxruntime/session.js";
+import type { SegmenterMetadata } from "./segmenter.js";
+import type { WindowModel } from "./window-model.js";
+import { quarterStride } from "./windows.js";
+
+/** A segmenter in ONNX Runtime, from a file of `sfr export`. */
+export class OnnxSegmenter implements WindowModel {
+  readonly classes: number;
+  readonly patch: Voxels;
+  private readonly input: Tensor;
+  private readonly output: Tensor;
+  private readonly result: Tensor;
+
+  /** @param session of the file, which ends with this */
+  constructor(
+    private readonly session: OnnxSession,
+    { classes, patch }: Pick<SegmenterMetadata, "classes" | "patch">,
+  ) {
+    const [x, y, z] = patch;
+    this.classes = classes;
+    this.patch = patch;
+    this.input = Tensor.zeros("f32", [1, 1, z, y, x]);
+    this.output = Tensor.zeros("f32", [1, classes, z, y, x]);
+    this.result = Tensor.zeros("f32", [1, z, y, x, classes]);
+  }
+
+  get usualStride(): Voxels {
+    return quarterStride(this.patch);
+  }
+
+  /** Not known of ONNX Runtime. */
+  get addedBytes(): number {
+    return 0;
+  }
+
+  async logits(window: Tensor, signal?: AbortSignal): Promise<Tensor> {
+    this.input.f32.set(window.f32);
+    await this.session.run({ patch: this.input }, { logits: this.output }, signal);
+    channelsLast(this.output, this.result);
+    return this.result;
+  }
+
+  [Symbol.dispose](): void {
+    this.session.dispose();
+    for (const tensor of [this.input, this.output, this.result]) tensor.dispose();
+  }
+}
