@@ -98,7 +98,8 @@ void squared_distances(ThreadPool& pool, double* grid, const std::array<int64_t,
     return LineWork{values, values + longest * kLines,
                     reinterpret_cast<int64_t*>(values + longest * (kLines + 1))};
   };
-  over(pool, depth * height, width, [&](int64_t i, int) { row_distances(grid + i * width, width, spacing[0]); });
+  over(pool, depth * height, width,
+       [&](int64_t i, int) { row_distances(grid + i * width, width, spacing[0]); });
   over(pool, depth * groups, height * kLines, [&](int64_t i, int thread) {
     const int64_t x = i % groups * kLines;
     envelope_lines(grid + i / groups * height * width + x, width, std::min(kLines, width - x), height,

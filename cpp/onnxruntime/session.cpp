@@ -15,8 +15,8 @@ struct ElementType {
   DType dtype;
   int number;  // ONNX's
 };
-constexpr ElementType kElementTypes[] = {
-    {DType::f32, 1}, {DType::u8, 2}, {DType::u16, 4}, {DType::i32, 6}, {DType::f64, 11}};
+constexpr ElementType kElementTypes[] = {{DType::f32, 1}, {DType::u8, 2},   {DType::u16, 4},
+                                         {DType::i32, 6}, {DType::f64, 11}, {DType::bf16, 16}};
 static_assert(sizeof(kElementTypes) / sizeof(kElementTypes[0]) == kDTypeCount);
 
 int element_number(DType dtype) {

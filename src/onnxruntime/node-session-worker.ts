@@ -29,6 +29,7 @@ interface Ort {
 
 const typeNames: Readonly<Record<Dtype, string>> = {
   f32: "float32",
+  bf16: "bfloat16",
   f64: "float64",
   i32: "int32",
   u8: "uint8",

@@ -6,6 +6,7 @@ import { after, before, describe, it } from "node:test";
 import { DeviceError } from "../../src/errors.js";
 import { Graph } from "../../src/graph/graph.js";
 import { WeightSet } from "../../src/graph/weights.js";
+import { segment } from "../../src/models/segmenter.js";
 import { segmenters } from "../../src/models/segmenters.js";
 import { chooseEngine } from "../../src/onnxruntime/engine.js";
 import type { Machine } from "../../src/onnxruntime/machine.js";
@@ -26,7 +27,7 @@ describe("logits of the native engine and of ONNX Runtime", { skip: withoutRunti
     const graph = new Graph();
     const context = { graph, weights, training: false, updateStatistics: false };
     const x = graph.input("x", "f32", [1, 16, 32, 16, 1]);
-    segmenters.vnet.build(context, x, { filters: 4, classes: 3, dropout: 0 });
+    segment(segmenters.vnet, context, x, { filters: 4, classes: 3, dropout: 0 });
     await saveSegmenter(paths.segmenter, weights, {
       model: "vnet",
       filters: 4,

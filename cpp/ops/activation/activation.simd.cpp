@@ -29,8 +29,8 @@ inline vf normal_distribution(vf x, vf* gauss) {
   return x > 0 ? 1.0f - tail : tail;
 }
 
-/// Below 0.65 x (1 + z P(z)) with z = x^2, where 1 - 2 / (e^2x + 1) would lose digits; P is our own least-squares
-/// fit (reweighted towards minimax), off by 7e-9 of tanh(x) at most.
+/// Below 0.65 x (1 + z P(z)) with z = x^2, where 1 - 2 / (e^2x + 1) would lose digits; P is our own
+/// least-squares fit (reweighted towards minimax), off by 7e-9 of tanh(x) at most.
 inline vf hyperbolic_tangent(vf x) {
   const vf z = x * x, a = vabs(x);
   vf p = z * -5.5286214e-03f + 2.0483304e-02f;

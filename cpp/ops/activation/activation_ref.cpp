@@ -23,7 +23,8 @@ void gelu_reference(RefContext<T>& c) {
 
 template <class T>
 void sigmoid_reference(RefContext<T>& c) {
-  for (int64_t i = 0; i < c.outputs[0].count(); ++i) c.outputs[0][i] = T(1) / (T(1) + std::exp(-c.inputs[0][i]));
+  for (int64_t i = 0; i < c.outputs[0].count(); ++i)
+    c.outputs[0][i] = T(1) / (T(1) + std::exp(-c.inputs[0][i]));
 }
 
 template <class T>
@@ -65,7 +66,8 @@ std::vector<OpCase> gelu_cases() {
 /// Where the sigmoid of DTC's signed distances is 0 or 1 in f32, and its exponential infinite.
 std::vector<OpCase> sigmoid_cases() {
   std::vector<OpCase> own = cases;
-  own.push_back({"far", {}, {{{4}, DType::f32, Fill::normal, 1, false, false, {-1500, -88.5, 89.5, 1500}}}, true});
+  own.push_back(
+      {"far", {}, {{{4}, DType::f32, Fill::normal, 1, false, false, {-1500, -88.5, 89.5, 1500}}}, true});
   return own;
 }
 

@@ -18,8 +18,8 @@ void infer(InferContext& c) {
   c.expect_dtype(0, "labels", DType::u8);
   c.expect_dtype(1, "probabilities", DType::f32);
   const Shape& q = c.input(1, "probabilities").shape;
-  c.expect(q.rank() >= 1 && q.back() >= 2 && q.back() <= 255, "probabilities", "a last axis of 2 to 255 classes",
-           q.text());
+  c.expect(q.rank() >= 1 && q.back() >= 2 && q.back() <= 255, "probabilities",
+           "a last axis of 2 to 255 classes", q.text());
   std::vector<int64_t> elements = q.extents();
   elements.pop_back();
   c.expect_shape(0, "labels", Shape(elements));
@@ -93,7 +93,8 @@ class LabelNoise {
       joint_[k * classes_ + k] = std::max<int64_t>(joint_[k * classes_ + k], 1);
   }
 
-  /// Row k of the joint scaled to counts_[k]; what rounding takes from or adds to the sum goes where it hurts least.
+  /// Row k of the joint scaled to counts_[k]; what rounding takes from or adds to the sum goes where it hurts
+  /// least.
   void calibrate(int64_t k) {
     int64_t* row = joint_ + k * classes_;
     double *exact = scaled_ + k * classes_, total = 0;
@@ -106,7 +107,9 @@ class LabelNoise {
     }
     for (const int64_t step = missing < 0 ? -1 : 1; missing != 0; missing -= step) {
       int64_t most = 0;
-      const auto lack = [&](int64_t j) { return static_cast<double>(step) * (exact[j] - static_cast<double>(row[j])); };
+      const auto lack = [&](int64_t j) {
+        return static_cast<double>(step) * (exact[j] - static_cast<double>(row[j]));
+      };
       for (int64_t j = 1; j < classes_; ++j)
         if (lack(j) > lack(most)) most = j;
       row[most] += step;

@@ -1,4 +1,5 @@
-// lowest: y = 1 at the `count` lowest x among those whose mask is not 0, else 0; all of these when there are fewer.
+// lowest: y = 1 at the `count` lowest x among those whose mask is not 0, else 0; all of these when there are
+// fewer.
 //   x [..] f32 without NaN, mask f32 (as x) -> y f32 (as x); attribute count >= 1. Ties: the earlier element.
 // Not differentiable.
 #pragma once

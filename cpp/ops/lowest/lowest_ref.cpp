@@ -1,6 +1,5 @@
-#include "ops/lowest/lowest.h"
-
 #include "native/op_test.h"
+#include "ops/lowest/lowest.h"
 
 namespace sfr::test {
 

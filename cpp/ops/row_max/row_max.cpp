@@ -1,5 +1,6 @@
 // row_max: y = the largest of the last axis.   x [.., C] f32, C >= 1 -> y [..] f32
-// Rows may be long (all voxels of a sample): each is cut into chunks. NaN gives no promise. Not differentiable.
+// Rows may be long (all voxels of a sample): each is cut into chunks. NaN gives no promise. Not
+// differentiable.
 #include <algorithm>
 
 #include "core/chunks.h"

@@ -25,7 +25,8 @@ void infer(InferContext& c) {
 
 size_t work_bytes(const NodeTypes& types, int threads) {
   const Shape& s = types.input(0).shape;
-  return static_cast<size_t>(s[1] * s[2] * s[3]) * 8 + distance_work_bytes(std::max({s[1], s[2], s[3]}), threads);
+  return static_cast<size_t>(s[1] * s[2] * s[3]) * 8 +
+         distance_work_bytes(std::max({s[1], s[2], s[3]}), threads);
 }
 
 /// One class of one sample.

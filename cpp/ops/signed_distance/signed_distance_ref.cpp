@@ -44,7 +44,8 @@ void signed_distance_reference(RefContext<T>& c) {
     }
 }
 
-/// A ball of class 2 in one of class 1 in class 0; the second sample has class 0 alone, the third class 1 alone.
+/// A ball of class 2 in one of class 1 in class 0; the second sample has class 0 alone, the third class 1
+/// alone.
 std::vector<double> balls() {
   std::vector<double> labels;
   for (int sample = 0; sample < 3; ++sample)
@@ -56,9 +57,15 @@ std::vector<double> balls() {
 }
 
 const std::vector<OpCase> cases = {
-    {"two_voxels", {{"classes", 2.0}}, {{{1, 1, 1, 2}, DType::u8, Fill::labels, 1, false, false, {1, 0}}}, true},
+    {"two_voxels",
+     {{"classes", 2.0}},
+     {{{1, 1, 1, 2}, DType::u8, Fill::labels, 1, false, false, {1, 0}}},
+     true},
     // Two of three samples are 0.
-    {"balls", {{"classes", 3.0}}, {{{3, 9, 11, 13}, DType::u8, Fill::labels, 1, false, false, balls()}}, true},
+    {"balls",
+     {{"classes", 3.0}},
+     {{{3, 9, 11, 13}, DType::u8, Fill::labels, 1, false, false, balls()}},
+     true},
     // In noise most voxels have a neighbour of another class.
     {"noise", {{"classes", 4.0}}, {{{2, 7, 5, 19}, DType::u8, Fill::labels, 4}}, true},
 };
