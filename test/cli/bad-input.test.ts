@@ -225,7 +225,7 @@ describe("sfr, bad input", () => {
     const weights = join(root, "w.safetensors");
     await writeFile(weights, "no weights at all");
     await refuses(
-      await sfr("predict", image(), "--weights", weights, "--out", out()),
+      await sfr("predict", "--quiet", image(), "--weights", weights, "--out", out()),
       3,
       /expected a header .* in .*w\.safetensors/,
     );
@@ -315,7 +315,15 @@ describe("sfr, weights that do not fit", () => {
     const changed = join(root, "changed.safetensors");
     await writeSafetensors(changed, tensors, { ...metadata, [entry]: change(metadata[entry] ?? "") });
     const out = join(root, "labels");
-    const outcome = await sfr("predict", join(data(3), "imagesTs"), "--weights", changed, "--out", out);
+    const outcome = await sfr(
+      "predict",
+      "--quiet",
+      join(data(3), "imagesTs"),
+      "--weights",
+      changed,
+      "--out",
+      out,
+    );
     assert.equal(existsSync(out), false);
     return outcome;
   }
