@@ -50,7 +50,9 @@ async function compare(name: string, network: SegmenterNetwork, beforeNorm: RegE
   // A mean over 98304 voxels of the logits' rounding; the result itself is rounded to 6e-8.
   assert.ok(Math.abs((out.loss?.item ?? Number.NaN) - expected) <= 1e-6 * expected, `loss ${out.loss?.item}`);
   const turned = gradientsByName(weights, parameters, (name) => out[`grad ${name}`]?.f32);
-  golden.checkAll("grad", (tensor) => turned.get(tensor), flippedRelu);
+  // Which activation flips is chance: in PyTorch f32 and f64 of one network differ by 4e-3, of the other by none.
+  const bound = Math.max(flippedRelu, 3 * golden.disagreement("grad").largest);
+  golden.checkAll("grad", (tensor) => turned.get(tensor), bound);
 
   // Norms of samples are the same in evaluation.
   const evaluation = new Graph();
