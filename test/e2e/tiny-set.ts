@@ -33,7 +33,7 @@ const settings = {
   segmenter: { filters: 2 },
   retrain: { steps: 12, labelledBatch: 1, unlabelledBatch: 1 },
   // Crops of a segmenter after so few steps lie on both sides of this.
-  exchange: { steps: 8, threshold: 0.472 },
+  exchange: { steps: 8, threshold: 0.511 },
   pseudoLabels: "per-volume",
   predict: { stride: [5, 4, 6] },
   arms: [

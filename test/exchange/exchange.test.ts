@@ -85,7 +85,8 @@ describe("SFR+", () => {
   const isTrained = (name: string) => !name.startsWith("optimizer/");
 
   for (const [method, { names }] of Object.entries(methods) as [MethodName, (typeof methods)[MethodName]][]) {
-    if (names.sam === undefined) continue;
+    // The released tiling wants crops as deep as they are wide; all else is magicnet's.
+    if (names.sam === undefined || method === "magicnet-released") continue;
     it(`${method}: both models learn from each other`, async () => {
       const { samples, records, sam, segmenter, options } = await run({
         ...{ method, name: method },
