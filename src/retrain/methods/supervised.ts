@@ -21,8 +21,9 @@ export function pseudoLabelledPart(step: StepContext, x: Value): Value {
 }
 
 /**
- * L_sup on the labelled part of the logits and, with pseudo-labels, L_pl of the same form on theirs, weight 1. What comes behind these parts is left alone. All methods share this form, so that arms differ in what the method
- * adds: L_sup = 0.5 (CE + Dice) with SFR's Dice, whatever smoothing or classes the method's own code has.
+ * L_sup on the labelled part of the logits and, with pseudo-labels, L_pl of the same form on theirs, weight 1. What
+ * comes behind these parts is left alone. All methods share this form, so that arms differ in what the method adds:
+ * L_sup = 0.5 (CE + Dice) with SFR's Dice, whatever smoothing or classes the method's own code has.
  */
 export function supervisedTerms(step: StepContext, logits: Value): StepLosses {
   const { loss, crossEntropy, dice } = supervisedLoss(labelledPart(step, logits), step.labels);
