@@ -56,7 +56,11 @@ export function testKillAndResume(momentsPerStage: number): void {
         for (const [name, count] of [...missing]) {
           const moment = random.uniform() * (spans.get(name) ?? 0);
           moments.push(`${name} + ${moment.toFixed(0)} ms`);
-          if (!(await killIn(name, moment, start(out), out))) continue;
+          if (!(await killIn(name, moment, start(out), out))) {
+            // The stage is over sooner than in the reference, as `prepare` is that knows its files from there.
+            spans.set(name, moment);
+            continue;
+          }
           if (count === 1) missing.delete(name);
           else missing.set(name, count - 1);
         }
