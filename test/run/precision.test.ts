@@ -47,13 +47,13 @@ async function trainVNet(precision: Precision): Promise<Training> {
     segmenter: segmenterSettings.parse({ filters: 8, dropout: 0 }),
     settings: retrainSettings.parse({ steps: 30, labelledBatch: 2 }),
     classes: 2,
-    patch: [32, 32, 32],
+    patch: [64, 64, 32],
     pseudoLabels: false,
     precision,
     seed: 1,
   });
-  const labels = checkerLabel([2, 32, 32, 32], 2, 8);
-  step.batch.images.f32.set(image("volume", labels, [2, 1, 32, 32, 32]));
+  const labels = checkerLabel([2, 32, 64, 64], 2, 8);
+  step.batch.images.f32.set(image("volume", labels, [2, 1, 32, 64, 64]));
   step.batch.labels.u8.set(labels);
   return await follow(30, step, (t) => step.run(t));
 }
