@@ -51,11 +51,12 @@ export async function evaluateStage(
   const scored = scoredCases(context);
   if (scored.length === 0) return undefined;
   const path = summaryPath(context, arm);
+  const tablePath = folder.file(runPaths.arm(arm), "summary.csv");
   const pictures = folder.file(runPaths.pictures, arm.folder);
   const spec = {
     name: `evaluate/${arm.folder}`,
     key: keys.evaluate(arm),
-    owns: [path, pictures],
+    owns: [path, tablePath, pictures],
     results: [path],
   };
   await runStage(context, spec, async () => {
@@ -66,7 +67,7 @@ export async function evaluateStage(
       if (scores !== undefined) all.push(scores);
     }
     const summary = summarize(all, { tolerance: defaultTolerance });
-    await writeSummaryCsv(folder.file(runPaths.arm(arm), "summary.csv"), summary);
+    await writeSummaryCsv(tablePath, summary);
     await writeSummary(path, summary);
     const failures = scored.length - all.length;
     return failures === 0 ? undefined : `${failures} of ${scored.length} cases failed`;

@@ -21,6 +21,7 @@ import { type ArmScores, runNotes, scoredArms, writeRunReport, writeRunSummary }
 import { RunFolder, type RunIdentity, type RunStatus } from "./run-folder.js";
 import type { ScoredArm } from "./score-table.js";
 import { type RunContext, runPaths, runStage } from "./stage.js";
+import type { StageStore } from "./stage-store.js";
 import { finetuneStage, pseudoLabelStage, retrainStage } from "./training-stages.js";
 
 /** The last stage to run, with all before it. */
@@ -33,6 +34,8 @@ export interface PipelineOptions {
   readonly engine: EngineInfo;
   /** Leaves out the check of the data before a training. */
   readonly skipCheck?: boolean;
+  /** Stages that runs of a sweep share. */
+  readonly store?: StageStore;
   readonly progress: Progress;
   readonly signal?: AbortSignal;
 }
@@ -73,6 +76,7 @@ export async function runPipeline(settings: Config, options: PipelineOptions): P
     ...{ config, folder, cases, arms, givenLabels },
     progress: options.progress,
     signal: options.signal,
+    store: options.store,
   };
   for (const warning of folder.warnings) options.progress.note(`warning: ${warning}`);
   if (config.precision === "bf16" && options.engine.bf16 === "rounded")
@@ -180,8 +184,8 @@ async function disposeCases(cases: CaseStore): Promise<void> {
   for (const prepared of await cases.loaded()) disposeCase(prepared);
 }
 
-/** Paths as they must stay when the run is gone on with from another folder. */
-function withAbsolutePaths(config: Config): Config {
+/** A configuration as run.json holds it: with paths as they must stay when the run is gone on with from another folder. */
+export function withAbsolutePaths(config: Config): Config {
   const { checkpoint, lora } = config.sam;
   const absolute = (path: string | null) => (path === null ? null : resolve(path));
   return {

@@ -162,6 +162,11 @@ export class RunFolder {
     await this.putStage(error === undefined ? record : { ...record, error });
   }
 
+  /** Records a stage whose files another run has computed. */
+  async adoptStage(record: StageRecord): Promise<void> {
+    await this.putStage(record);
+  }
+
   /** Records how a case ended. What failed once in this start stays so, whatever other arms make of the case. */
   async recordCase(id: string, record: CaseRecord): Promise<void> {
     if (record.status === "failed") this.failedCases.add(id);
