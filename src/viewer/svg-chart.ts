@@ -162,7 +162,8 @@ function drawAxes(spec: ChartSpec, x: Axis, y: Axis): string[] {
   return parts;
 }
 
-function linearAxis(values: readonly number[], range: readonly [number, number]): Axis {
+/** An axis with round ticks that enclose all values, placed over `range` (user units of the SVG). */
+export function linearAxis(values: readonly number[], range: readonly [number, number]): Axis {
   let [low, high] = extent(values);
   if (low === high) {
     const margin = Math.abs(low) / 2 || 1;
@@ -220,7 +221,8 @@ function niceStep(step: number): number {
   return ([1, 2, 5].find((digit) => digit * power >= step * (1 - 1e-9)) ?? 10) * power;
 }
 
-function tickText(value: number): string {
+/** A tick in few characters. */
+export function tickText(value: number): string {
   const rounded = Number(value.toPrecision(6));
   const isPlain = rounded === 0 || (Math.abs(rounded) >= 1e-3 && Math.abs(rounded) < 1e5);
   return isPlain ? String(rounded) : rounded.toExponential().replace("e+", "e").replace("e-", "e−");
