@@ -33,7 +33,8 @@ export function stageCommand({ name, summary, until, examples }: StageCommand): 
   };
 }
 
-const skipCheckFlag: Flag = {
+/** The flag of commands that train. */
+export const skipCheckFlag: Flag = {
   name: "skip-check",
   kind: "boolean",
   help: "Do not check the data before the training, as `sfr check` does",

@@ -28,8 +28,8 @@ export interface Comparison {
  * @throws DataError when they have no case in common, or their distances have different units
  */
 export function compareSummaries(
-  first: Summary,
-  second: Summary,
+  first: Pick<Summary, "metric_per_case">,
+  second: Pick<Summary, "metric_per_case">,
   metrics: readonly MetricName[],
 ): Comparison[] {
   const others = new Map(second.metric_per_case.map((item) => [item.id, item]));

@@ -16,6 +16,7 @@ import { retrain } from "./retrain.js";
 import { run } from "./run.js";
 import { slurm } from "./slurm.js";
 import { stitch } from "./stitch.js";
+import { sweep } from "./sweep.js";
 import { unstitch } from "./unstitch.js";
 
 /** Every command, in the order of the help; a new one is a file here and a line in this list. */
@@ -24,6 +25,7 @@ export const commands: readonly Command[] = [
   init,
   check,
   run,
+  sweep,
   finetune,
   pseudoLabel,
   retrain,
