@@ -5,7 +5,6 @@ import { Graph, type Program, type Value } from "../graph/graph.js";
 import { WeightSet } from "../graph/weights.js";
 import { readSafetensors, writeSafetensors } from "../io/safetensors.js";
 import { jsonOf, type TensorInfo } from "../io/tensor-file.js";
-import { segment } from "../models/segmenter.js";
 import { type SegmenterModel, segmenters } from "../models/segmenters.js";
 import { Tensor } from "../native/tensor.js";
 import type { WindowModel } from "./window-model.js";
@@ -56,6 +55,8 @@ export interface SegmenterFile {
   readonly metadata: SegmenterMetadata;
   /** x [N, D, H, W, 1] -> logits [N, D, H, W, K]. */
   forward(graph: Graph, x: Value): Value;
+  /** The same, and the map [N, D, H, W, channels] that its head reads. */
+  features(graph: Graph, x: Value): { map: Value; logits: Value };
 }
 
 /** Metadata of a segmenter from the entry `sfr` of a weights file; undefined when it says something else. */
@@ -73,10 +74,13 @@ export async function readSegmenter(path: string): Promise<SegmenterFile> {
     );
   const { model, filters, classes, patch } = metadata;
   const weights = new WeightSet("student", 0, "from-file");
-  const forward = (graph: Graph, x: Value) => {
+  const features = (graph: Graph, x: Value) => {
     const context = { graph, weights, training: false, updateStatistics: false };
-    return segment(segmenters[model], context, x, { filters, classes, dropout: 0 });
+    const [network, size] = [segmenters[model], { filters, classes, dropout: 0 }];
+    const [map] = network.decode(context, network.encode(context, x, size), size);
+    return { map, logits: network.head(context, map, size) };
   };
+  const forward = (graph: Graph, x: Value) => features(graph, x).logits;
   try {
     // Tensors exist once a forward pass was described.
     const graph = new Graph();
@@ -86,7 +90,7 @@ export async function readSegmenter(path: string): Promise<SegmenterFile> {
       throw new DataError(
         `${path}: expected all tensors of a ${segmenters[model].title}, received none for ${missing}`,
       );
-    return { weights, metadata, forward };
+    return { weights, metadata, forward, features };
   } catch (error) {
     weights.dispose();
     throw error;

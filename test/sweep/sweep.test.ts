@@ -137,4 +137,27 @@ imports:
     assert.equal(code, 2, stderr);
     assert.equal(existsSync(join(root, "none")), false);
   });
+
+  it("features: draws labelled and unlabelled features of an arm, the same each time", async () => {
+    const page = join(root, "features.html");
+    const draw = async (...models: string[]) =>
+      sfr("features", ...models, "--out", page, "--crops", "3", "--quiet", "--json");
+    const arm = job("sfr-random-sam", "arms", "sfr-random-sam");
+    const first = await draw(arm);
+    assert.equal(first.code, 0, first.stderr);
+    const { overlaps } = JSON.parse(first.stdout) as { overlaps: Record<string, number> };
+    const overlap = overlaps["sfr-random-sam"] ?? Number.NaN;
+    assert.ok(overlap > 0 && overlap <= 1, String(overlap));
+    assert.match(
+      readFileSync(page, "utf8"),
+      /<svg[^>]*aria-label="sfr-random-sam, overlap 0\.\d\d: labelled, unlabelled"/,
+    );
+    const table = readFileSync(join(root, "features.csv"), "utf8");
+    assert.equal(table.trim().split("\r\n").length, 1 + 161);
+    await draw(arm);
+    assert.equal(readFileSync(join(root, "features.csv"), "utf8"), table);
+    const { code, stderr } = await draw(job("sam-random-start", "finetune"));
+    assert.equal(code, 3, stderr);
+    assert.match(stderr, /expected a segmenter/);
+  });
 });

@@ -7,6 +7,7 @@ import { demo } from "./demo.js";
 import { doctor } from "./doctor.js";
 import { evaluate } from "./evaluate.js";
 import { exportCommand } from "./export.js";
+import { features } from "./features.js";
 import { finetune } from "./finetune.js";
 import { init } from "./init.js";
 import { inspect } from "./inspect.js";
@@ -33,6 +34,7 @@ export const commands: readonly Command[] = [
   slurm,
   evaluate,
   compare,
+  features,
   stitch,
   unstitch,
   inspect,
