@@ -1,5 +1,13 @@
 import assert from "node:assert/strict";
-import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import {
+  copyFileSync,
+  existsSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  writeFileSync,
+} from "node:fs";
 import { tmpdir } from "node:os";
 import { dirname, join, relative, resolve } from "node:path";
 import { after, describe, it } from "node:test";
@@ -11,6 +19,8 @@ import { flagsOf, parseCommandLine } from "../../src/cli/parse.js";
 import { resolveConfig } from "../../src/config/load.js";
 import { summarize } from "../../src/metrics/summary.js";
 import { planArms } from "../../src/run/plan.js";
+import { readGrid } from "../../src/sweep/grid.js";
+import { planJobs } from "../../src/sweep/jobs.js";
 import { classScores } from "../metrics/class-scores.js";
 import { type CodeBlock, type Page, readMarkdown, shellCommands } from "./markdown.js";
 
@@ -126,11 +136,21 @@ describe("documentation", () => {
     const demo = parse(readFileSync(demoConfig, "utf8")) as Record<string, unknown>;
     let count = 0;
     for (const [where, { tag, text }] of everywhere(blocksOf("yaml"))) {
-      assert.match(tag, /^(configuration|fragment)$/, `${where}: tag YAML as configuration or fragment`);
+      assert.match(
+        tag,
+        /^(configuration|fragment|grid)$/,
+        `${where}: tag YAML as configuration, fragment or grid`,
+      );
+      count += 1;
       const path = join(scratch, "config.yaml");
+      if (tag === "grid") {
+        writeFileSync(path, text);
+        copyFileSync(join(root, "configs", "la.yaml"), join(scratch, "la.yaml"));
+        assert.doesNotThrow(() => planJobs(readGrid(path), path, { "data.root": "x" }), where);
+        continue;
+      }
       writeFileSync(path, tag === "fragment" ? stringify({ ...demo, ...withGroups(demo, text) }) : text);
       assert.doesNotThrow(() => planArms(resolveConfig(path)), where);
-      count += 1;
     }
     assert.ok(count >= 4, `only ${count} configurations found: is the search still right?`);
   });
