@@ -4,8 +4,8 @@ import { type Command, commonFlags, type Flag } from "../command.js";
 import { memoryLimit } from "../memory-limit.js";
 import { slurmScript } from "../slurm-script.js";
 
-/** Commands whose processes share the cases of a folder. */
-const sharing = ["pseudo-label", "predict"];
+/** Commands whose processes share the cases or jobs of a folder. */
+const sharing = ["pseudo-label", "predict", "sweep"];
 
 /** Threads of a task when nobody says how many. */
 const usualThreads = 4;
@@ -20,9 +20,10 @@ const ofEachTask = (name: string, help: string, fallback: string): Flag => ({
 
 export const slurm: Command = {
   name: "slurm",
-  summary: "Print a Slurm array job in which several processes label one cohort by the call after `--`",
+  summary:
+    "Print a Slurm array job in which several processes share a cohort or a sweep, by the call after `--`",
   positionals: [],
-  call: { name: "call", help: "A call of pseudo-label or predict, without `sfr`", count: "many" },
+  call: { name: "call", help: `A call of ${sharing.join(", ")}, without \`sfr\``, count: "many" },
   flags: [
     { name: "tasks", kind: "integer", help: "Processes at a time", required: true },
     ofEachTask("threads", "Threads of each task", String(usualThreads)),
@@ -41,7 +42,7 @@ export const slurm: Command = {
     const [command = "", ...words] = args.call;
     if (!sharing.includes(command)) {
       throw new UsageError(
-        `slurm: expected a call of ${sharing.join(" or ")} after \`--\`, received '${command}'; correct it`,
+        `slurm: expected a call of one of ${sharing.join(", ")} after \`--\`, received '${command}'; correct it`,
       );
     }
     const threads = args.integer("threads", 1) ?? usualThreads;
