@@ -3,6 +3,7 @@ import { mkdir } from "node:fs/promises";
 import { hostname } from "node:os";
 import { join, resolve } from "node:path";
 import { setTimeout } from "node:timers/promises";
+import { largestGeometry } from "../data/preprocessing-plan.js";
 import { readGrid } from "../data/volume-file.js";
 import { isCaseError, messageOf } from "../error-text.js";
 import { CancelledError, DataError } from "../errors.js";
@@ -230,9 +231,10 @@ class Batch {
     return memoryBytes === 0 ? Number.POSITIVE_INFINITY : memoryBytes - network;
   }
 
-  private async bytesOf({ image }: BatchCase): Promise<number> {
+  private async bytesOf({ id, image }: BatchCase): Promise<number> {
     const { model, settings } = this.options;
-    return caseBytes((await readGrid(image)).shape, model.network, settings.maps);
+    const geometry = largestGeometry(model.card.plan, await readGrid(image), id);
+    return caseBytes(geometry, model.network, settings.maps);
   }
 
   /** Takes and reads the next case; waits while others work on all that are left. @returns undefined at the end */
@@ -273,7 +275,7 @@ class Batch {
       if (entry.problem !== undefined) throw new DataError(entry.problem);
       leave = await this.gate.enter(entry.id, await this.bytesOf(entry));
       this.throwIfStopped();
-      return { read: await readCase(entry, this.options.model.card.halve, this.signal), claim, leave };
+      return { read: await readCase(entry, this.options.model.card.plan, this.signal), claim, leave };
     } catch (error) {
       leave();
       await this.failOrThrow(entry, claim, error);

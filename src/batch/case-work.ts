@@ -2,18 +2,19 @@ import { mkdir, rm, stat } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import type { Voxels } from "../config/schema.js";
 import { writeFileAtomic } from "../data/atomic-file.js";
+import { type CaseGeometry, isWhole, resultGrid } from "../data/case-geometry.js";
 import { describeReadError } from "../data/formats/byte-stream.js";
 import { formatOf } from "../data/formats/index.js";
 import type { Grid } from "../data/grid-match.js";
 import { idsOfClasses } from "../data/label-table.js";
 import { prepareImage } from "../data/prepare.js";
+import type { PreprocessingPlan } from "../data/preprocessing-plan.js";
 import { readImage, writeFractions, writeLabels } from "../data/volume-file.js";
 import { encodePng } from "../io/png.js";
 import type { Tensor } from "../native/tensor.js";
 import { type SlidingWindowOptions, slidingWindow } from "../predict/sliding-window.js";
 import type { KeptMaps, VolumeLabels } from "../predict/volume-labels.js";
 import { hashFiles } from "../run/case-store.js";
-import { halvedGrid } from "../run/output-grid.js";
 import { caseFile } from "../run/stage.js";
 import { renderOverlay } from "../viewer/overlay.js";
 import type { BatchCase } from "./cases.js";
@@ -48,10 +49,11 @@ export const batchPaths = {
 /** A case in memory. */
 export interface ReadCase {
   readonly entry: BatchCase;
-  /** f32 [D, H, W], z-scored; half the extents for a network of half the resolution. */
+  /** f32 [D, H, W], as the network sees it. */
   readonly image: Tensor;
-  /** The grid that results are written on. */
-  readonly grid: Grid;
+  readonly geometry: CaseGeometry;
+  /** Intensities on the grid of the results, for the picture; undefined when they are those of `image`. */
+  readonly shown: Float32Array | undefined;
   readonly source: NonNullable<BatchRecord["source"]>;
   /** Seconds. */
   readonly seconds: number;
@@ -68,19 +70,21 @@ export async function fileState(path: string): Promise<{ bytes: number; modified
 }
 
 /** Reads a case and prepares its image. @throws DataError naming the file */
-export async function readCase(entry: BatchCase, halve: boolean, signal?: AbortSignal): Promise<ReadCase> {
+export async function readCase(
+  entry: BatchCase,
+  plan: PreprocessingPlan,
+  signal?: AbortSignal,
+): Promise<ReadCase> {
   const start = performance.now();
   const sha256 = await hashFiles([entry.image], signal);
   const state = await fileState(entry.image);
   const volume = await readImage(entry.image);
-  const { shape, spacing, grid } = volume;
-  // Without the voxels as read: the tensor has them.
-  const place: Grid = grid === undefined ? { shape, spacing } : { shape, spacing, grid };
-  const image = await prepareImage(volume, halve);
+  const { image, geometry } = await prepareImage(volume, plan, entry.id);
   return {
     entry,
     image,
-    grid: halve ? halvedGrid(place) : place,
+    geometry,
+    shown: geometry.restores && !isWhole(geometry) ? volume.data : undefined,
     source: { sha256, ...state },
     seconds: (performance.now() - start) / 1000,
   };
@@ -88,12 +92,12 @@ export async function readCase(entry: BatchCase, halve: boolean, signal?: AbortS
 
 /** Labels a case. @throws CancelledError */
 export function labelCase(
-  { image }: ReadCase,
+  { image, geometry }: ReadCase,
   { network }: BatchModel,
   { stride, weighting, mirror, maps }: BatchSettings,
   options: Pick<SlidingWindowOptions, "signal" | "onBegin">,
 ): Promise<VolumeLabels> {
-  return slidingWindow(image, network, { stride, weighting, mirror, maps, ...options });
+  return slidingWindow(image, network, { stride, weighting, mirror, maps, geometry, ...options });
 }
 
 /** What is written for a case. */
@@ -107,12 +111,13 @@ export type WrittenCase = Pick<BatchRecord, "labels" | "volumes" | "volumeUnit">
  */
 export async function writeCase(
   out: string,
-  { entry, image, grid }: ReadCase,
+  { entry, image, geometry, shown }: ReadCase,
   result: VolumeLabels,
   { card }: Pick<BatchModel, "card">,
   { post }: Pick<BatchSettings, "post">,
   withPicture: boolean,
 ): Promise<WrittenCase> {
+  const grid = resultGrid(geometry);
   const spacing = grid.spacing ?? [1, 1, 1];
   const voxelVolume = spacing[0] * spacing[1] * spacing[2];
   await postProcess(result.labels, post, voxelVolume);
@@ -122,7 +127,7 @@ export async function writeCase(
   await Promise.all([
     writeLabels(join(out, labels), { ...grid, data }, grid),
     writeMaps(out, entry.id, grid, result, card.labelIds),
-    withPicture ? writePicture(out, entry.id, image, grid, data) : undefined,
+    withPicture ? writePicture(out, entry.id, shown ?? image.f32, grid, data) : undefined,
   ]);
   const counts = new Float64Array(result.classes);
   for (const label of result.labels.u8) counts[label] = (counts[label] ?? 0) + 1;
@@ -166,12 +171,12 @@ async function writeMaps(
 async function writePicture(
   out: string,
   id: string,
-  image: Tensor,
+  image: Float32Array,
   { shape }: Grid,
   labels: Uint8Array | Uint16Array,
 ): Promise<void> {
   const { pixels, width, height, channels } = renderOverlay({
-    image: image.f32,
+    image,
     size: shape,
     prediction: labels,
   });

@@ -1,4 +1,4 @@
-import type { Voxels } from "../config/schema.js";
+import { type CaseGeometry, isWhole } from "../data/case-geometry.js";
 import { voxelCount } from "../data/volume.js";
 import { DataError } from "../errors.js";
 import type { KeptMaps } from "../predict/volume-labels.js";
@@ -8,25 +8,35 @@ import type { WindowModel } from "../predict/window-model.js";
 const whileRead = 16;
 /** Bytes per voxel of the image and its labels while it waits, is labelled and is written. */
 const whileKept = 5;
+/** Bytes per voxel of the file while it is cropped and resampled: windowed, and kept for the picture. */
+const whileResized = 8;
 /** Bytes per voxel of post-processing (two i32 of union-find, the labels before and after) and of the ids written. */
 const whileWritten = 12;
 
 /**
  * Memory that a case takes at most, from its reading to the end of its writing, bytes.
  *
- * @param shape extents of the volume, voxels (x, y, z)
+ * @param geometry of the case, its crop or a larger one
  */
 export function caseBytes(
-  shape: Voxels,
+  geometry: CaseGeometry,
   { classes, patch }: Pick<WindowModel, "classes" | "patch">,
   maps: KeptMaps,
 ): number {
   const kept = maps === "none" ? 0 : maps === "confidence" ? 1 : 1 + classes;
   const perVoxel = Math.max(whileRead, whileKept + kept + whileWritten);
+  const { source, shape } = geometry;
+  const isResized = geometry.restores && !isWhole(geometry);
+  // Slices of probabilities that wait until a slice of the file can be made of them, and that slice.
+  const waiting = 2 * Math.ceil(Math.max(1, shape[2] / source.shape[2])) + 2;
+  const resized = isResized
+    ? voxelCount(source.shape) * whileResized + shape[0] * shape[1] * waiting * 4 * classes
+    : 0;
+  const voxels = Math.max(voxelCount(source.shape), voxelCount(shape));
   const [width, height] = [Math.max(shape[0], patch[0]), Math.max(shape[1], patch[1])];
   // Sums and means of the probabilities, counts and labels.
   const slab = width * height * patch[2] * (8 * classes + 5);
-  return voxelCount(shape) * perVoxel + slab;
+  return voxels * perVoxel + resized + slab;
 }
 
 /** `3.42 GB`, `12 MB`. */

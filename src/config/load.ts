@@ -52,12 +52,18 @@ export function parseFlag(setting: Setting, text: unknown): unknown {
     case "integer":
     case "number":
       return isNumber(text) ? Number(text) : text;
-    case "voxels": {
+    case "tuple": {
       const parts = text.split(/[,x]/);
       return parts.every(isNumber) ? parts.map(Number) : text;
     }
     case "choices":
       return text.split(",");
+    case "map": {
+      const pairs = text.split(",").map((pair) => pair.split(":"));
+      const isPair = ([id = "", to = ""]: string[]) => isNumber(id) && to !== "";
+      const value = (to = "") => (isNumber(to) ? Number(to) : to);
+      return pairs.every(isPair) ? Object.fromEntries(pairs.map(([id, to]) => [id, value(to)])) : text;
+    }
     case "cases":
       if (isNumber(text)) return Number(text);
       return text === "all" && setting.range.includes("all") ? text : text.split(",");

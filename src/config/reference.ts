@@ -4,6 +4,7 @@ import { armSettingList, type Setting, settings } from "./settings.js";
 const groupTitles: Readonly<Record<string, string>> = {
   "": "The run",
   data: "data: which volumes",
+  preprocess: "preprocess: what is done to volumes before the network sees them",
   sam: "sam: the network of stage 2",
   finetune: "finetune: stage 2",
   segmenter: "segmenter: the network of stage 3",

@@ -18,10 +18,51 @@ const dataSettings = z.strictObject({
     .describe("Labelled cases: the first n of the training list, or their ids"),
   unlabelled: caseChoice("Unlabelled cases: the next n, all others, or their ids").default("all"),
   test: caseChoice("Test cases: the first n, all, or their ids").default("all"),
+  relabel: z
+    .record(z.string().regex(/^\d{1,5}$/), z.union([z.int().min(0).max(65535), z.literal("ignore")]))
+    .default({})
+    .describe(
+      "Label ids that count as another one, such as 4: 1, as background (0), or are left out of losses and scores (ignore)",
+    ),
   halve: z
     .boolean()
     .default(false)
     .describe("Resample to half resolution: 2x2x2 mean of the image, majority of the labels"),
+});
+
+const millimetres = z.number().positive();
+
+export const preprocessSettings = z.strictObject({
+  cropAbove: z
+    .number()
+    .nullable()
+    .default(null)
+    .describe("Crop to the box around all voxels above this intensity, as stored; null: no crop"),
+  cropMargin: z
+    .number()
+    .min(0)
+    .default(0)
+    .describe("Width that is added to the box on every side, mm (voxels where the spacing is not known)"),
+  window: z
+    .tuple([z.number(), z.number()])
+    .nullable()
+    .default(null)
+    .describe(
+      "Intensities below the first and above the second number are set to it, such as -175,250 for CT; null: none",
+    ),
+  spacing: z
+    .union([z.literal("median"), z.tuple([millimetres, millimetres, millimetres])])
+    .nullable()
+    .default(null)
+    .describe(
+      "Voxel size that volumes are resampled to, mm, to the right, front and up; median: of the training cases, axis by axis; null: as stored",
+    ),
+  minimumSlices: z
+    .int()
+    .min(1)
+    .nullable()
+    .default(null)
+    .describe("Volumes with fewer slices are then interpolated to as many; null: never"),
 });
 
 export const samSettings = z.strictObject({
@@ -192,6 +233,7 @@ const armSettings = z.strictObject({
 export const configSchema = z.strictObject({
   name: z.string().min(1).describe("Name of the run"),
   data: dataSettings,
+  preprocess: preprocessSettings.prefault({}),
   patch: voxels("Crop a training step works on"),
   sam: samSettings.prefault({}),
   finetune: finetuneSettings.prefault({}),
@@ -219,6 +261,7 @@ export const configSchema = z.strictObject({
 
 export type Config = z.infer<typeof configSchema>;
 export type DataSettings = z.infer<typeof dataSettings>;
+export type PreprocessSettings = z.infer<typeof preprocessSettings>;
 export type SamSettings = z.infer<typeof samSettings>;
 export type FinetuneSettings = z.infer<typeof finetuneSettings>;
 export type SegmenterSettings = z.infer<typeof segmenterSettings>;

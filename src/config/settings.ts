@@ -3,8 +3,8 @@ import type { JsonValue } from "../run/stage-key.js";
 import { configSchema } from "./schema.js";
 
 /**
- * What a value of a setting looks like. `choices`: several words of a choice; `voxels`: three integers x,y,z; `cases`: a
- * count, `all` or ids.
+ * What a value of a setting looks like. `choices`: several words of a choice; `tuple`: so many numbers, such as x,y,z, or
+ * a word; `cases`: a count, `all` or ids; `map`: pairs 4:1,2:0.
  */
 export type SettingKind =
   | "integer"
@@ -13,8 +13,9 @@ export type SettingKind =
   | "choice"
   | "choices"
   | "text"
-  | "voxels"
-  | "cases";
+  | "tuple"
+  | "cases"
+  | "map";
 
 /** One setting, as flags, messages and the reference page need it; made from the schemas. */
 export interface Setting {
@@ -41,6 +42,7 @@ interface Schema {
   readonly type?: string | readonly string[];
   readonly properties?: Readonly<Record<string, Schema>>;
   readonly prefixItems?: readonly Schema[];
+  readonly additionalProperties?: Schema | boolean;
   readonly anyOf?: readonly Schema[];
   readonly enum?: readonly string[];
   readonly const?: string;
@@ -122,32 +124,56 @@ function wordsOf(schema: Schema): readonly string[] {
 function kindOf(schema: Schema): SettingKind {
   if (schema.enum !== undefined) return "choice";
   if (wordsOf(schema).length > 0) return "choices";
-  if (schema.prefixItems !== undefined) return "voxels";
+  if (tupleOf(schema) !== undefined) return "tuple";
   if (schema.anyOf !== undefined) return "cases";
+  if (typeof schema.additionalProperties === "object") return "map";
   const kind = schema.type;
   return kind === "integer" || kind === "number" || kind === "boolean" ? kind : "text";
+}
+
+/** What stands in a tuple; undefined for other values. */
+function tupleOf(schema: Schema): readonly Schema[] | undefined {
+  return schema.prefixItems ?? schema.anyOf?.find((item) => item.prefixItems !== undefined)?.prefixItems;
+}
+
+function tupleRange(schema: Schema): string {
+  const items = tupleOf(schema) ?? [];
+  const [first] = items;
+  const count = items.length === 3 ? "three" : "two";
+  const what = first?.type === "integer" ? "integers" : "numbers";
+  const names = items.length === 3 ? " x, y, z" : "";
+  return [`${count} ${what}${names}${bounds(first ?? {})}`, ...constants(schema)].join(", ");
+}
+
+/** Words that stand beside other values. */
+function constants(schema: Schema): string[] {
+  return schema.anyOf?.flatMap((item) => (item.const === undefined ? [] : [item.const])) ?? [];
 }
 
 function rangeOf(kind: SettingKind, schema: Schema): string {
   if (kind === "choice") return wordsOf(schema).join(", ");
   if (kind === "choices") return `list of ${wordsOf(schema).join(", ")}`;
-  if (kind === "voxels") return `three integers x, y, z >= ${schema.prefixItems?.[0]?.minimum ?? 1}`;
+  if (kind === "tuple") return tupleRange(schema);
+  if (kind === "map") return "pairs of label ids, or an id and ignore";
   if (kind === "cases") {
     const count = schema.anyOf?.find((item) => item.type === "integer");
-    const words = schema.anyOf?.flatMap((item) => (item.const === undefined ? [] : [item.const])) ?? [];
-    return [`integer >= ${count?.minimum ?? 0}`, ...words, "list of ids"].join(", ");
+    return [`integer >= ${count?.minimum ?? 0}`, ...constants(schema), "list of ids"].join(", ");
   }
   if (kind === "boolean") return "true, false";
-  if (kind === "text") return "text";
-  const bounds = [
+  return kind === "text" ? "text" : `${kind}${bounds(schema)}`;
+}
+
+/** ` >= 1, <= 64`; empty without a bound. */
+function bounds(schema: Schema): string {
+  const isBound = (value: number | undefined) =>
+    // Zod writes the largest safe integers where no bound was set.
+    value !== undefined && Math.abs(value) !== Number.MAX_SAFE_INTEGER;
+  const parts = [
     ...(schema.exclusiveMinimum === undefined ? [] : [`> ${schema.exclusiveMinimum}`]),
-    ...(schema.minimum === undefined ? [] : [`>= ${schema.minimum}`]),
-    // Zod writes the largest safe integer where no bound was set.
-    ...(schema.maximum === undefined || schema.maximum === Number.MAX_SAFE_INTEGER
-      ? []
-      : [`<= ${schema.maximum}`]),
+    ...(isBound(schema.minimum) ? [`>= ${schema.minimum}`] : []),
+    ...(isBound(schema.maximum) ? [`<= ${schema.maximum}`] : []),
     ...(schema.exclusiveMaximum === undefined ? [] : [`< ${schema.exclusiveMaximum}`]),
     ...(schema.multipleOf === undefined ? [] : [`multiple of ${schema.multipleOf}`]),
   ];
-  return [kind, bounds.join(", ")].filter((part) => part !== "").join(" ");
+  return parts.length === 0 ? "" : ` ${parts.join(", ")}`;
 }

@@ -3,19 +3,31 @@ import { DataError } from "../errors.js";
 /** Classes are numbered 0..K-1 by position in this table; 255 marks ignored voxels and is no class. */
 const MAX_CLASSES = 255;
 
+/** Class of voxels that belong to none: losses and scores leave them out. */
+export const ignoredClass = 255;
+
+/** Label ids that count as another id, or as none. */
+export type Relabelling = Readonly<Record<string, number | "ignore">>;
+
 /** Which label id each class stands for: ids rise, class 0 is id 0, the background. */
 export interface LabelTable {
   readonly ids: readonly number[];
+  /** Further ids that are read. */
+  readonly relabel?: Relabelling | undefined;
 }
 
 /**
- * Makes a table of the ids that occur or are named; 0 is always in it.
+ * Makes a table of the ids that occur or are named, once they are relabelled; 0 is always in it.
  *
  * @param where for messages
  * @throws DataError when fewer than 2 or more than 255 classes come out, or an id is no integer in 0..65535
  */
-export function makeLabelTable(ids: Iterable<number>, where: string): LabelTable {
-  const sorted = [...new Set([0, ...ids])].sort((a, b) => a - b);
+export function makeLabelTable(ids: Iterable<number>, where: string, relabel: Relabelling = {}): LabelTable {
+  const counted = [...ids].flatMap((id) => {
+    const to = relabel[id] ?? id;
+    return to === "ignore" ? [] : [to];
+  });
+  const sorted = [...new Set([0, ...counted])].sort((a, b) => a - b);
   const wrong = sorted.find((id) => !Number.isInteger(id) || id < 0 || id > 65535);
   if (wrong !== undefined) {
     throw new DataError(`${where}: expected whole numbers 0..65535 for the label ids, received ${wrong}`);
@@ -26,11 +38,27 @@ export function makeLabelTable(ids: Iterable<number>, where: string): LabelTable
         `(ids ${sorted.slice(0, 8).join(", ")}); check that these are label files`,
     );
   }
-  return { ids: sorted };
+  return { ids: sorted, relabel };
+}
+
+/** Names by label id once ids are relabelled; where several become one, all their names. */
+export function relabelNames(
+  names: Readonly<Record<string, string>>,
+  relabel: Relabelling,
+): Record<string, string> {
+  const joined: Record<string, string> = {};
+  for (const [id, name] of Object.entries(names)) {
+    const to = relabel[id] ?? Number(id);
+    // What became background lends it no name.
+    if (to === "ignore" || (to === 0 && Number(id) !== 0)) continue;
+    const before = joined[to];
+    joined[to] = before === undefined ? name : `${before} + ${name}`;
+  }
+  return joined;
 }
 
 /**
- * Class indices 0..K-1 of label ids.
+ * Class indices 0..K-1 of label ids, or ignoredClass.
  *
  * @returns the indices, or the position of the first voxel whose id is not in the table
  */
@@ -38,9 +66,13 @@ export function classesOfIds(
   labels: Uint8Array | Uint16Array,
   table: LabelTable,
 ): { classes: Uint8Array } | { unknownAt: number } {
-  const UNKNOWN = 255;
-  const classOf = new Uint8Array(65536).fill(UNKNOWN);
+  const UNKNOWN = 256;
+  const classOf = new Uint16Array(65536).fill(UNKNOWN);
   for (const [index, id] of table.ids.entries()) classOf[id] = index;
+  const others = Object.entries(table.relabel ?? {}).map(
+    ([id, to]) => [Number(id), to === "ignore" ? ignoredClass : (classOf[to] ?? UNKNOWN)] as const,
+  );
+  for (const [id, index] of others) classOf[id] = index;
   const classes = new Uint8Array(labels.length);
   for (let i = 0; i < labels.length; i++) {
     const index = classOf[labels[i] ?? 0] ?? UNKNOWN;

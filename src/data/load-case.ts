@@ -1,7 +1,7 @@
 import { DataError } from "../errors.js";
 import type { Case } from "./cases.js";
 import { gridDifference } from "./grid-match.js";
-import { classesOfIds, type LabelTable, makeLabelTable } from "./label-table.js";
+import { classesOfIds, type LabelTable, makeLabelTable, type Relabelling } from "./label-table.js";
 import { voxelInFile } from "./orientation.js";
 import type { LabelledCase, UnlabelledCase } from "./splits.js";
 import type { ImageVolume, LabelVolume, Volume } from "./volume.js";
@@ -11,7 +11,7 @@ import { readImage, readLabels } from "./volume-file.js";
 export interface LoadedCase {
   readonly id: string;
   readonly image: ImageVolume;
-  /** Class indices 0..K-1 by the table that was given; shape, spacing and grid are the image's. */
+  /** Class indices 0..K-1 by the table that was given, 255 ignored; shape, spacing and grid are the image's. */
   readonly label: Volume<Uint8Array>;
 }
 
@@ -58,8 +58,11 @@ export async function loadCase(entry: Case, table: LabelTable): Promise<LoadedCa
   return { id: entry.id, image, label: { ...image, data: mapped.classes } };
 }
 
-/** The table of all ids that occur in the labels of these cases. @throws DataError */
-export async function discoverLabelTable(cases: readonly LabelledCase[]): Promise<LabelTable> {
+/** The table of all ids that occur in the labels of these cases, relabelled. @throws DataError */
+export async function discoverLabelTable(
+  cases: readonly LabelledCase[],
+  relabel: Relabelling = {},
+): Promise<LabelTable> {
   const ids = new Set<number>();
   for (const entry of cases) {
     const { data } = await loadLabelIds(entry);
@@ -67,5 +70,5 @@ export async function discoverLabelTable(cases: readonly LabelledCase[]): Promis
     for (let i = 0; i < data.length; i++) seen[data[i] ?? 0] = 1;
     for (const [id, flag] of seen.entries()) if (flag) ids.add(id);
   }
-  return makeLabelTable(ids, `labels of ${cases.map((entry) => entry.id).join(", ")}`);
+  return makeLabelTable(ids, `labels of ${cases.map((entry) => entry.id).join(", ")}`, relabel);
 }

@@ -2,22 +2,27 @@ import { DataError } from "../errors.js";
 import { Graph, type Value } from "../graph/graph.js";
 import * as ops from "../graph/ops.js";
 import { Tensor } from "../native/tensor.js";
+import { type CaseGeometry, isWhole } from "./case-geometry.js";
 import type { Case } from "./cases.js";
-import { makeLabelTable } from "./label-table.js";
+import type { Relabelling } from "./label-table.js";
 import { loadCase, loadImage } from "./load-case.js";
+import { type PreprocessingPlan, plainPlan, planGeometry } from "./preprocessing-plan.js";
+import { resizeImage, resizeLabels } from "./resize.js";
 import type { ImageVolume, Vec3 } from "./volume.js";
 
-/** A case as training and prediction see it. */
-export interface PreparedCase {
-  readonly id: string;
-  /** f32 [D, H, W], z-scored over the whole volume. */
+/** An image as a network sees it. */
+export interface PreparedImage {
+  /** f32 [D, H, W], z-scored over all that is seen. */
   readonly image: Tensor;
-  /** u8 [D, H, W], classes 0..K-1. */
+  /** How it was made of its file: the grid to write results on, and the way there. */
+  readonly geometry: CaseGeometry;
+}
+
+/** A case as training and prediction see it. */
+export interface PreparedCase extends PreparedImage {
+  readonly id: string;
+  /** u8 [D, H, W], classes 0..K-1, 255 ignored. */
   readonly label: Tensor | undefined;
-  /** The image as read: its grid is the one to write results on. */
-  readonly source: ImageVolume;
-  /** Whether image and label were resampled to half resolution. */
-  readonly halved: boolean;
 }
 
 /** How a case is prepared. */
@@ -26,52 +31,66 @@ export interface PrepareOptions {
   needLabel: boolean;
   /** Ids of the classes, background first; needed with a label. */
   labelIds: readonly number[] | undefined;
-  /** 2x2x2 mean of the image, majority of the label. */
-  halve: boolean;
+  /** Ids of the label that count as others. */
+  relabel?: Relabelling | undefined;
+  plan: PreprocessingPlan;
 }
 
 const memoryShape = ([x, y, z]: Vec3): [number, number, number] => [z, y, x];
 
-/**
- * Reads a case, resamples it when asked and z-scores the image (after resampling).
- * Throws DataError naming the file.
- */
+/** Reads a case and treats it as the plan says. Throws DataError naming the file. */
 export async function prepareCase(entry: Case, options: PrepareOptions): Promise<PreparedCase> {
-  if (!options.needLabel) {
-    const source = await loadImage(entry);
-    return {
-      id: entry.id,
-      image: await prepareImage(source, options.halve),
-      label: undefined,
-      source,
-      halved: options.halve,
-    };
+  const { id } = entry;
+  const { plan, labelIds, relabel } = options;
+  if (!options.needLabel)
+    return { id, label: undefined, ...(await prepareImage(await loadImage(entry), plan, id)) };
+  if (labelIds === undefined)
+    throw new DataError(`case '${id}': expected the ids of its classes, received none; give labelled cases`);
+  const { image, label } = await loadCase(entry, { ids: labelIds, relabel });
+  const prepared = await prepareImage(image, plan, id);
+  return { id, ...prepared, label: await prepareLabel(label.data, prepared.geometry) };
+}
+
+/**
+ * An image as the plan treats it.
+ *
+ * @param name of the case, for messages
+ * @throws DataError as planGeometry
+ */
+export async function prepareImage(
+  volume: ImageVolume,
+  plan: PreprocessingPlan = plainPlan,
+  name = "image",
+): Promise<PreparedImage> {
+  const geometry = planGeometry(plan, volume, name);
+  const { crop, shape, restores } = geometry;
+  if (isWhole(geometry) && plan.window === null) {
+    const image = await runOnce(Tensor.from("f32", memoryShape(shape), volume.data), ops.standardize);
+    return { image, geometry };
   }
-  if (options.labelIds === undefined)
-    throw new DataError(
-      `case '${entry.id}': expected the ids of its classes, received none; give labelled cases`,
-    );
-  const loaded = await loadCase(entry, makeLabelTable(options.labelIds, `case '${entry.id}'`));
-  const shape = memoryShape(loaded.image.shape);
-  const label = Tensor.from("u8", shape, loaded.label.data);
-  return {
-    id: entry.id,
-    image: await prepareImage(loaded.image, options.halve),
-    label: options.halve ? await halveLabel(label) : label,
-    source: loaded.image,
-    halved: options.halve,
-  };
+  const data = plan.window === null ? volume.data : clamped(volume.data, plan.window);
+  // Halving takes means of blocks; otherwise voxels are interpolated.
+  const seen = resizeImage(data, volume.shape, crop, restores ? shape : crop.shape);
+  const image = Tensor.from("f32", memoryShape(restores ? shape : crop.shape), seen);
+  const build = (x: Value) => ops.standardize(restores ? x : ops.downsampleMean(x));
+  return { image: await runOnce(image, build), geometry };
 }
 
-/** z-scored image tensor f32 [D, H, W] of a volume. */
-export async function prepareImage(volume: ImageVolume, halve: boolean): Promise<Tensor> {
-  const image = Tensor.from("f32", memoryShape(volume.shape), volume.data);
-  return runOnce(image, (x) => ops.standardize(halve ? ops.downsampleMean(x) : x));
+function clamped(data: Float32Array, [low, high]: readonly [number, number]): Float32Array {
+  return data.map((value) => Math.min(Math.max(value, low), high));
 }
 
-/** Majority of 2x2x2 blocks of labels u8 [D, H, W], as the labels of cases are halved; the input is disposed. */
-export function halveLabel(label: Tensor): Promise<Tensor> {
-  return runOnce(label, ops.downsampleMajority);
+/**
+ * Classes of a case's file [z][y][x] as its image was treated, u8 [D, H, W]: interpolated class by class, or, for half
+ * resolution, the most frequent one of each block.
+ */
+export async function prepareLabel(
+  classes: Uint8Array,
+  { source, crop, shape, restores }: CaseGeometry,
+): Promise<Tensor> {
+  const seen = resizeLabels(classes, source.shape, crop, restores ? shape : crop.shape);
+  const label = Tensor.from("u8", memoryShape(restores ? shape : crop.shape), seen);
+  return restores ? label : runOnce(label, ops.downsampleMajority);
 }
 
 /** Runs a graph of one input once; the input tensor is disposed. */

@@ -1,7 +1,9 @@
 import type { Voxels } from "../config/schema.js";
 import { Cropper } from "../data/augment.js";
+import { type CaseGeometry, isWhole } from "../data/case-geometry.js";
 import { Tensor } from "../native/tensor.js";
-import { type KeptMaps, VolumeLabels } from "./volume-labels.js";
+import { RestoringSink } from "./restoring-sink.js";
+import { type KeptMaps, type RowSink, VolumeLabels } from "./volume-labels.js";
 import type { WindowModel } from "./window-model.js";
 import { WindowSlab } from "./window-slab.js";
 import { checkStride, gaussianWeights, windowCorners } from "./windows.js";
@@ -15,6 +17,8 @@ export interface SlidingWindowOptions {
   mirror?: boolean;
   /** Default: none. */
   maps?: KeptMaps;
+  /** How the image was made: labels and maps are brought back to the grid of its results (resultGrid). */
+  geometry?: CaseGeometry;
   signal?: AbortSignal | undefined;
   /** Called once, when the network works on the first window. */
   onBegin?(): void;
@@ -44,9 +48,9 @@ export async function slidingWindow(
   using weights =
     options.weighting === "gaussian" ? Tensor.from("f32", [pz, py, px], gaussianWeights(patch)) : undefined;
   const corners = windowCorners([width, height, depth], patch, stride);
-  const result = new VolumeLabels(image.shape, model.classes, options.maps ?? "none");
+  const { result, sink } = resultOf([depth, height, width], model.classes, options);
   try {
-    using slab = new WindowSlab(result, patch, corners[0]?.[2] ?? 0, weights);
+    using slab = new WindowSlab(sink, patch, corners[0]?.[2] ?? 0, weights);
     for (const [i, corner] of corners.entries()) {
       await cropper.into(crop, 0, image, { corner, turns: 0, flip: 0 });
       // Begun first, so that the slices that are done are copied while the network works.
@@ -68,6 +72,20 @@ export async function slidingWindow(
     result.dispose();
     throw error;
   }
+}
+
+/** What is made of a volume, and what takes it as it comes. @param shape [D, H, W] */
+function resultOf(
+  shape: RowSink["shape"],
+  classes: number,
+  { geometry, maps = "none" }: SlidingWindowOptions,
+): { result: VolumeLabels; sink: RowSink } {
+  if (geometry?.restores === true && !isWhole(geometry)) {
+    const restoring = new RestoringSink(geometry, classes, maps);
+    return { result: restoring.result, sink: restoring };
+  }
+  const result = new VolumeLabels(shape, classes, maps);
+  return { result, sink: result };
 }
 
 /** Mirrors a window [z][y][x] in place along axes: the sum of 1 (x), 2 (y), 4 (z). */

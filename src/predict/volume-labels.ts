@@ -6,21 +6,31 @@ export type KeptMaps = "none" | "confidence" | "probabilities";
 /** Value of a map that stands for probability 1; maps are bytes. */
 const mapScale = 255;
 
+/** Takes what a network says of a volume row by row, y rising, then z. */
+export interface RowSink {
+  /** Slices, rows, columns: [D, H, W]. */
+  readonly shape: readonly [number, number, number];
+  /** K, background included. */
+  readonly classes: number;
+  /** Takes row (z, y): voxels from position `from` on of classes [..] and of their probabilities [.., K]. */
+  row(z: number, y: number, classes: Uint8Array, probabilities: Float32Array, from: number): void;
+}
+
 /** Labels of a whole volume, and how sure the network is of them. */
-export class VolumeLabels implements Disposable {
+export class VolumeLabels implements RowSink, Disposable {
   /** u8 [D, H, W], classes 0..K-1. */
   readonly labels: Tensor;
   /** Probability of each voxel's class, [z][y][x] as the labels; 255 stands for 1. */
   readonly confidence: Uint8Array | undefined;
   /** Probability of every class, as confidence. */
   readonly probabilities: readonly Uint8Array[];
+  private count = 0;
   private sum = 0;
   private foregroundSum = 0;
   private foreground = 0;
 
-  /** @param shape [D, H, W] */
   constructor(
-    shape: readonly number[],
+    readonly shape: RowSink["shape"],
     readonly classes: number,
     maps: KeptMaps,
   ) {
@@ -30,9 +40,9 @@ export class VolumeLabels implements Disposable {
     this.probabilities = maps === "probabilities" ? Array.from({ length: classes }, map) : [];
   }
 
-  /** C of SFR+: mean over the voxels of the largest class probability. */
+  /** C of SFR+: mean over the voxels that the network saw of the largest class probability. */
   get meanConfidence(): number {
-    return this.sum / this.labels.count;
+    return this.sum / this.count;
   }
 
   /** The same mean over the voxels that are labelled as foreground; null when there are none. */
@@ -40,9 +50,21 @@ export class VolumeLabels implements Disposable {
     return this.foreground === 0 ? null : this.foregroundSum / this.foreground;
   }
 
+  row(z: number, y: number, classes: Uint8Array, probabilities: Float32Array, from: number): void {
+    const [, height, width] = this.shape;
+    this.putRow((z * height + y) * width, width, classes, probabilities, from);
+  }
+
+  /** Makes all voxels background beyond doubt, until others are put. */
+  clear(): void {
+    this.confidence?.fill(mapScale);
+    this.probabilities[0]?.fill(mapScale);
+  }
+
   /** Takes `count` voxels from position `from` of classes [..] and probabilities [.., K] to position `to`. */
   putRow(to: number, count: number, classes: Uint8Array, probabilities: Float32Array, from: number): void {
     const labels = this.labels.u8;
+    this.count += count;
     for (let i = 0; i < count; i++) {
       const label = classes[from + i] ?? 0;
       const probability = probabilities[(from + i) * this.classes + label] ?? 0;

@@ -2,7 +2,7 @@ import type { Voxels } from "../config/schema.js";
 import { Graph, type Program } from "../graph/graph.js";
 import * as ops from "../graph/ops.js";
 import { Tensor } from "../native/tensor.js";
-import type { VolumeLabels } from "./volume-labels.js";
+import type { RowSink } from "./volume-labels.js";
 import type { Corner } from "./windows.js";
 
 /**
@@ -24,12 +24,12 @@ export class WindowSlab implements Disposable {
    * @param weights f32 [d, h, w] of a window's voxels; undefined: all alike
    */
   constructor(
-    private readonly result: VolumeLabels,
+    private readonly result: RowSink,
     private readonly patch: Voxels,
     private start: number,
     private readonly weights: Tensor | undefined,
   ) {
-    const [, height = 0, width = 0] = result.labels.shape;
+    const [, height, width] = result.shape;
     const shape = [patch[2], Math.max(height, patch[1]), Math.max(width, patch[0])];
     this.sums = Tensor.zeros("f32", [...shape, result.classes]);
     this.counts = Tensor.zeros("f32", shape);
@@ -57,7 +57,7 @@ export class WindowSlab implements Disposable {
   async advance(z: number): Promise<void> {
     if (z === this.start) return;
     const { labels, means } = await this.finish.run();
-    const [depth = 0, height = 0, width = 0] = this.result.labels.shape;
+    const [depth, height, width] = this.result.shape;
     const [slices = 0, rows = 0, columns = 0] = labels.shape;
     // Halves of the padding, as windowCorners has them.
     const [top, left] = [Math.floor((rows - height) / 2), Math.floor((columns - width) / 2)];
@@ -68,7 +68,7 @@ export class WindowSlab implements Disposable {
       if (to < 0 || to >= depth) continue;
       for (let y = 0; y < height; y++) {
         const from = (slice * rows + top + y) * columns + left;
-        this.result.putRow((to * height + y) * width, width, classes, probabilities, from);
+        this.result.row(to, y, classes, probabilities, from);
       }
     }
     for (const tensor of [this.sums, this.counts]) {

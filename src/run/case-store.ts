@@ -4,11 +4,14 @@ import { pipeline } from "node:stream/promises";
 import type { Config } from "../config/schema.js";
 import { type Case, openDataset } from "../data/cases.js";
 import type { Grid } from "../data/grid-match.js";
-import { discoverLabelTable } from "../data/load-case.js";
+import { type LabelTable, type Relabelling, relabelNames } from "../data/label-table.js";
+import type { CaseLists } from "../data/layouts/layout.js";
+import { discoverLabelTable, type LoadedCase, loadCase } from "../data/load-case.js";
 import { type PreparedCase, prepareCase } from "../data/prepare.js";
+import { makePlan, type PreprocessingPlan } from "../data/preprocessing-plan.js";
 import { type Split, splitCases } from "../data/splits.js";
+import { readGrid } from "../data/volume-file.js";
 import { CancelledError, DataError } from "../errors.js";
-import { halvedGrid } from "./output-grid.js";
 
 /** The data of a run: which cases, which classes, what their files hold. Training cases are read once. */
 export class CaseStore {
@@ -17,31 +20,41 @@ export class CaseStore {
 
   private constructor(
     readonly split: Split,
-    /** Label ids by class, background first. */
-    readonly labelIds: readonly number[],
+    private readonly table: LabelTable,
+    /** What the data set says of the ids in its files. */
+    readonly fileLabels: Pick<CaseLists, "labels" | "ignore">,
     /** Class names by label id, when the data set has them. */
     readonly labelNames: Readonly<Record<string, string>>,
     /** SHA-256 of the files of each case; a case that cannot be read has none. */
     readonly hashes: Readonly<Record<string, string>>,
-    private readonly halve: boolean,
+    /** How volumes are treated. */
+    readonly plan: PreprocessingPlan,
     private readonly signal: AbortSignal | undefined,
   ) {}
 
   /**
-   * Finds the cases, their classes and hashes.
+   * Finds the cases, their classes, plan and hashes.
    *
    * @param accept may refuse the split by an error, before any volume is read
    * @throws DataError, UsageError
    */
   static async open(
-    settings: Config["data"],
+    { data: settings, preprocess }: Pick<Config, "data" | "preprocess">,
     accept: (split: Split) => void,
     signal: AbortSignal | undefined,
   ): Promise<CaseStore> {
-    const dataset = await openDataset(settings.root, settings.layout);
+    const { labels, ignore, ...dataset } = await openDataset(settings.root, settings.layout);
+    const fileLabels = { ...(labels && { labels }), ...(ignore !== undefined && { ignore }) };
     const split = splitCases(dataset, settings);
     accept(split);
-    const table = await discoverLabelTable(split.labelled);
+    const grids: Grid[] = [];
+    if (preprocess.spacing === "median") {
+      for (const { image } of [...split.labelled, ...split.unlabelled]) grids.push(await readGrid(image));
+    }
+    const plan = makePlan(preprocess, settings.halve, grids);
+    const ignored: Relabelling = ignore === undefined ? {} : { [ignore]: "ignore" };
+    const relabel = { ...ignored, ...settings.relabel };
+    const table = await discoverLabelTable(split.labelled, relabel);
     const hashes: Record<string, string> = {};
     for (const entry of split.labelled)
       hashes[entry.id] = await hashFiles([entry.image, entry.label], signal);
@@ -55,8 +68,18 @@ export class CaseStore {
       });
       if (hash !== undefined) hashes[entry.id] = hash;
     }
-    const names = Object.entries(dataset.labels ?? {});
-    return new CaseStore(split, table.ids, Object.fromEntries(names), hashes, settings.halve, signal);
+    const names = relabelNames(labels ?? {}, relabel);
+    return new CaseStore(split, table, fileLabels, names, hashes, plan, signal);
+  }
+
+  /** Label ids by class, background first. */
+  get labelIds(): readonly number[] {
+    return this.table.ids;
+  }
+
+  /** Ids that count as others. */
+  get relabel(): Relabelling {
+    return this.table.relabel ?? {};
   }
 
   /** K, background included. */
@@ -88,8 +111,14 @@ export class CaseStore {
     return prepareCase(entry, {
       needLabel,
       labelIds: needLabel ? this.labelIds : undefined,
-      halve: this.halve,
+      relabel: this.relabel,
+      plan: this.plan,
     });
+  }
+
+  /** Reads a case with its label as the files have them, but for classes. @throws DataError */
+  load(entry: Case): Promise<LoadedCase> {
+    return loadCase(entry, this.table);
   }
 
   /** The training cases that are in memory. */
@@ -108,11 +137,6 @@ export class CaseStore {
 export function disposeCase(prepared: PreparedCase): void {
   prepared.image.dispose();
   prepared.label?.dispose();
-}
-
-/** The grid that a case's results live on: that of the file, or of its half resolution. */
-export function gridOf(prepared: PreparedCase): Grid {
-  return prepared.halved ? halvedGrid(prepared.source) : prepared.source;
 }
 
 /**

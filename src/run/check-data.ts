@@ -18,7 +18,7 @@ export async function checkData({ cases, config, progress, signal }: RunContext)
   const cache = await readCache(cachePath);
   const start = performance.now();
   progress.begin("check", train.length + test.length, 0, "cases");
-  const dataset = { root, layout, train, test, labels: cases.labelNames };
+  const dataset = { root, layout, train, test, ...cases.fileLabels };
   const { remarks } = await checkDataset(dataset, cache, (done) => progress.update(done), signal);
   progress.end((performance.now() - start) / 1000);
   // Without the findings the next check only takes longer.

@@ -1,4 +1,5 @@
 import type { Voxels } from "../config/schema.js";
+import { plainPlan } from "../data/preprocessing-plan.js";
 import { DataError, UsageError } from "../errors.js";
 import { writePth } from "../io/pth/write-pth.js";
 import { writeSafetensorsFrom } from "../io/safetensors.js";
@@ -77,6 +78,6 @@ function segmenterMetadata(file: TensorFile, patch: Voxels): Record<string, stri
         "give the patch that it was trained on",
     );
   const labelIds = Array.from({ length: metadata.classes }, (_, index) => index);
-  const card: ModelCard = { labelIds, labelNames: {}, halve: false };
+  const card: ModelCard = { labelIds, labelNames: {}, plan: plainPlan };
   return { sfr: JSON.stringify(metadata), data: JSON.stringify(card) };
 }

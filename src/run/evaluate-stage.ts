@@ -2,10 +2,12 @@ import { existsSync } from "node:fs";
 import { mkdir } from "node:fs/promises";
 import { relative } from "node:path";
 import { writeFileAtomic } from "../data/atomic-file.js";
+import { resultGrid } from "../data/case-geometry.js";
 import type { Case } from "../data/cases.js";
-import type { PreparedCase } from "../data/prepare.js";
-import type { Vec3 } from "../data/volume.js";
+import type { Grid } from "../data/grid-match.js";
+import { ignoredClass } from "../data/label-table.js";
 import { isCaseError, messageOf } from "../error-text.js";
+import { DataError } from "../errors.js";
 import { encodePng } from "../io/png.js";
 import { defaultTolerance } from "../metrics/index.js";
 import { scoreClasses } from "../metrics/scores.js";
@@ -19,7 +21,6 @@ import {
 } from "../metrics/summary.js";
 import { Tensor } from "../native/tensor.js";
 import { renderOverlay } from "../viewer/overlay.js";
-import { disposeCase, gridOf } from "./case-store.js";
 import type { StageKeys } from "./keys.js";
 import { readClasses } from "./label-files.js";
 import type { Arm } from "./plan.js";
@@ -39,7 +40,7 @@ export const scoredCases = ({ cases }: RunContext): Case[] =>
   cases.split.test.filter(({ label }) => label !== undefined);
 
 /**
- * Scores an arm's predictions of the test cases at the resolution of training and draws them. Distances are in mm where
+ * Scores an arm's predictions of the test cases on the grid that they were written on and draws them. Distances are in mm where
  * the spacing is known, else in voxels.
  */
 export async function evaluateStage(
@@ -77,20 +78,15 @@ export async function evaluateStage(
 
 /** @returns undefined when the case failed, which is then on record */
 async function evaluateCase(context: RunContext, arm: Arm, entry: Case): Promise<CaseScores | undefined> {
-  const { folder, cases, progress } = context;
+  const { folder, progress } = context;
   const path = predictionPath(context, arm, entry.id);
   // Its failure stands on record since the prediction.
   if (!existsSync(path)) return undefined;
   try {
-    const prepared = await cases.prepare(entry, true);
-    try {
-      const scores = await scoreCase(context, arm, entry, prepared, path);
-      // An earlier start may have failed here.
-      await folder.recordCase(entry.id, { status: "done" });
-      return scores;
-    } finally {
-      disposeCase(prepared);
-    }
+    const scores = await scoreCase(context, arm, entry, path);
+    // An earlier start may have failed here.
+    await folder.recordCase(entry.id, { status: "done" });
+    return scores;
   } catch (error) {
     if (!isCaseError(error)) throw error;
     progress.note(`case '${entry.id}' failed: ${messageOf(error)}`);
@@ -103,20 +99,19 @@ async function scoreCase(
   context: RunContext,
   arm: Arm,
   entry: Case,
-  { image, label, ...prepared }: PreparedCase,
   predictionFile: string,
-): Promise<CaseScores | undefined> {
+): Promise<CaseScores> {
   const { folder, cases } = context;
-  if (label === undefined) return undefined;
+  const { grid, image, label } = await referenceOf(context, entry);
+  using reference = label;
   using prediction = Tensor.from("u8", label.shape, await readClasses(predictionFile, cases.labelIds));
-  const { spacing } = gridOf({ image, label, ...prepared });
-  const classes = await scoreClasses(prediction, label, {
+  leaveOutIgnored(reference.u8, prediction.u8);
+  const { shape: size, spacing } = grid;
+  const classes = await scoreClasses(prediction, reference, {
     labelIds: cases.labelIds,
     spacing: spacing ?? [1, 1, 1],
   });
-  const [depth = 0, height = 0, width = 0] = image.shape;
-  const size: Vec3 = [width, height, depth];
-  const picture = renderOverlay({ image: image.f32, size, reference: label.u8, prediction: prediction.u8 });
+  const picture = renderOverlay({ image, size, reference: reference.u8, prediction: prediction.u8 });
   const png = encodePng(picture.pixels, picture.width, picture.height, picture.channels);
   await writeFileAtomic(folder.file(overlayPath(arm, entry.id)), png);
   return {
@@ -126,4 +121,27 @@ async function scoreCase(
     unit: spacing === null ? "voxel" : "mm",
     classes,
   };
+}
+
+/** A test case on the grid that its prediction was written on: intensities [z][y][x] and classes u8 [D, H, W]. */
+async function referenceOf(
+  { cases }: RunContext,
+  entry: Case,
+): Promise<{ grid: Grid; image: Float32Array; label: Tensor }> {
+  if (!cases.plan.halve) {
+    const { image, label } = await cases.load(entry);
+    const [x, y, z] = image.shape;
+    return { grid: image, image: image.data, label: Tensor.from("u8", [z, y, x], label.data) };
+  }
+  const { image, label, geometry } = await cases.prepare(entry, true);
+  using prepared = image;
+  if (label === undefined) throw new DataError(`case '${entry.id}': expected a label, received none; add it`);
+  return { grid: resultGrid(geometry), image: Float32Array.from(prepared.f32), label };
+}
+
+/** Makes background of voxels without a class, in the reference and in the prediction. */
+function leaveOutIgnored(reference: Uint8Array, prediction: Uint8Array): void {
+  for (let i = 0; i < reference.length; i++) {
+    if (reference[i] === ignoredClass) reference[i] = prediction[i] = 0;
+  }
 }

@@ -2,6 +2,7 @@ import type { Config, Voxels } from "../config/schema.js";
 import { Cropper } from "../data/augment.js";
 import { openDataset } from "../data/cases.js";
 import { prepareCase } from "../data/prepare.js";
+import type { PreprocessingPlan } from "../data/preprocessing-plan.js";
 import { RandomStream } from "../data/random.js";
 import { splitCases } from "../data/splits.js";
 import { isCaseError, messageOf, namingFile } from "../error-text.js";
@@ -181,17 +182,26 @@ async function openSam(
 }
 
 /** What the file says of the data that its model is for. */
-function dataMetadata({ labelIds, labelNames, halve }: ModelCard): Record<string, string> {
+function dataMetadata({ labelIds, labelNames, plan }: ModelCard): Record<string, string> {
   return {
     "sfr.version": version,
     "sfr.classes": String(labelIds.length),
     "sfr.labels": JSON.stringify({ ids: labelIds, names: labelNames }),
     "sfr.preprocessing": JSON.stringify({
       axes: "RAS+, x fastest",
-      resample: halve ? "mean of 2x2x2 voxels" : "none",
+      crop: plan.cropAbove === null ? null : { above: plan.cropAbove, margin_mm: plan.cropMargin },
+      window: plan.window,
+      spacing_mm: plan.spacing,
+      minimum_slices: plan.minimumSlices,
+      resample: resampling(plan),
       intensity: "(v - mean) / standard deviation over the whole volume (divisor n)",
     }),
   };
+}
+
+function resampling({ halve, spacing, minimumSlices }: PreprocessingPlan): string {
+  if (halve) return "mean of 2x2x2 voxels";
+  return spacing === null && minimumSlices === null ? "none" : "linear, outer faces in place";
 }
 
 /** The first canvas of a stitched patch f32 [1, D, H, W], f32 [S, S]. */
@@ -207,7 +217,7 @@ async function firstCanvas(crop: Tensor, plan: StitchGeometry): Promise<Float32A
 /** The middle of the run's first labelled case; undefined, with a note, where there is no run or it cannot be read. */
 async function caseInput(
   model: Exportable,
-  { halve }: ModelCard,
+  { plan }: ModelCard,
   config: Config | undefined,
   notes: string[],
 ): Promise<TestInput | undefined> {
@@ -215,7 +225,7 @@ async function caseInput(
   try {
     const [entry] = splitCases(await openDataset(config.data.root, config.data.layout), config.data).labelled;
     if (entry === undefined) return undefined;
-    const prepared = await prepareCase(entry, { needLabel: false, labelIds: undefined, halve });
+    const prepared = await prepareCase(entry, { needLabel: false, labelIds: undefined, plan });
     try {
       return {
         title: `the middle ${model.unit} of case ${entry.id}`,

@@ -1,13 +1,14 @@
 import type { Config } from "../config/schema.js";
+import { workingGrid } from "../data/case-geometry.js";
 import { gridDifference } from "../data/grid-match.js";
 import { pathKind, volumeFiles } from "../data/layouts/layout.js";
 import { nearestName } from "../data/nearest-name.js";
-import { halveLabel, type PreparedCase } from "../data/prepare.js";
+import { type PreparedCase, prepareLabel } from "../data/prepare.js";
 import type { UnlabelledCase } from "../data/splits.js";
 import { readLabels } from "../data/volume-file.js";
 import { DataError } from "../errors.js";
 import { Tensor } from "../native/tensor.js";
-import { gridOf, hashFiles } from "./case-store.js";
+import { hashFiles } from "./case-store.js";
 import { classesIn } from "./label-files.js";
 import { caseFile } from "./stage.js";
 
@@ -53,8 +54,8 @@ export async function findGivenLabels(
 }
 
 /**
- * Reads a label file as classes on the grid of training, u8 [D, H, W]. Files on the image's grid are halved where
- * training is; those on the halved grid are taken as they are.
+ * Reads a label file as classes on the grid of training, u8 [D, H, W]. Files on the image's grid are treated as the
+ * image was; those on the grid of training are taken as they are.
  *
  * @throws DataError when the grid is another one or an id is not among those of the labelled cases
  */
@@ -64,17 +65,16 @@ export async function readGivenLabel(
   labelIds: readonly number[],
 ): Promise<Tensor> {
   const volume = await readLabels(path);
-  const difference = gridDifference(prepared.source, volume);
+  const { source } = prepared.geometry;
+  const difference = gridDifference(source, volume);
   // An image of a format without a place in the scanner (h5) has labels in any.
-  const fits = difference === null || (difference.what === "geometry" && prepared.source.grid === undefined);
-  if (!fits && !(prepared.halved && gridDifference(gridOf(prepared), volume) === null)) {
+  const fits = difference === null || (difference.what === "geometry" && source.grid === undefined);
+  if (!fits && gridDifference(workingGrid(prepared.geometry), volume) !== null) {
     throw new DataError(
       `${path}: expected ${difference.expected} as the image of '${prepared.id}' has, received ${difference.received}; ` +
         "resample it to the grid of its image",
     );
   }
   const classes = classesIn(path, volume.data, labelIds, "map its ids to those of the labelled cases");
-  const [x, y, z] = volume.shape;
-  const labels = Tensor.from("u8", [z, y, x], classes);
-  return fits && prepared.halved ? halveLabel(labels) : labels;
+  return fits ? prepareLabel(classes, prepared.geometry) : Tensor.from("u8", prepared.image.shape, classes);
 }

@@ -1,3 +1,4 @@
+import { plainPlan } from "../data/preprocessing-plan.js";
 import { methods } from "../retrain/methods/index.js";
 import type { Arm } from "./plan.js";
 import type { RunContext } from "./stage.js";
@@ -19,6 +20,7 @@ export class StageKeys {
       seed: config.seed,
       patch: config.patch,
       halve: config.data.halve,
+      ...this.preparation(),
       labelIds: cases.labelIds,
       labelled: cases.hashesOf(cases.split.labelled),
     };
@@ -84,6 +86,17 @@ export class StageKeys {
 
   evaluate(arm: Arm): string {
     return stageKey({ stage: "evaluate", predict: this.predict(arm) });
+  }
+
+  /** Nothing for volumes and labels as they are: keys of runs before there were plans stay. */
+  private preparation(): { readonly [name: string]: JsonValue } {
+    const { plan, relabel } = this.context.cases;
+    const { halve, ...steps } = plan;
+    const isPlain = stageKey(steps) === stageKey({ ...plainPlan, halve: undefined });
+    return {
+      ...(isPlain ? {} : { plan: steps }),
+      ...(Object.keys(relabel).length === 0 ? {} : { relabel }),
+    };
   }
 
   /** Nothing for f32, so that what was made before there was a choice is still known. */

@@ -1,17 +1,15 @@
+import type { Grid } from "../data/grid-match.js";
 import { classesOfIds, idsOfClasses, makeLabelTable } from "../data/label-table.js";
-import type { PreparedCase } from "../data/prepare.js";
 import { readLabels, writeLabels } from "../data/volume-file.js";
 import { DataError } from "../errors.js";
-import { gridOf } from "./case-store.js";
 
-/** Writes classes 0..K-1, u8 [D,H,W], as NIfTI with the original ids on the grid that the case was prepared on. */
+/** Writes classes 0..K-1, u8 [D,H,W], as NIfTI with the original ids on a grid of their extents. */
 export async function writeClasses(
   path: string,
   classes: Uint8Array,
-  prepared: PreparedCase,
+  grid: Grid,
   labelIds: readonly number[],
 ): Promise<void> {
-  const grid = gridOf(prepared);
   const data = idsOfClasses(classes, { ids: labelIds });
   await writeLabels(path, { ...grid, data }, grid);
 }

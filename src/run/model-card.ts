@@ -1,13 +1,20 @@
 import { z } from "zod";
+import { type PreprocessingPlan, plainPlan, planSchema } from "../data/preprocessing-plan.js";
 import { DataError } from "../errors.js";
 import { readSafetensors, readSafetensorsHeader, writeSafetensors } from "../io/safetensors.js";
 import { jsonOf } from "../io/tensor-file.js";
 
-const cardSchema = z.object({
-  labelIds: z.array(z.int().min(0).max(65535)).min(2),
-  labelNames: z.record(z.string(), z.string()),
-  halve: z.boolean(),
-});
+/** `halve` alone is what cards had before there were plans. */
+const cardSchema = z
+  .object({
+    labelIds: z.array(z.int().min(0).max(65535)).min(2),
+    labelNames: z.record(z.string(), z.string()),
+    halve: z.boolean().default(false),
+    plan: planSchema.optional(),
+  })
+  .transform(
+    ({ halve, plan, ...labels }): ModelCard => ({ ...labels, plan: plan ?? { ...plainPlan, halve } }),
+  );
 
 /** What a weights file says of the data that it was trained on; the metadata entry `data` of the safetensors file. */
 export interface ModelCard {
@@ -15,8 +22,8 @@ export interface ModelCard {
   readonly labelIds: readonly number[];
   /** Class names by label id. */
   readonly labelNames: Readonly<Record<string, string>>;
-  /** Whether volumes are resampled to half resolution first. */
-  readonly halve: boolean;
+  /** How volumes are treated before the network sees them. */
+  readonly plan: PreprocessingPlan;
 }
 
 /** Adds the card to a weights file (the file is written anew, in one step). @throws DataError */

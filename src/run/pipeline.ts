@@ -2,6 +2,7 @@ import { mkdir } from "node:fs/promises";
 import { resolve } from "node:path";
 import type { Config } from "../config/schema.js";
 import { writeFileAtomic } from "../data/atomic-file.js";
+import { describeGeometry } from "../data/case-geometry.js";
 import type { Split } from "../data/splits.js";
 import { messageOf } from "../error-text.js";
 import { SfrError, UsageError } from "../errors.js";
@@ -66,7 +67,7 @@ export async function runPipeline(settings: Config, options: PipelineOptions): P
   const arms = planArms(config);
   const hashes = await hashFilesOf(config, options.signal);
   const requireCases = ({ unlabelled }: Split) => requireUnlabelled(arms, unlabelled.length);
-  const cases = await CaseStore.open(config.data, requireCases, options.signal);
+  const cases = await CaseStore.open(config, requireCases, options.signal);
   const givenLabels = areGiven(config.pseudoLabels)
     ? await findGivenLabels(config.pseudoLabels, cases.split.unlabelled, options.signal)
     : undefined;
@@ -156,7 +157,8 @@ async function prepareStage(context: RunContext, keys: StageKeys, skipCheck = fa
   const { cases, folder, progress } = context;
   const lists = ["labelled", "unlabelled", "test"] as const;
   const paths = lists.map((name) => folder.file(runPaths.splits, `${name}.list`));
-  const spec = { name: "prepare", key: keys.prepare(), owns: [], results: paths };
+  const recordPath = folder.file(runPaths.preprocessing);
+  const spec = { name: "prepare", key: keys.prepare(), owns: [], results: [...paths, recordPath] };
   await runStage(context, spec, async () => {
     if (!skipCheck) await checkData(context);
     await mkdir(folder.file(runPaths.splits), { recursive: true });
@@ -175,9 +177,17 @@ async function prepareStage(context: RunContext, keys: StageKeys, skipCheck = fa
     await cases.labelled();
     progress.update(cases.split.labelled.length);
     await cases.unlabelled();
+    await writeFileAtomic(recordPath, `${JSON.stringify(await preprocessingRecord(cases), null, 2)}\n`);
     progress.end((performance.now() - start) / 1000, counts);
     return undefined;
   });
+}
+
+/** The plan, and what it made of each training case. */
+async function preprocessingRecord(cases: CaseStore): Promise<object> {
+  const loaded = await cases.loaded();
+  const records = loaded.map(({ id, geometry }) => [id, describeGeometry(geometry)] as const);
+  return { plan: cases.plan, cases: Object.fromEntries(records) };
 }
 
 async function disposeCases(cases: CaseStore): Promise<void> {

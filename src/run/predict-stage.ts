@@ -1,5 +1,6 @@
 import { existsSync } from "node:fs";
 import { mkdir } from "node:fs/promises";
+import { resultGrid } from "../data/case-geometry.js";
 import type { Case } from "../data/cases.js";
 import { isCaseError, messageOf, namingFile } from "../error-text.js";
 import { Segmenter } from "../predict/segmenter.js";
@@ -77,8 +78,9 @@ async function writePrediction(
   try {
     // SAM has a stride of its own.
     const stride = arm.method === "sam" ? null : config.predict.stride;
-    using result = await slidingWindow(prepared.image, model, { stride, signal });
-    await writeClasses(path, result.labels.u8, prepared, cases.labelIds);
+    const { geometry } = prepared;
+    using result = await slidingWindow(prepared.image, model, { stride, geometry, signal });
+    await writeClasses(path, result.labels.u8, resultGrid(geometry), cases.labelIds);
   } finally {
     disposeCase(prepared);
   }

@@ -92,6 +92,7 @@ export function stageSeconds(folder: RunFolder, name: string): number {
 /** Folders of a run, relative to it; docs/reference lists what they hold. */
 export const runPaths = {
   splits: "splits",
+  preprocessing: "preprocessing.json",
   finetune: "finetune",
   pseudoLabels: "pseudo-labels",
   pictures: "pictures",

@@ -1,5 +1,6 @@
 import { existsSync } from "node:fs";
 import { mkdir } from "node:fs/promises";
+import { workingGrid } from "../data/case-geometry.js";
 import { namingFile } from "../error-text.js";
 import { finetune } from "../finetune/finetune.js";
 import { SamLabeller } from "../finetune/sam-labeller.js";
@@ -106,7 +107,7 @@ export async function pseudoLabelStage(context: RunContext, keys: StageKeys): Pr
       // A whole file of this key can only be a finished one.
       if (!existsSync(path)) {
         using result = await slidingWindow(prepared.image, sam, { signal });
-        await writeClasses(path, result.labels.u8, prepared, cases.labelIds);
+        await writeClasses(path, result.labels.u8, workingGrid(prepared.geometry), cases.labelIds);
       }
       progress.update(index + 1);
       folder.event({ stage: "pseudo-label", case: prepared.id, step: index + 1, total: all.length });
@@ -194,6 +195,6 @@ function pseudoLabelPath({ folder }: RunContext, id: string): string {
 }
 
 /** What weights of this run say of its data. */
-export function cardOf({ config, cases }: RunContext): ModelCard {
-  return { labelIds: cases.labelIds, labelNames: cases.labelNames, halve: config.data.halve };
+export function cardOf({ cases }: RunContext): ModelCard {
+  return { labelIds: cases.labelIds, labelNames: cases.labelNames, plan: cases.plan };
 }

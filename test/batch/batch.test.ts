@@ -8,6 +8,7 @@ import { gunzipSync, gzipSync } from "node:zlib";
 import { findCases, shardOf } from "../../src/batch/cases.js";
 import { caseBytes, MemoryGate } from "../../src/batch/memory.js";
 import { postProcess } from "../../src/batch/postprocess.js";
+import { wholeGeometry } from "../../src/data/case-geometry.js";
 import { readImage, readLabels } from "../../src/data/volume-file.js";
 import { Tensor } from "../../src/native/tensor.js";
 import { type Outcome, sfr, startSfr } from "../cli/sfr.js";
@@ -220,9 +221,14 @@ describe("parts of a batch", () => {
     leaveB();
     await c;
     await assert.rejects(gate.enter("d", 11), /case 'd': expected a volume that fits/);
-    const small = caseBytes([8, 8, 8], { classes: 2, patch: [4, 4, 4] }, "none");
-    assert.ok(caseBytes([8, 8, 8], { classes: 2, patch: [4, 4, 4] }, "probabilities") > small - 1);
-    assert.ok(caseBytes([8, 8, 16], { classes: 2, patch: [4, 4, 4] }, "none") > small + 16 * 8 * 8 * 8 - 1);
+    const network = { classes: 2, patch: [4, 4, 4] } as const;
+    const cube = wholeGeometry({ shape: [8, 8, 8], spacing: null });
+    const small = caseBytes(cube, network, "none");
+    assert.ok(caseBytes(cube, network, "probabilities") > small - 1);
+    const tall = wholeGeometry({ shape: [8, 8, 16], spacing: null });
+    assert.ok(caseBytes(tall, network, "none") > small + 16 * 8 * 8 * 8 - 1);
+    // A resampled case has the file beside what the network sees.
+    assert.ok(caseBytes({ ...cube, shape: [4, 4, 4] }, network, "none") > small);
   });
 
   it("cleans labels: small components by mm3, the largest component, holes", async () => {

@@ -4,6 +4,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, before, beforeEach, describe, it } from "node:test";
 import { parse } from "yaml";
+import { plainPlan } from "../../src/data/preprocessing-plan.js";
 import type { SamMetadata } from "../../src/finetune/sam-metadata.js";
 import { Graph } from "../../src/graph/graph.js";
 import { WeightSet } from "../../src/graph/weights.js";
@@ -20,7 +21,7 @@ import { type TinySet, writeTinySet } from "../e2e/tiny-set.js";
 import { fillWeights } from "../oracle/inputs.js";
 import { type Outcome, sfr } from "./sfr.js";
 
-const card = { labelIds: [0, 4, 7], labelNames: { "4": "atrium" }, halve: false };
+const card = { labelIds: [0, 4, 7], labelNames: { "4": "atrium" }, plan: plainPlan };
 const patch = [16, 16, 16] as const;
 
 /** A V-Net as a run leaves it. */

@@ -57,6 +57,9 @@ describe("resolveConfig", () => {
       "data.unlabelled": "p1,p2",
       "data.test": "3",
       "data.halve": true,
+      "data.relabel": "4:1,9:ignore",
+      "preprocess.window": "-175,250",
+      "preprocess.spacing": "median",
       "predict.stride": "4,5,6",
       "sam.checkpoint": "w.pth",
       "sam.targets": "q,mlp",
@@ -70,8 +73,11 @@ describe("resolveConfig", () => {
       labelled: 2,
       unlabelled: ["p1", "p2"],
       test: 3,
+      relabel: { 4: 1, 9: "ignore" },
       halve: true,
     });
+    assert.deepEqual(config.preprocess.window, [-175, 250]);
+    assert.equal(config.preprocess.spacing, "median");
     assert.deepEqual(config.predict.stride, [4, 5, 6]);
     assert.equal(config.sam.checkpoint, "w.pth");
     assert.deepEqual(config.sam.targets, ["q", "mlp"]);

@@ -69,10 +69,12 @@ test("nnunet-raw: one channel, label names of both versions", async (t) => {
   assert.deepEqual(found.labels, { 0: "background", 3: "heart" });
   await plant(root, json({ labels: { 0: "background", 2: "liver" } }));
   assert.deepEqual((await openDataset(root)).labels, { 0: "background", 2: "liver" });
+  await plant(root, json({ labels: { background: 0, liver: 2, ignore: 4 } }));
+  const { labels, ignore } = await openDataset(root);
+  assert.deepEqual([labels, ignore], [{ 0: "background", 2: "liver" }, 4]);
   const refused: readonly (readonly [object, RegExp])[] = [
     [{ channel_names: { 0: "T1", 1: "T2" } }, /one channel, received 2 \(T1, T2\)/],
     [{ labels: { background: 0, whole: [1, 2] } }, /received regions \('whole'\)/],
-    [{ labels: { background: 0, ignore: 4 } }, /received an 'ignore' label/],
     [{ labels: { background: 0, odd: 1.5 } }, /a whole number for label 'odd', received 1.5/],
     [{ file_ending: ".png" }, /file_ending, received '.png'/],
     [{ labels: 3 }, /nnU-Net's dataset.json/],

@@ -18,10 +18,8 @@ export async function phantom(index: number): Promise<PreparedCase> {
   const shape = [extents[2], extents[1], extents[0]];
   return {
     id,
-    image: await prepareImage(image, false),
+    ...(await prepareImage(image)),
     label: Tensor.from("u8", shape, Uint8Array.from(label.data)),
-    source: image,
-    halved: false,
   };
 }
 

@@ -17,8 +17,8 @@ test("a patch on three canvases is labelled as its thirds are on one", async (t)
   t.after(() => rm(folder, { recursive: true }));
   const weightsPath = join(folder, "sam.safetensors");
   const { image, label } = generatePhantom(0, 1, [24, 24, 48]);
-  const source = { id: "a", source: image, halved: false };
-  using prepared = await prepareImage(image, false);
+  const { image: prepared, geometry } = await prepareImage(image);
+  using _ = prepared;
   using classes = Tensor.from("u8", [48, 24, 24], label.data);
   // 16 tiles of 16 x 16 pixels fit a canvas of 64 x 64; the patch has 48 slices.
   const patch: Voxels = [16, 16, 48];
@@ -29,7 +29,7 @@ test("a patch on three canvases is labelled as its thirds are on one", async (t)
     finetune: { steps: 2, batch: 1, learningRate: 1e-5 },
   });
   await finetune({
-    cases: [{ ...source, image: prepared, label: classes }],
+    cases: [{ id: "a", image: prepared, label: classes, geometry }],
     classes: 3,
     ...{ patch, sam, settings, seed: 1, checkpointEvery: 10, weightsPath },
     checkpointPath: join(folder, "checkpoint.safetensors"),

@@ -3,6 +3,7 @@ import { mkdtempSync, readdirSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, before, describe, it } from "node:test";
+import { plainPlan } from "../../src/data/preprocessing-plan.js";
 import { DeviceError } from "../../src/errors.js";
 import { Graph } from "../../src/graph/graph.js";
 import { WeightSet } from "../../src/graph/weights.js";
@@ -35,7 +36,7 @@ describe("logits of the native engine and of ONNX Runtime", { skip: withoutRunti
       patch: [16, 32, 16],
     });
     weights.dispose();
-    await writeModelCard(paths.segmenter, { labelIds: [0, 1, 2], labelNames: {}, halve: false });
+    await writeModelCard(paths.segmenter, { labelIds: [0, 1, 2], labelNames: {}, plan: plainPlan });
     paths.SAM = await makeTinyModel(scratch);
   });
 

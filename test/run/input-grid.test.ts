@@ -2,8 +2,10 @@ import assert from "node:assert/strict";
 import { mkdir, readFile } from "node:fs/promises";
 import { join } from "node:path";
 import { test } from "node:test";
+import { resultGrid } from "../../src/data/case-geometry.js";
 import { gridFromAffine, Placement, toFileAffine } from "../../src/data/orientation.js";
 import { prepareCase } from "../../src/data/prepare.js";
+import { plainPlan } from "../../src/data/preprocessing-plan.js";
 import type { Affine, ImageVolume, Vec3 } from "../../src/data/volume.js";
 import { readImage, readLabels, writeImage, writeLabels } from "../../src/data/volume-file.js";
 import { writeClasses } from "../../src/run/label-files.js";
@@ -70,11 +72,11 @@ test("all 48 orientations: one volume in memory, results on the grid of their fi
     // As `predict` and the stages of a run write labels: class by class from the prepared image.
     const prepared = await prepareCase(
       { id: orientation.name, image },
-      { needLabel: false, labelIds: undefined, halve: false },
+      { needLabel: false, labelIds: undefined, plan: plainPlan },
     );
     const classes = Uint8Array.from(source.data, (value) => value % 3);
     const result = join(root, "results", `${orientation.name}.nii`);
-    await writeClasses(result, classes, prepared, labelIds);
+    await writeClasses(result, classes, resultGrid(prepared.geometry), labelIds);
     prepared.image.dispose();
 
     await checkPlaces(result, image, orientation.name);

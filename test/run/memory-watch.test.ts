@@ -15,6 +15,7 @@ import {
   samSettings,
   segmenterSettings,
 } from "../../src/config/schema.js";
+import { wholeGeometry } from "../../src/data/case-geometry.js";
 import { generatePhantom } from "../../src/data/phantom.js";
 import type { PreparedCase } from "../../src/data/prepare.js";
 import { finetune } from "../../src/finetune/finetune.js";
@@ -50,8 +51,7 @@ function phantomCase(): PreparedCase {
     id,
     image: Tensor.from("f32", shape, image.data),
     label: Tensor.from("u8", shape, label.data),
-    source: image,
-    halved: false,
+    geometry: wholeGeometry(image),
   };
 }
 

@@ -7,6 +7,7 @@ import {
   retrainSettings,
   segmenterSettings,
 } from "../../src/config/schema.js";
+import { plainPlan } from "../../src/data/preprocessing-plan.js";
 import { FinetuneStep } from "../../src/finetune/step.js";
 import { samConfig } from "../../src/models/sam/config.js";
 import { SamNetwork } from "../../src/models/sam/network.js";
@@ -107,7 +108,13 @@ function keysOf(settings: object) {
     ...{ name: "keys", data: { root: ".", labelled: 1 }, patch: [32, 32, 32] },
     ...{ arms: [{ method: "mean-teacher", pseudoLabels: "sam" }], ...settings },
   });
-  const cases = { labelIds: [0, 1], hashesOf: () => [], split: { labelled: [], unlabelled: [], test: [] } };
+  const cases = {
+    labelIds: [0, 1],
+    plan: plainPlan,
+    relabel: {},
+    hashesOf: () => [],
+    split: { labelled: [], unlabelled: [], test: [] },
+  };
   const [arm] = planArms(config);
   assert.ok(arm);
   const keys = new StageKeys({ config, cases } as unknown as RunContext, {});

@@ -140,7 +140,7 @@ function duplicates(examined: readonly Examined[]): Remark[] {
 }
 
 /** Ids that some labels lack, and ids without a name. */
-function unlikeIds(examined: readonly Examined[], { labels }: Dataset): Remark[] {
+function unlikeIds(examined: readonly Examined[], { labels, ignore }: Dataset): Remark[] {
   const labelled = examined.flatMap(({ label }) =>
     label && "facts" in label ? [label.facts.ids ?? []] : [],
   );
@@ -153,7 +153,7 @@ function unlikeIds(examined: readonly Examined[], { labels }: Dataset): Remark[]
       if (id !== 0 && count < labelled.length) {
         remarks.push(note(`label id ${id}: in ${count} of ${labelled.length} labels`));
       }
-      if (id !== 0 && labels && labels[id] === undefined) {
+      if (id !== 0 && id !== ignore && labels && labels[id] === undefined) {
         remarks.push(
           note(
             `label id ${id}: expected one of ${Object.keys(labels).join(", ")}, which have names; name it, or correct the labels`,

@@ -1,7 +1,6 @@
-import { readdir } from "node:fs/promises";
 import { join } from "node:path";
 import { DataError } from "../../errors.js";
-import { type Case, type Layout, pathKind, volumeFilesIfAny } from "./layout.js";
+import { type Case, foldersIn, type Layout, pathKind, volumeFilesIfAny } from "./layout.js";
 
 /** Entities that a label has beyond those of its image. */
 const LABEL_ENTITIES = /_(desc|space|label|res|den|atlas|seg)-[a-zA-Z0-9]+/g;
@@ -76,12 +75,4 @@ async function anatFolders(root: string): Promise<string[]> {
     }
   }
   return found;
-}
-
-async function foldersIn(root: string, name: RegExp): Promise<string[]> {
-  const entries = await readdir(root, { withFileTypes: true }).catch(() => []);
-  return entries
-    .filter((entry) => entry.isDirectory() && name.test(entry.name))
-    .map((entry) => entry.name)
-    .sort();
 }

@@ -3,7 +3,7 @@ import { dirname, join, relative, resolve } from "node:path";
 import { z } from "zod";
 import { DataError } from "../../errors.js";
 import { extensions, splitVolumeName } from "../formats/index.js";
-import { labelNames } from "./label-names.js";
+import { namedLabels } from "./label-names.js";
 import { type Case, type Layout, pathKind } from "./layout.js";
 
 const item = z.union([
@@ -54,7 +54,7 @@ export const decathlon: Layout = {
     return {
       train: [...labelled, ...bare.map(({ id, image }) => ({ id, image }))],
       test: held,
-      ...(labels && { labels: labelNames(labels, path) }),
+      ...(labels && namedLabels(labels, path)),
     };
   },
 };

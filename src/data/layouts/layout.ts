@@ -21,6 +21,8 @@ export interface CaseLists {
   readonly test: readonly Case[];
   /** Names by label id, when the data set has them. */
   readonly labels?: Readonly<Record<number, string>>;
+  /** Label id of voxels that belong to no class, when the data set has one. */
+  readonly ignore?: number;
 }
 
 /** One way in which data sets lie on a disk. */
@@ -98,4 +100,13 @@ export async function volumeFiles(folder: string): Promise<Map<string, string>> 
 /** As volumeFiles, and nothing when the folder does not exist. */
 export async function volumeFilesIfAny(folder: string): Promise<Map<string, string>> {
   return (await pathKind(folder)) === "folder" ? volumeFiles(folder) : new Map();
+}
+
+/** Names of the folders in a folder that match, sorted; none where it cannot be read. Links to folders count. */
+export async function foldersIn(root: string, name: RegExp): Promise<string[]> {
+  const entries = await readdir(root, { withFileTypes: true }).catch(() => []);
+  return entries
+    .filter((entry) => (entry.isDirectory() || entry.isSymbolicLink()) && name.test(entry.name))
+    .map((entry) => entry.name)
+    .sort();
 }

@@ -4,7 +4,7 @@ import { z } from "zod";
 import { DataError } from "../../errors.js";
 import { extensions } from "../formats/index.js";
 import { hasCaseList } from "./decathlon.js";
-import { labelNames } from "./label-names.js";
+import { namedLabels } from "./label-names.js";
 import { type Case, type Layout, pathKind, volumeFiles, volumeFilesIfAny } from "./layout.js";
 
 /** The keys of dataset.json that matter here; version 1 has `modality` and labels the other way round. */
@@ -49,7 +49,7 @@ export const nnunetRaw: Layout = {
       test: (await pathKind(join(root, "imagesTs")))
         ? await pairs(join(root, "imagesTs"), join(root, "labelsTs"))
         : [],
-      labels: labelNames(json.labels, path),
+      ...namedLabels(json.labels, path),
     };
   },
 };
