@@ -1,6 +1,8 @@
 import { existsSync } from "node:fs";
 import { basename, resolve } from "node:path";
 import { type Dataset, openDataset } from "../../data/cases.js";
+import { nearestName } from "../../data/nearest-name.js";
+import { type Preset, presets } from "../../data/presets.js";
 import { type Vec3, voxelCount } from "../../data/volume.js";
 import { UsageError } from "../../errors.js";
 import type { Command } from "../command.js";
@@ -22,11 +24,23 @@ export const init: Command = {
   summary: "Show what a data set holds and write a configuration to start from",
   positionals: [{ name: "data", help: "Folder or list of the data set", count: "one" }],
   flags: [
+    {
+      name: "preset",
+      kind: "text",
+      help: `How the paper uses a public data set: ${presets.map(({ name }) => name).join(", ")}; none: settings to begin with`,
+      default: "by the layout",
+    },
     { name: "layout", kind: "text", help: "Layout of the data set", default: "auto" },
     { name: "out", kind: "text", help: "Configuration to write", default: "<name of the folder>.yaml" },
   ],
   settings: [],
-  examples: [["sfr init DATA --out my.yaml", "Then: sfr check DATA; sfr run my.yaml"]],
+  examples: [
+    ["sfr init DATA --out my.yaml", "Then: sfr check DATA; sfr run my.yaml"],
+    [
+      "sfr init MICCAI_BraTS_2019_Data_Training --preset brats",
+      "A public data set, prepared and divided as in the paper",
+    ],
+  ],
   async run(args, context) {
     const { stringify } = await import("yaml");
     const { writeFileAtomic } = await import("../../data/atomic-file.js");
@@ -40,25 +54,30 @@ export const init: Command = {
       );
     }
     const first = await lookAtFirst(dataset);
-    const labelled = dataset.train.filter(({ label }) => label !== undefined).length;
+    const preset = presetFor(args.optional("preset"), dataset);
+    const withLabel = dataset.train.filter(({ label }) => label !== undefined).length;
+    const labelled = Math.min(withLabel, preset?.labelled ?? withLabel);
     const unlabelled = dataset.train.length - labelled;
-    const patch = patchFor(first.shape);
+    const { patch = patchFor(first.shape), relabel, schedule, ...groups } = preset?.settings ?? {};
+    const data = { root: resolve(root), layout: dataset.layout, labelled, unlabelled: "all", test: "all" };
     const config = {
       name,
-      data: { root: resolve(root), layout: dataset.layout, labelled, unlabelled: "all", test: "all" },
+      data: { ...data, ...(relabel && { relabel }) },
+      ...groups,
       patch,
       sam: { size: "tiny", canvas: canvasFor(patch) },
       finetune: { steps: 600 },
-      retrain: { steps: 600 },
+      retrain: { steps: 600, ...(schedule && { schedule }) },
       pseudoLabels: "per-volume",
       arms:
         unlabelled > 0
           ? [{ method: "labelled-only" }, { method: "mean-teacher", pseudoLabels: "sam" }]
           : [{ method: "labelled-only" }],
     };
-    await writeFileAtomic(out, comment + stringify(config));
+    await writeFileAtomic(out, commentOf(preset) + stringify(config));
     const facts = {
       layout: dataset.layout,
+      ...(preset && { preset: preset.name, terms: preset.licence, cite: preset.citations.join("; ") }),
       labelled,
       unlabelled,
       test: dataset.test.length,
@@ -74,6 +93,31 @@ export const init: Command = {
     return undefined;
   },
 };
+
+/** The preset of this name, or of the layout of a public data set. @throws UsageError for an unknown name */
+function presetFor(name: string | undefined, { layout }: Dataset): Preset | undefined {
+  if (name === undefined) return presets.find((preset) => preset.layout === layout);
+  const found = presets.find((preset) => preset.name === name);
+  if (found !== undefined || name === "none") return found;
+  const known = [...presets.map((preset) => preset.name), "none"];
+  const nearest = nearestName(name, known);
+  throw new UsageError(
+    `--preset: expected one of ${known.join(", ")}, received '${name}'; ` +
+      (nearest === null ? "choose one" : `did you mean '${nearest}'?`),
+  );
+}
+
+/** Head of the file: what the settings are, whose the data are. */
+function commentOf(preset: Preset | undefined): string {
+  if (preset === undefined) return comment;
+  const { name, title, licence, citations } = preset;
+  const about = [
+    `Preset ${name}: ${title}.`,
+    `Terms of use: ${licence}.`,
+    ...citations.map((work) => `Cite: ${work}`),
+  ];
+  return `${comment}#\n${about.map((line) => `# ${line}\n`).join("")}`;
+}
 
 /** Header of the first case; its voxels are left unread. */
 async function lookAtFirst({ root, train, test }: Dataset): Promise<{ shape: Vec3; text: string }> {
