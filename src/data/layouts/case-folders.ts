@@ -19,10 +19,10 @@ export async function caseFolders(root: string, files: CaseFiles): Promise<Case[
   return cases;
 }
 
-/** Whether a folder has the folder of a case in it. */
+/** Whether a folder has the folder of a case in it; those that cannot be read are none. */
 export async function hasCaseFolders(root: string, { image }: CaseFiles): Promise<boolean> {
   for (const id of await foldersIn(root, /^[^.]/)) {
-    if ((await firstFile(join(root, id), image(id))) !== undefined) return true;
+    if ((await firstFile(join(root, id), image(id)).catch(() => undefined)) !== undefined) return true;
   }
   return false;
 }
