@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { join } from "node:path";
 import { test } from "node:test";
 import type { Case } from "../../src/data/cases.js";
-import { classesOfIds, idsOfClasses, makeLabelTable } from "../../src/data/label-table.js";
+import { classesOfIds, idsOfClasses, makeLabelTable, relabelNames } from "../../src/data/label-table.js";
 import { discoverLabelTable, loadCase, loadImage } from "../../src/data/load-case.js";
 import type { Vec3 } from "../../src/data/volume.js";
 import { writeImage, writeLabels } from "../../src/data/volume-file.js";
@@ -86,4 +86,16 @@ test("tables hold 2 to 255 classes of valid ids", () => {
   assert.throws(() => makeLabelTable(many, "test"), { name: "DataError", message: /received 256/ });
   assert.equal(makeLabelTable(many.slice(0, 255), "test").ids.length, 255);
   assert.throws(() => makeLabelTable([-1], "test"), { name: "DataError", message: /received -1/ });
+});
+
+test("ids that count as others: merged, exchanged, made background, left out", () => {
+  const relabel = { 2: 1, 4: 7, 7: 4, 9: 0, 255: "ignore" } as const;
+  const table = makeLabelTable([0, 1, 2, 4, 7, 9, 255], "test", relabel);
+  assert.deepEqual(table.ids, [0, 1, 4, 7]);
+  assert.deepEqual(classesOfIds(Uint8Array.of(0, 1, 2, 4, 7, 9, 255), table), {
+    classes: Uint8Array.of(0, 1, 1, 3, 2, 0, 255),
+  });
+  assert.deepEqual(classesOfIds(Uint8Array.of(1, 3), table), { unknownAt: 1 });
+  const names = { 0: "background", 1: "core", 2: "oedema", 4: "a", 7: "b", 9: "fat", 255: "unclear" };
+  assert.deepEqual(relabelNames(names, relabel), { 0: "background", 1: "core + oedema", 4: "b", 7: "a" });
 });

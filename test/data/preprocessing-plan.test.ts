@@ -72,13 +72,16 @@ test("a case that does not fit the plan is refused by name", () => {
 
 test("window and z-score look at what is seen", async () => {
   const image = body([6, 6, 6], null, [1, 1, 1], [5, 5, 5]);
-  // Half of what is seen is at 240, clamped to 140, and half at 40.
+  // Along x, above, inside, inside and below the window.
+  const row = [240, 90, 90, -200];
   for (let z = 1; z < 5; z++)
-    for (let y = 1; y < 5; y++) for (let x = 1; x < 3; x++) image.data[(z * 6 + y) * 6 + x] = 240;
-  const plan = makePlan(settings({ cropAbove: -500, window: [0, 140] }), false, []);
+    for (let y = 1; y < 5; y++)
+      for (const [x, value] of row.entries()) image.data[(z * 6 + y) * 6 + 1 + x] = value;
+  const plan = makePlan(settings({ cropAbove: -500, window: [40, 140] }), false, []);
   const { image: seen } = await prepareImage(image, plan);
   using _ = seen;
   assert.deepEqual(seen.shape, [4, 4, 4]);
-  // Mean 90, deviation 50.
-  for (let i = 0; i < 64; i++) assert.equal(seen.f32[i], i % 4 < 2 ? 1 : -1);
+  // Of 140, 90, 90, 40: mean 90, deviation 50 / sqrt(2). One rounding to f32.
+  const expected = [Math.SQRT2, 0, 0, -Math.SQRT2].map(Math.fround);
+  for (let i = 0; i < 64; i++) assert.equal(seen.f32[i], expected[i % 4]);
 });

@@ -28,8 +28,11 @@ describe("a run with a preprocessing plan", () => {
     data = tiny.data;
     run = join(root, "run");
     const settings = parse(await readFile(tiny.config, "utf8")) as Record<string, object>;
+    const split = { ...settings.data, relabel: { 7: "ignore" } };
+    // So many that the V-Net says something else than background.
+    const retrain = { ...settings.retrain, steps: 80 };
     const arms = [{ method: "labelled-only" }, { method: "mean-teacher", pseudoLabels: "sam" }];
-    await writeFile(tiny.config, stringify({ ...settings, preprocess, arms }));
+    await writeFile(tiny.config, stringify({ ...settings, data: split, preprocess, retrain, arms }));
     const { code, stderr } = await sfr("run", tiny.config, "--out", run, "--quiet");
     assert.equal(code, 0, stderr);
   });
@@ -58,6 +61,23 @@ describe("a run with a preprocessing plan", () => {
     for (const [axis, step] of preprocess.spacing.slice(0, 2).entries())
       assert.ok(Math.abs((working.spacing?.[axis] ?? 0) / step - 1) < 0.04);
     assert.equal(working.shape[2], 33);
+  });
+
+  it("scores leave out the voxels to ignore", async () => {
+    const summary = JSON.parse(await readFile(join(run, "arms", arm, "summary.json"), "utf8"));
+    let leftOut = 0;
+    for (const [i, id] of tinyTestCases.entries()) {
+      const truth = await readLabels(join(data, "labelsTs", `${id}.nii.gz`));
+      const { data: predicted } = await readLabels(join(run, "arms", arm, "predictions", `${id}.nii.gz`));
+      const [all, counted] = [predicted.map(Number), predicted.filter((_, at) => truth.data[at] !== 7)].map(
+        (labels) => labels.filter((label) => label === 4).length,
+      );
+      leftOut += (all ?? 0) - (counted ?? 0);
+      const { metrics } = summary.metric_per_case[i];
+      assert.deepEqual(Object.keys(metrics), ["4"]);
+      assert.equal(metrics["4"].n_pred, counted);
+    }
+    assert.ok(leftOut > 0, "some of the voxels were labelled");
   });
 
   it("says in preprocessing.json what was done to each case", async () => {
