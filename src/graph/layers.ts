@@ -30,15 +30,15 @@ export function weight(ctx: NetworkContext, name: string, spec: WeightSpec): Val
   return ctx.graph.persistent(ctx.weights.tensor(name, spec), name);
 }
 
-/** Weight [in, out] and bias [out] of torch.nn.Linear. */
+/** Weight [in, out] and bias [out] of torch.nn.Linear; `initial` of both, PyTorch's by default. */
 export function linearWeights(
   ctx: NetworkContext,
   name: string,
   inputs: number,
   out: number,
   dtype: Precision = "f32",
+  initial = fanInUniform(inputs),
 ): { weight: Value; bias: Value } {
-  const initial = fanInUniform(inputs);
   const w = weight(ctx, `${name}.weight`, {
     shape: [inputs, out],
     torchShape: [out, inputs],
@@ -50,9 +50,15 @@ export function linearWeights(
   return { weight: w, bias: weight(ctx, `${name}.bias`, vectorSpec(out, initial)) };
 }
 
-/** torch.nn.Linear: x [..,in] -> [..,out]. */
-export function linearLayer(ctx: NetworkContext, x: Value, name: string, out: number): Value {
-  const { weight: w, bias } = linearWeights(ctx, name, x.dim(-1), out);
+/** torch.nn.Linear: x [..,in] -> [..,out]; `initial` as in linearWeights. */
+export function linearLayer(
+  ctx: NetworkContext,
+  x: Value,
+  name: string,
+  out: number,
+  initial?: Initial,
+): Value {
+  const { weight: w, bias } = linearWeights(ctx, name, x.dim(-1), out, "f32", initial);
   return ops.linear(x, w, bias);
 }
 

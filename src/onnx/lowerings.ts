@@ -28,6 +28,15 @@ const add: Lowering = (l, node) => {
   return { name: l.node("Add", [l.inForm(a, form), l.inForm(b, form)]), form };
 };
 
+const affine: Lowering = (l, node) => {
+  const { name, form } = l.natural(inputOf(node, 0));
+  const number = (key: "factor" | "offset") => {
+    const value = numberOf(node, key);
+    return l.constant(`${key}_${value}`, [1], () => Float32Array.of(value));
+  };
+  return { name: l.node("Add", [l.node("Mul", [name, number("factor")]), number("offset")]), form };
+};
+
 const reshape: Lowering = (l, node) => {
   const merged = resizedAlongThreeAxes(l, node);
   if (merged !== undefined) return merged;
@@ -156,6 +165,7 @@ const fourierPositions: Lowering = (l, node) => {
 
 export const lowerings: Readonly<Record<string, Lowering>> = {
   add,
+  affine,
   attention,
   batch_norm: batchNorm,
   broadcast_to: broadcastTo,

@@ -75,7 +75,7 @@ function product(
 
 async function compare(block: number, chosen: readonly LoraTarget[], rank: number): Promise<void> {
   const [weights, updates] = [new WeightSet("sam", 0), new WeightSet("lora", 0)];
-  const lora: Lora = { rank, targets: chosen, weights: updates };
+  const lora: Lora = { kind: "lora", rank, targets: chosen, weights: updates };
   // Weights exist once the block was described.
   await runBlock(block, weights, updates, lora);
   fillWeights(weights);

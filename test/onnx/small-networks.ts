@@ -4,7 +4,7 @@ import * as ops from "../../src/graph/ops.js";
 import { WeightSet } from "../../src/graph/weights.js";
 import { elementCount } from "../../src/io/host-tensor.js";
 import type { SamConfig } from "../../src/models/sam/config.js";
-import { SamNetwork } from "../../src/models/sam/network.js";
+import { SamNetwork, type SamTraining } from "../../src/models/sam/network.js";
 import { segment } from "../../src/models/segmenter.js";
 import { type SegmenterModel, segmenters } from "../../src/models/segmenters.js";
 import type { ExportSpec } from "../../src/onnx/export.js";
@@ -22,17 +22,18 @@ export interface SmallNetwork extends Disposable {
   readonly name: string;
 }
 
-/** SAM with LoRA updates of every target. */
-export function randomSam(config: SamConfig = smallSam): SmallNetwork {
+const everyLora: SamTraining = { kind: "lora", rank: 2, targets: ["q", "k", "v", "proj", "mlp"] };
+
+/** SAM with what is added to its encoder; by default LoRA updates of every target. */
+export function randomSam(config: SamConfig = smallSam, training = everyLora): SmallNetwork {
   const { canvas } = config;
-  const targets = ["q", "k", "v", "proj", "mlp"] as const;
-  const network = new SamNetwork(config, { kind: "lora", rank: 2, targets }, 1, { firstValues: "from-file" });
+  const network = new SamNetwork(config, training, 1, { firstValues: "from-file" });
   const forward = (graph: Graph, x: Value) =>
     network.forward(graph, ops.reshape(x, [x.dim(0), canvas, canvas]), false);
   makeWeights(forward, [1, canvas, canvas, 1]);
   fillWeights({ toState: () => network.toState(false), load: (state) => network.load(state) });
   return {
-    name: "sam",
+    name: training === everyLora ? "sam" : `sam-${training.kind}`,
     spec: specOf("SAM", "canvas", [canvas, canvas, 1], forward),
     [Symbol.dispose]: () => network.dispose(),
   };
@@ -58,6 +59,7 @@ function randomSegmenter(model: SegmenterModel): SmallNetwork {
 /** Every network that can be exported. */
 export const smallNetworks = (): SmallNetwork[] => [
   randomSam(),
+  randomSam(smallSam, { kind: "adapter", ratio: 0.25 }),
   ...(Object.keys(segmenters) as SegmenterModel[]).map(randomSegmenter),
 ];
 

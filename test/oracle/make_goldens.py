@@ -29,6 +29,7 @@ CLASSES = 3
 VOLUME_SIZE = (48, 32, 16)  # H, W, D
 FILTERS = 4
 LORA_RANK = 4
+ADAPTER_WIDTH = 24  # a quarter of tiny's
 
 
 # What stands in front of ReLUs: the V-Net's batch-norms, and the MLPs of SAM's mask decoder.
@@ -60,35 +61,44 @@ def parameters(values: Tensors, dtype: torch.dtype) -> Tensors:
 # SAM
 
 
-def sam_batch() -> tuple[torch.Tensor, torch.Tensor]:
-    """Canvas [2, 1, 256, 256] = image("canvas", label); checker_label(classes 3, block 16), then ignore_some."""
-    label = inputs.checker_label((2, 256, 256), CLASSES, 16)
+def sam_batch(side: int) -> tuple[torch.Tensor, torch.Tensor]:
+    """Canvas [2, 1, side, side] = image("canvas", label); checker_label(classes 3, block 16), then ignore_some."""
+    label = inputs.checker_label((2, side, side), CLASSES, 16)
     return inputs.image("canvas", label), inputs.ignore_some(label)
 
 
-def sam_training(c: sam.SamConfig, lora: bool, steps: int = STEPS) -> goldens.Case:
+# Which of SAM's own tensors train, by kind of training; the Fourier matrix never does.
+TRAINED = {
+    "full": re.compile(r"^(?!.*gaussian)"),
+    "decoder": re.compile(r"^mask_decoder\."),
+    "lora": re.compile(r"^(?!image_encoder\.|.*gaussian)"),
+    "adapter": re.compile(r"^(?!image_encoder\.|.*gaussian)"),
+}
+
+
+def sam_training(c: sam.SamConfig, kind: str, steps: int = STEPS) -> goldens.Case:
     """`logits` (low resolution), `grad/*` of the first step, `losses` [steps, 3] = (total, CE, Dice), `travel/*`.
 
     `logits_after`. AdamW lr 1e-4 (t + 1) at step t = 0, 1, .., betas 0.9 / 0.999, eps 1e-8, weight decay 0.1. Full: every
-    tensor trains. LoRA: rank 4, encoder frozen; LoRA, prompt encoder and mask decoder train. The Fourier matrix never
-    trains. Calm (see calmed).
+    tensor trains. Decoder: the mask decoder alone. LoRA: rank 4, encoder frozen; LoRA, prompt encoder and mask decoder
+    train. Adapter: the same with adapters, their bottleneck a quarter of the width. Calm (see calmed).
     """
 
     def case(dtype: torch.dtype) -> Tensors:
         start = calmed(inputs.weights(sam.parameter_shapes(c)))
-        pairs = inputs.weights(sam.lora_shapes(c, LORA_RANK)) if lora else {}
+        shapes = {"lora": sam.lora_shapes(c, LORA_RANK), "adapter": sam.adapter_shapes(c, ADAPTER_WIDTH)}
+        more = inputs.weights(shapes.get(kind, {}))
         p = {n: v.to(dtype) for n, v in start.items()}
-        trained = {n: v for n, v in start.items() if "gaussian" not in n and not (lora and "image_encoder" in n)}
-        trained = parameters(trained | pairs, dtype)
+        trained = parameters({n: v for n, v in start.items() if TRAINED[kind].match(n)} | more, dtype)
         p |= trained
-        adapters = {n: trained[n] for n in pairs} if lora else None
-        image, label = sam_batch()
+        added = {n: trained[n] for n in more} or None
+        image, label = sam_batch(c.canvas)
         optimiser = torch.optim.AdamW(trained.values(), betas=(0.9, 0.999), eps=1e-8, weight_decay=0.1)
         result, rows = {}, []
         for step in range(steps):
             optimiser.param_groups[0]["lr"] = 1e-4 * (step + 1)
-            logits = sam.forward(p, c, image.to(dtype), adapters)
-            full = sam.full_size(logits, 256)
+            logits = sam.forward(p, c, image.to(dtype), added)
+            full = sam.full_size(logits, c.canvas)
             ce, dice = losses.cross_entropy(full, label), losses.dice_loss(full, label)
             loss = 0.5 * (ce + dice)
             optimiser.zero_grad()
@@ -98,9 +108,9 @@ def sam_training(c: sam.SamConfig, lora: bool, steps: int = STEPS) -> goldens.Ca
             optimiser.step()
             rows.append([loss.item(), ce.item(), dice.item()])
         with torch.no_grad():
-            result["logits_after"] = sam.forward(p, c, image.to(dtype), adapters)
+            result["logits_after"] = sam.forward(p, c, image.to(dtype), added)
         result["losses"] = torch.tensor(rows, dtype=torch.float64)
-        return result | goldens.travel(trained, start | pairs)
+        return result | goldens.travel(trained, start | more)
 
     return case
 
@@ -334,9 +344,12 @@ def cases() -> dict[str, tuple[goldens.Case, list[str]]]:
     decoder_keys = [n for n in keys if n.startswith("mask_decoder.")]
     block_keys = {i: [f"image_encoder.blocks.{i}.attn.qkv.bias[key]"] for i in (0, 2)}
     return {
-        "sam-tiny-full": (sam_training(tiny, lora=False), keys),
-        "sam-tiny-lora": (sam_training(tiny, lora=True), decoder_keys),
-        "vit-b-lora": (sam_training(sam.vit_b(256, CLASSES), lora=True, steps=5), decoder_keys),
+        "sam-tiny-full": (sam_training(tiny, "full"), keys),
+        "sam-tiny-decoder": (sam_training(tiny, "decoder", steps=5), decoder_keys),
+        "sam-tiny-lora": (sam_training(tiny, "lora"), decoder_keys),
+        "sam-tiny-lora-small": (sam_training(sam.tiny(80, CLASSES), "lora", steps=5), decoder_keys),
+        "sam-tiny-adapter": (sam_training(tiny, "adapter", steps=5), decoder_keys),
+        "vit-b-lora": (sam_training(sam.vit_b(256, CLASSES), "lora", steps=5), decoder_keys),
         "vit-b-block-window": (vit_b_block(0), block_keys[0]),
         "vit-b-block-global": (vit_b_block(2), block_keys[2]),
         "mask-decoder": (mask_decoder, decoder_keys),

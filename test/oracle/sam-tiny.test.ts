@@ -1,4 +1,4 @@
-/** SAM tiny against PyTorch, with all weights and with LoRA: logits, gradients and ten steps of a real fine-tuning. */
+/** SAM tiny against PyTorch, by every kind of training: logits, gradients and the steps of a real fine-tuning. */
 import { test } from "node:test";
 import { samConfig } from "../../src/models/sam/config.js";
 import type { SamTraining } from "../../src/models/sam/network.js";
@@ -18,3 +18,12 @@ test("LoRA: logits, gradients and ten steps", () =>
 
 test("all weights: logits, gradients and ten steps", () =>
   compareSamTraining("sam-tiny-full", config, { kind: "all" }, bounds));
+
+test("the mask decoder alone: logits, gradients and five steps", () =>
+  compareSamTraining("sam-tiny-decoder", config, { kind: "decoder" }, bounds));
+
+test("adapters: logits, gradients and five steps", () =>
+  compareSamTraining("sam-tiny-adapter", config, { kind: "adapter", ratio: 0.25 }, bounds));
+
+test("LoRA on a small-size canvas, smaller than a window: logits, gradients and five steps", () =>
+  compareSamTraining("sam-tiny-lora-small", samConfig("tiny", 80, 3), lora, bounds));

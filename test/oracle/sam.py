@@ -141,6 +141,17 @@ def lora_shapes(c: SamConfig, rank: int) -> Shapes:
     return shapes
 
 
+def adapter_shapes(c: SamConfig, hidden: int) -> Shapes:
+    """Bottleneck adapters of every block, with the names of Medical SAM Adapter."""
+    shapes: Shapes = {}
+    for i in range(c.depth):
+        for place in ("Space_Adapter", "MLP_Adapter"):
+            name = f"image_encoder.blocks.{i}.{place}"
+            _linear(shapes, f"{name}.D_fc1", c.width, hidden)
+            _linear(shapes, f"{name}.D_fc2", hidden, c.width)
+    return shapes
+
+
 def zero_gradient_names(c: SamConfig) -> list[str]:
     """Key biases: softmax does not see a constant added to all scores of a query.
 
@@ -211,14 +222,22 @@ def _from_windows(x: torch.Tensor, size: int, h: int, w: int) -> torch.Tensor:
     return x.reshape(b, rows * size, cols * size, -1)[:, :h, :w].contiguous()
 
 
+def _bottleneck(added: Tensors | None, name: str, x: torch.Tensor) -> torch.Tensor | float:
+    """What the adapter `name` makes of x; 0 without it."""
+    if added is None or f"{name}.D_fc1.weight" not in added:
+        return 0.0
+    x = F.gelu(F.linear(x, added[f"{name}.D_fc1.weight"], added[f"{name}.D_fc1.bias"]))
+    return F.linear(x, added[f"{name}.D_fc2.weight"], added[f"{name}.D_fc2.bias"])
+
+
 def block(
-    p: Tensors, c: SamConfig, index: int, x: torch.Tensor, lora: Tensors | None, sdpa: bool = False
+    p: Tensors, c: SamConfig, index: int, x: torch.Tensor, added: Tensors | None, sdpa: bool = False
 ) -> torch.Tensor:
-    """One encoder block; x [B, H, W, C]."""
+    """One encoder block; x [B, H, W, C]. `added`: the tensors of LoRA or of adapters."""
     name = f"image_encoder.blocks.{index}"
     pair = None
-    if lora is not None:
-        pair = [lora[f"w_{m}_{i:03d}"] for i in (2 * index, 2 * index + 1) for m in "ab"]
+    if added is not None and "w_a_000" in added:
+        pair = [added[f"w_{m}_{i:03d}"] for i in (2 * index, 2 * index + 1) for m in "ab"]
     h, w = x.shape[1:3]
     y = F.layer_norm(x, (c.width,), p[f"{name}.norm1.weight"], p[f"{name}.norm1.bias"], 1e-6)
     if index not in c.global_blocks:
@@ -226,10 +245,11 @@ def block(
         y = _from_windows(_attention(p, f"{name}.attn", _to_windows(y, c.window), c, pair, sdpa), c.window, h, w)
     else:
         y = _attention(p, f"{name}.attn", y, c, pair, sdpa)
-    x = x + y
-    y = F.layer_norm(x, (c.width,), p[f"{name}.norm2.weight"], p[f"{name}.norm2.bias"], 1e-6)
-    y = F.gelu(F.linear(y, p[f"{name}.mlp.lin1.weight"], p[f"{name}.mlp.lin1.bias"]))
-    return x + F.linear(y, p[f"{name}.mlp.lin2.weight"], p[f"{name}.mlp.lin2.bias"])
+    x = x + y + _bottleneck(added, f"{name}.Space_Adapter", y)
+    normed = F.layer_norm(x, (c.width,), p[f"{name}.norm2.weight"], p[f"{name}.norm2.bias"], 1e-6)
+    y = F.gelu(F.linear(normed, p[f"{name}.mlp.lin1.weight"], p[f"{name}.mlp.lin1.bias"]))
+    y = F.linear(y, p[f"{name}.mlp.lin2.weight"], p[f"{name}.mlp.lin2.bias"])
+    return x + y + 0.5 * _bottleneck(added, f"{name}.MLP_Adapter", normed)
 
 
 def _norm_2d(p: Tensors, name: str, x: torch.Tensor) -> torch.Tensor:
@@ -240,14 +260,14 @@ def _norm_2d(p: Tensors, name: str, x: torch.Tensor) -> torch.Tensor:
     return p[f"{name}.weight"][:, None, None] * x + p[f"{name}.bias"][:, None, None]
 
 
-def encode(p: Tensors, c: SamConfig, canvas: torch.Tensor, lora: Tensors | None, sdpa: bool = False) -> torch.Tensor:
-    """Canvas [B, 1, S, S] -> embedding [B, neck, S/16, S/16]."""
+def encode(p: Tensors, c: SamConfig, canvas: torch.Tensor, added: Tensors | None, sdpa: bool = False) -> torch.Tensor:
+    """Canvas [B, 1, S, S] -> embedding [B, neck, S/16, S/16]. `added` as in block()."""
     e = "image_encoder"
     weight, bias = p[f"{e}.patch_embed.proj.weight"], p[f"{e}.patch_embed.proj.bias"]
     x = F.conv2d(canvas.repeat(1, 3, 1, 1), weight, bias, stride=PATCH)
     x = x.permute(0, 2, 3, 1) + p[f"{e}.pos_embed"]
     for index in range(c.depth):
-        x = block(p, c, index, x, lora, sdpa)
+        x = block(p, c, index, x, added, sdpa)
     x = F.conv2d(x.permute(0, 3, 1, 2), p[f"{e}.neck.0.weight"])
     x = F.conv2d(_norm_2d(p, f"{e}.neck.1", x), p[f"{e}.neck.2.weight"], padding=1)
     return _norm_2d(p, f"{e}.neck.3", x)
@@ -330,10 +350,10 @@ def decode(p: Tensors, c: SamConfig, embedding: torch.Tensor) -> tuple[torch.Ten
 
 
 def forward(
-    p: Tensors, c: SamConfig, canvas: torch.Tensor, lora: Tensors | None = None, sdpa: bool = False
+    p: Tensors, c: SamConfig, canvas: torch.Tensor, added: Tensors | None = None, sdpa: bool = False
 ) -> torch.Tensor:
     """Low-resolution logits [B, K, S/4, S/4] of a canvas [B, 1, S, S]."""
-    return decode(p, c, encode(p, c, canvas, lora, sdpa))[0]
+    return decode(p, c, encode(p, c, canvas, added, sdpa))[0]
 
 
 def full_size(logits: torch.Tensor, canvas: int) -> torch.Tensor:

@@ -9,10 +9,14 @@ import {
   tableLayer,
 } from "../../graph/layers.js";
 import * as ops from "../../graph/ops.js";
+import { type Adapters, adaptAttention, adaptMlp } from "./adapter.js";
 import { type SamConfig, samPatch } from "./config.js";
 import { type Lora, updatedLinearLayer, updatedQkvLayer } from "./lora.js";
 
 const epsilon = 1e-6;
+
+/** What is trained in a frozen encoder. */
+export type Addition = Lora | Adapters;
 
 /**
  * SAM's ViT encoder (Kirillov et al. 2023; Li et al. 2022), state-dict names `image_encoder.*`.
@@ -20,13 +24,13 @@ const epsilon = 1e-6;
  * @param x [N, S, S, 3]
  * @returns image embedding [N, S/16, S/16, decoderWidth]
  */
-export function imageEncoder(ctx: NetworkContext, x: Value, config: SamConfig, lora?: Lora): Value {
+export function imageEncoder(ctx: NetworkContext, x: Value, config: SamConfig, added?: Addition): Value {
   const grid = config.canvas / samPatch;
   let y = patchConv2dLayer(ctx, x, "image_encoder.patch_embed.proj", config.width, samPatch);
   const position = tableLayer(ctx, "image_encoder.pos_embed", [1, grid, grid, config.width], "zeros");
   y = ops.add(y, ops.reshape(position, [grid, grid, config.width]));
   for (let block = 0; block < config.depth; block++)
-    y = ctx.graph.within(`block${block}`, () => encoderBlock(ctx, y, block, config, lora));
+    y = ctx.graph.within(`block${block}`, () => encoderBlock(ctx, y, block, config, added));
   y = pointConvLayer(ctx, y, "image_encoder.neck.0", config.decoderWidth, { axes: 2, bias: false });
   y = layerNormLayer(ctx, y, "image_encoder.neck.1", epsilon);
   y = conv2dLayer(ctx, y, "image_encoder.neck.2", config.decoderWidth, 3);
@@ -39,9 +43,11 @@ export function encoderBlock(
   x: Value,
   block: number,
   config: SamConfig,
-  lora?: Lora,
+  added?: Addition,
 ): Value {
   const name = `image_encoder.blocks.${block}`;
+  const lora = added?.kind === "lora" ? added : undefined;
+  const adapters = added?.kind === "adapter" ? added : undefined;
   const attended = encoderAttention(
     ctx,
     layerNormLayer(ctx, x, `${name}.norm1`, epsilon),
@@ -49,11 +55,13 @@ export function encoderBlock(
     config,
     lora,
   );
-  const y = ops.add(x, attended);
+  const y = ops.add(x, adaptAttention(ctx, attended, block, adapters));
   const mlp = (input: Value, layer: "lin1" | "lin2", out: number) =>
     updatedLinearLayer(ctx, input, { name: `${name}.mlp.${layer}`, block, layer }, out, lora);
-  const hidden = mlp(layerNormLayer(ctx, y, `${name}.norm2`, epsilon), "lin1", 4 * config.width);
-  return ops.add(y, mlp(ops.gelu(hidden), "lin2", config.width));
+  const normed = layerNormLayer(ctx, y, `${name}.norm2`, epsilon);
+  const hidden = mlp(normed, "lin1", 4 * config.width);
+  const perceived = mlp(ops.gelu(hidden), "lin2", config.width);
+  return ops.add(y, adaptMlp(ctx, normed, perceived, block, adapters));
 }
 
 /**

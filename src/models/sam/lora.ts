@@ -8,6 +8,7 @@ export type LoraTarget = "q" | "k" | "v" | "proj" | "mlp";
 
 /** Low-rank updates in every encoder block (Hu et al. 2022); the SFR authors update q and v. */
 export interface Lora {
+  readonly kind: "lora";
   /** Rank r of the updates B A. */
   rank: number;
   targets: readonly LoraTarget[];

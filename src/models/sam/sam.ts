@@ -3,8 +3,7 @@ import type { Value } from "../../graph/graph.js";
 import type { NetworkContext } from "../../graph/layers.js";
 import * as ops from "../../graph/ops.js";
 import { type SamConfig, samPatch } from "./config.js";
-import { imageEncoder } from "./image-encoder.js";
-import type { Lora } from "./lora.js";
+import { type Addition, imageEncoder } from "./image-encoder.js";
 import { maskDecoder } from "./mask-decoder.js";
 import { emptyPrompt } from "./prompt-encoder.js";
 
@@ -16,7 +15,7 @@ import { emptyPrompt } from "./prompt-encoder.js";
  * @returns logits [N, S/4, S/4, K]
  * @throws UsageError when the canvas is not of the configured size or no multiple of 16
  */
-export function sam(ctx: NetworkContext, canvas: Value, config: SamConfig, lora?: Lora): Value {
+export function sam(ctx: NetworkContext, canvas: Value, config: SamConfig, added?: Addition): Value {
   if (config.canvas % samPatch !== 0)
     throw new UsageError(`sam: expected a multiple of ${samPatch} for canvas, received ${config.canvas}`);
   const [n, height, width] = canvas.shape;
@@ -26,7 +25,7 @@ export function sam(ctx: NetworkContext, canvas: Value, config: SamConfig, lora?
     );
   return ctx.graph.within(ctx.weights.name, () => {
     const gray = ops.reshape(canvas, [n, config.canvas, config.canvas, 1]);
-    const embedding = imageEncoder(ctx, ops.concat([gray, gray, gray], 3), config, lora);
+    const embedding = imageEncoder(ctx, ops.concat([gray, gray, gray], 3), config, added);
     return maskDecoder(ctx, embedding, emptyPrompt(ctx, config), config);
   });
 }
