@@ -76,7 +76,10 @@ async function writeSam(path: string, { model, canvas, classes, patch }: BatchRe
   const graph = new Graph();
   network.forward(graph, graph.input("canvases", "f32", [1, canvas, canvas]), false);
   fillWeights({ toState: () => network.toState(false), load: (state) => network.load(state) });
-  const sfr: SamMetadata = { size: model, canvas, classes, training: { kind: "all" }, patch, base: null };
+  const sfr: SamMetadata = {
+    ...{ size: model, input: "native", scale: 1, canvas, classes, patch },
+    ...{ training: { kind: "all" }, base: null },
+  };
   const card = { labelIds: Array.from({ length: classes }, (_, id) => id), labelNames: {}, halve: false };
   await writeSafetensors(path, network.toState(false), {
     sfr: JSON.stringify(sfr),

@@ -3,7 +3,6 @@
  * stages use.
  */
 import { finetuneSettings } from "../src/config/schema.js";
-import { gapImage, gapLabel } from "../src/finetune/canvas-batch.js";
 import { FinetuneStep } from "../src/finetune/step.js";
 import { type Explanation, Graph } from "../src/graph/graph.js";
 import * as ops from "../src/graph/ops.js";
@@ -12,6 +11,7 @@ import { samConfig } from "../src/models/sam/config.js";
 import { SamNetwork } from "../src/models/sam/network.js";
 import { fullResolution } from "../src/models/sam/sam.js";
 import { Tensor } from "../src/native/tensor.js";
+import { gapImage, gapLabel } from "../src/stitch/canvases.js";
 import { stitchGeometry } from "../src/stitch/geometry.js";
 import { canvasOrder, permute } from "../test/oracle/axes.js";
 import { checkerLabel, ignoreSome, image, weight } from "../test/oracle/inputs.js";

@@ -4,7 +4,7 @@ import { namingFile } from "../error-text.js";
 import { DataError, UsageError } from "../errors.js";
 import { OnnxSamLabeller } from "../finetune/onnx-sam-labeller.js";
 import { SamLabeller } from "../finetune/sam-labeller.js";
-import { readSamMetadata, type SamMetadata, settingsOf } from "../finetune/sam-metadata.js";
+import { neededBase, readSamMetadata, type SamMetadata, settingsOf } from "../finetune/sam-metadata.js";
 import { readSafetensorsHeader } from "../io/safetensors.js";
 import { engineInfo } from "../native/native.js";
 import type { InferenceEngine, OnnxEngine } from "../onnxruntime/engine.js";
@@ -86,7 +86,7 @@ async function loadSam(
   options: LoadOptions,
 ): Promise<Omit<BatchModel, "card">> {
   const metadata = await readSamMetadata(file);
-  const base = metadata.base === null ? null : await checkBase(file, metadata, checkpoint);
+  const base = neededBase(metadata) === null ? null : await checkBase(file, metadata, checkpoint);
   const sam = settingsOf(metadata, base);
   const { engine } = options;
   const { classes, patch } = metadata;

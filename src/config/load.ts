@@ -2,6 +2,7 @@ import { readFileSync } from "node:fs";
 import { isMap, isNode, isPair, LineCounter, type Node, parseDocument } from "yaml";
 import { nearestName } from "../data/nearest-name.js";
 import { UsageError } from "../errors.js";
+import { smallCanvas } from "../stitch/input-plan.js";
 import { type Config, configSchema } from "./schema.js";
 import { armSettingList, type Setting, settings } from "./settings.js";
 
@@ -34,13 +35,19 @@ interface Issue {
 export function resolveConfig(path: string, overrides: Overrides = {}): Config {
   const source = withOverrides(readSource(path), overrides);
   const result = configSchema.safeParse(source.values);
-  if (result.success) return result.data;
+  if (result.success) return withSmallCanvas(result.data);
   const issues: readonly Issue[] = result.error.issues;
   // A misspelt key is why its right spelling is missing.
   const issue = issues.find(({ code }) => code === "unrecognized_keys") ?? issues[0];
   throw new UsageError(
     issue === undefined ? `${path}: ${result.error.message}` : describeIssue(issue, source),
   );
+}
+
+/** One slice at its own size needs the canvas that just holds it. */
+function withSmallCanvas(config: Config): Config {
+  if (config.sam.input !== "small-size") return config;
+  return { ...config, sam: { ...config.sam, canvas: smallCanvas(config.patch) } };
 }
 
 /** Turns the text of a flag into the value of its setting; text that does not fit stays text and is refused later. */

@@ -78,16 +78,36 @@ export const samSettings = z.strictObject({
     .default(null)
     .describe("LoRA updates of that SAM to start from: a file of this program, the SFR authors or SAMed"),
   train: z
-    .enum(["auto", "all", "lora"])
+    .enum(["auto", "all", "decoder", "lora", "adapter"])
     .default("auto")
-    .describe("What trains: LoRA and decoder, or all weights; auto: LoRA with a checkpoint, all without"),
+    .describe(
+      "What trains: every weight (all), the mask decoder alone (decoder), or with prompt encoder and mask decoder LoRA updates (lora) or bottleneck adapters (adapter) of the frozen encoder; auto: LoRA with a checkpoint, all without",
+    ),
   rank: z.int().min(1).max(64).default(4).describe("Rank of the LoRA updates"),
   targets: z
     .array(z.enum(["q", "k", "v", "proj", "mlp"]))
     .min(1)
     .default(["q", "v"])
     .describe("What LoRA updates in every encoder block; q and v as in the paper's code"),
-  canvas: z.int().min(64).multipleOf(16).default(1024).describe("Side of the stitched canvas, pixels"),
+  adapterRatio: z
+    .number()
+    .positive()
+    .max(1)
+    .default(0.25)
+    .describe("Width of the adapters' bottleneck, in parts of the encoder's"),
+  input: z
+    .enum(["native", "square", "scale", "upsample", "small-size"])
+    .default("native")
+    .describe(
+      "How SAM sees a crop. Stitched slices of their own size: native (as many tiles as fit a canvas), square (ceil(sqrt(D)) tiles a side); resized: scale (scale tiles a side). One slice a canvas: upsample (resized to all of it), small-size (its own size)",
+    ),
+  scale: z.int().min(1).max(12).default(9).describe("Tiles a side with input: scale"),
+  canvas: z
+    .int()
+    .min(16)
+    .multipleOf(16)
+    .default(1024)
+    .describe("Side of SAM's canvas, pixels; small-size: made from the patch"),
 });
 
 export const finetuneSettings = z.strictObject({
@@ -111,6 +131,17 @@ export const finetuneSettings = z.strictObject({
     ),
   intensityMap: fraction("Probability of a Bezier intensity map, per slice").default(0.5),
   rotateCanvas: z.boolean().default(true).describe("Rotate and flip whole canvases"),
+  disruption: z
+    .enum(["none", "shuffled", "turned", "natural"])
+    .default("none")
+    .describe(
+      "What disturbs the slices of a crop in training, never in labelling: their order (shuffled), a rotation and flip of each (turned), or natural images in place of all but one at first, of none at the end (natural)",
+    ),
+  naturalImages: z
+    .string()
+    .nullable()
+    .default(null)
+    .describe("Folder of PNG files, 8-bit gray or RGB, for disruption: natural"),
 });
 
 export const segmenterSettings = z.strictObject({

@@ -16,7 +16,7 @@ import { saveSegmenter } from "../predict/segmenter.js";
 import { CropMaker } from "../retrain/crop-maker.js";
 import { type MethodName, methods } from "../retrain/methods/index.js";
 import { type StepRecord, type TrainObserver, trainLoop } from "../run/train-loop.js";
-import { stitchGeometry } from "../stitch/geometry.js";
+import { inputPlan } from "../stitch/input-plan.js";
 import { ExchangeLog, type ExchangeSample, readExchange } from "./record.js";
 import type { Route } from "./route.js";
 import { type ExchangeMemory, ExchangeStep } from "./step.js";
@@ -74,6 +74,7 @@ export async function exchange(
   const replay = settings.replay === null ? undefined : routesOf(settings.replay);
   using step = new ExchangeStep({
     sam: finetunedNetwork(options.sam, classes, options.precision),
+    plan: inputPlan(patch, options.sam),
     ...{ finetune: options.finetune, segmenter, retrain, settings, classes, patch, seed: options.seed },
     method: methods[options.method],
     ...(options.precision === undefined ? {} : { precision: options.precision }),
@@ -162,8 +163,8 @@ class ExchangeCanvases implements Disposable {
     private readonly step: ExchangeStep,
     private readonly options: ExchangeOptions,
   ) {
-    const { patch, sam, finetune, seed, labelled } = options;
-    this.maker = new CanvasMaker(stitchGeometry({ patch, canvas: sam.canvas }), patch, finetune, seed);
+    const { patch, sam, finetune, classes, seed, labelled } = options;
+    this.maker = new CanvasMaker(inputPlan(patch, sam), finetune, classes, seed);
     this.cases = new BatchSampler(labelled.length, 1, seed, "exchange", false);
   }
 

@@ -13,6 +13,7 @@ import type { Precision } from "../native/native.js";
 import { Tensor } from "../native/tensor.js";
 import type { Method } from "../retrain/methods/method.js";
 import { RetrainStep } from "../retrain/step.js";
+import type { InputPlan } from "../stitch/input-plan.js";
 import { ConfidenceMeter, type CropConfidence } from "./confidence.js";
 import { type Route, routeOf } from "./route.js";
 
@@ -20,6 +21,8 @@ import { type Route, routeOf } from "./route.js";
 export interface ExchangeStepOptions {
   /** SAM; owned by the step from here on. */
   sam: SamNetwork;
+  /** How SAM sees crops. */
+  plan: InputPlan;
   finetune: FinetuneSettings;
   segmenter: SegmenterSettings;
   retrain: RetrainSettings;
@@ -95,9 +98,10 @@ export class ExchangeStep implements Disposable {
   private updates = 0;
 
   constructor(private readonly options: ExchangeStepOptions) {
-    const { sam, finetune, segmenter, retrain, method, settings, classes, patch, seed, precision } = options;
-    this.labeller = SamLabeller.of(sam, patch);
-    this.finetune = new FinetuneStep(sam, finetune, 2 * this.labeller.plan.canvases);
+    const { sam, plan, finetune, segmenter, retrain, method, settings, classes, patch, seed, precision } =
+      options;
+    this.labeller = new SamLabeller(sam, patch, plan);
+    this.finetune = new FinetuneStep(sam, finetune, 2 * plan.geometry.canvases);
     this.retrain = new RetrainStep({
       ...{ method, segmenter, settings: retrain, classes, patch, seed },
       ...(precision === undefined ? {} : { precision }),

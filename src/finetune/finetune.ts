@@ -4,7 +4,7 @@ import { BatchSampler } from "../data/sampler.js";
 import { UsageError } from "../errors.js";
 import type { Precision } from "../native/native.js";
 import { type TrainObserver, trainLoop } from "../run/train-loop.js";
-import { stitchGeometry } from "../stitch/geometry.js";
+import { inputPlan } from "../stitch/input-plan.js";
 import { CanvasMaker } from "./canvas-batch.js";
 import { loadStart, type OnLoad, type SamFacts, samNetwork, saveSam } from "./sam-file.js";
 import { finetuneLearningRate } from "./schedule.js";
@@ -38,11 +38,11 @@ export async function finetune(
   const { cases, settings, sam, seed } = options;
   if (cases.length === 0)
     throw new UsageError("finetune: expected at least one labelled case, received none; add labels");
-  const geometry = stitchGeometry({ patch: options.patch, canvas: sam.canvas });
+  const plan = inputPlan(options.patch, sam);
   using network = samNetwork(sam, options.classes, seed, options.precision);
-  using step = new FinetuneStep(network, settings, settings.batch * geometry.canvases);
+  using step = new FinetuneStep(network, settings, settings.batch * plan.geometry.canvases);
   await loadStart(network, sam, options);
-  using canvases = new CanvasMaker(geometry, options.patch, settings, seed);
+  using canvases = new CanvasMaker(plan, settings, options.classes, seed);
   const sampler = new BatchSampler(cases.length, settings.batch, seed, "finetune", false);
   await trainLoop(
     {

@@ -6,8 +6,9 @@ import { channelsLast } from "../onnxruntime/channels.js";
 import type { OnnxSession } from "../onnxruntime/session.js";
 import type { WindowModel } from "../predict/window-model.js";
 import { halfStride } from "../predict/windows.js";
-import { stitchGeometry } from "../stitch/geometry.js";
-import { gapImage } from "./canvas-batch.js";
+import { stitchImage, unstitchLogits } from "../stitch/canvases.js";
+import { inputPlan } from "../stitch/input-plan.js";
+import { PartByPart } from "./part-by-part.js";
 import type { SamMetadata } from "./sam-metadata.js";
 
 /** A fine-tuned SAM in ONNX Runtime, from a file of `sfr export`; stitching and un-stitching are the native engine's. */
@@ -18,28 +19,32 @@ export class OnnxSamLabeller implements WindowModel {
   private readonly unstitch: Program<"logits">;
   private readonly output: Tensor;
   private readonly quarter: Tensor;
+  private readonly parts: PartByPart;
 
   /** @param session of the file, which ends with this */
   constructor(
     private readonly session: OnnxSession,
-    { classes, patch, canvas }: Pick<SamMetadata, "classes" | "patch" | "canvas">,
+    metadata: Pick<SamMetadata, "classes" | "patch" | "input" | "scale" | "canvas">,
   ) {
+    const { classes, patch, canvas } = metadata;
     this.classes = classes;
     this.patch = patch;
-    const geometry = stitchGeometry({ patch, canvas });
-    const [count, side] = [geometry.canvases, canvas / 4];
+    const plan = inputPlan(patch, metadata);
+    const [width, height, depth] = plan.part;
+    const [count, side] = [plan.geometry.canvases, canvas / 4];
     const before = new Graph();
-    const crop = before.input("crop", "f32", [1, patch[2], patch[1], patch[0]]);
+    const part = before.input("part", "f32", [1, depth, height, width]);
     this.stitch = before.compile({
-      canvases: ops.reshape(ops.stitch(crop, geometry, gapImage), [count, 1, canvas, canvas]),
+      canvases: ops.reshape(stitchImage(part, plan), [count, 1, canvas, canvas]),
     });
     const after = new Graph();
     const quarter = after.input("quarter", "f32", [count, side, side, classes]);
     this.unstitch = after.compile({
-      logits: ops.unstitch(ops.resizeBilinear(quarter, [canvas, canvas]), geometry),
+      logits: unstitchLogits(ops.resizeBilinear(quarter, [canvas, canvas]), plan),
     });
     this.output = Tensor.zeros("f32", [count, classes, side, side]);
     this.quarter = Tensor.zeros("f32", [count, side, side, classes]);
+    this.parts = new PartByPart(patch, plan, classes);
   }
 
   /** 50 % overlap. */
@@ -53,14 +58,17 @@ export class OnnxSamLabeller implements WindowModel {
   }
 
   async logits(window: Tensor, signal?: AbortSignal): Promise<Tensor> {
-    const { canvases } = await this.stitch.run({ crop: window }, signal);
-    await this.session.run({ canvas: canvases }, { logits: this.output }, signal);
-    channelsLast(this.output, this.quarter);
-    return (await this.unstitch.run({ quarter: this.quarter }, signal)).logits;
+    return this.parts.logits(window, async (part) => {
+      const { canvases } = await this.stitch.run({ part }, signal);
+      await this.session.run({ canvas: canvases }, { logits: this.output }, signal);
+      channelsLast(this.output, this.quarter);
+      return (await this.unstitch.run({ quarter: this.quarter }, signal)).logits;
+    });
   }
 
   [Symbol.dispose](): void {
     this.session.dispose();
+    this.parts[Symbol.dispose]();
     this.stitch.dispose();
     this.unstitch.dispose();
     this.output.dispose();

@@ -9,7 +9,7 @@ import { samConfig } from "../models/sam/config.js";
 import type { LoadingReport } from "../models/sam/loading.js";
 import { SamNetwork, type SamTraining } from "../models/sam/network.js";
 import type { Precision } from "../native/native.js";
-import { stitchGeometry } from "../stitch/geometry.js";
+import { inputPlan } from "../stitch/input-plan.js";
 import type { SamMetadata } from "./sam-metadata.js";
 
 /** Told what was taken from a file that SAM starts from: its checkpoint, or LoRA updates. */
@@ -26,9 +26,10 @@ export interface SamFacts {
 }
 
 /** What trains under these settings; `auto` is LoRA with a checkpoint and everything without. */
-function samTraining(settings: SamSettings): SamTraining {
-  const lora = settings.train === "lora" || (settings.train === "auto" && settings.checkpoint !== null);
-  return lora ? { kind: "lora", rank: settings.rank, targets: settings.targets } : { kind: "all" };
+function samTraining({ train, checkpoint, rank, targets, adapterRatio }: SamSettings): SamTraining {
+  const kind = train === "auto" ? (checkpoint === null ? "all" : "lora") : train;
+  if (kind === "lora") return { kind, rank, targets };
+  return kind === "adapter" ? { kind, ratio: adapterRatio } : { kind };
 }
 
 /** A network of these settings, its weights not yet made; with a checkpoint they have values only after loadCheckpoint. */
@@ -99,18 +100,17 @@ export async function loadStart(
 export async function saveSam(path: string, network: SamNetwork, facts: SamFacts): Promise<void> {
   const { sam, classes, patch, checkpointHash } = facts;
   // All that is needed to use it, and which SAM it belongs to.
+  const { size, input, scale, canvas } = sam;
   const metadata: SamMetadata = {
-    size: sam.size,
-    canvas: sam.canvas,
-    classes,
+    ...{ size, input, scale, canvas, classes },
     training: samTraining(sam),
     patch,
     base: checkpointHash === null ? null : { sha256: checkpointHash },
   };
-  const plan = stitchGeometry({ patch, canvas: sam.canvas });
+  const { part, geometry: plan } = inputPlan(patch, sam);
   const preprocessing = { volume: "z-score", channels: "gray, repeated", pixelMean: 0, pixelStd: 1 };
   const state = network.toState(sam.checkpoint !== null);
-  await writeSafetensors(path, state, { sfr: JSON.stringify({ ...metadata, plan, preprocessing }) });
+  await writeSafetensors(path, state, { sfr: JSON.stringify({ ...metadata, part, plan, preprocessing }) });
 }
 
 async function withWeights<T>(path: string, use: (file: TensorFile) => Promise<T>): Promise<T> {

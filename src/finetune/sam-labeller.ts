@@ -7,35 +7,31 @@ import type { Precision } from "../native/native.js";
 import { Tensor } from "../native/tensor.js";
 import type { WindowModel } from "../predict/window-model.js";
 import { halfStride } from "../predict/windows.js";
-import { type StitchGeometry, stitchGeometry } from "../stitch/geometry.js";
-import { gapImage } from "./canvas-batch.js";
+import { stitchImage, unstitchLogits } from "../stitch/canvases.js";
+import { type InputPlan, inputPlan } from "../stitch/input-plan.js";
+import { PartByPart } from "./part-by-part.js";
 import { finetunedNetwork, loadFinetuned } from "./sam-file.js";
 
-/** A fine-tuned SAM that labels crops and volumes through stitched canvases of its training's plan. */
+/** A fine-tuned SAM that labels crops and volumes as its training saw them. */
 export class SamLabeller implements WindowModel {
   private readonly stitched: Program<"logits" | "labels">;
-  private readonly crop: Tensor;
+  private readonly parts: PartByPart;
 
-  private constructor(
+  /** @param network owned by this; its weights may be trained meanwhile, the ones it has when it labels count */
+  constructor(
     private readonly network: SamNetwork,
-    private readonly geometry: StitchGeometry,
     /** Extents of a crop, voxels (x, y, z). */
     readonly patch: Voxels,
+    /** How crops go through SAM; for pictures. */
+    readonly plan: InputPlan,
   ) {
-    const shape = [1, patch[2], patch[1], patch[0]];
+    const [width, height, depth] = plan.part;
     const graph = new Graph();
-    const canvases = ops.stitch(graph.input("crop", "f32", shape), geometry, gapImage);
-    const logits = ops.unstitch(
-      fullResolution(network.forward(graph, canvases, false), network.config),
-      geometry,
-    );
+    const canvases = stitchImage(graph.input("part", "f32", [1, depth, height, width]), plan);
+    const full = fullResolution(network.forward(graph, canvases, false), network.config);
+    const logits = unstitchLogits(full, plan);
     this.stitched = graph.compile({ logits, labels: ops.argmax(logits) });
-    this.crop = Tensor.zeros("f32", shape);
-  }
-
-  /** A labeller with the weights that a network has when it labels; they may be trained meanwhile. Owns the network. */
-  static of(network: SamNetwork, patch: Voxels): SamLabeller {
-    return new SamLabeller(network, stitchGeometry({ patch, canvas: network.config.canvas }), patch);
+    this.parts = new PartByPart(patch, plan, network.config.classes);
   }
 
   /**
@@ -48,7 +44,7 @@ export class SamLabeller implements WindowModel {
   ): Promise<SamLabeller> {
     const { sam, classes, patch, precision } = options;
     const network = finetunedNetwork(sam, classes, precision);
-    const labeller = SamLabeller.of(network, patch);
+    const labeller = new SamLabeller(network, patch, inputPlan(patch, sam));
     await loadFinetuned(network, sam, weightsPath);
     return labeller;
   }
@@ -66,11 +62,11 @@ export class SamLabeller implements WindowModel {
   /** Labels of crops f32 [N, D, H, W] of the training's patch size -> u8 [N, D, H, W]; one crop at a time. */
   async labelCrops(crops: Tensor, signal?: AbortSignal): Promise<Tensor> {
     const labels = Tensor.zeros("u8", crops.shape);
-    const size = this.crop.count;
-    for (let i = 0; i < crops.count / size; i++) {
-      this.crop.f32.set(crops.f32.subarray(i * size, (i + 1) * size));
-      labels.u8.set((await this.stitched.run({ crop: this.crop }, signal)).labels.u8, i * size);
-    }
+    const size = crops.count / (crops.shape[0] ?? 1);
+    for (let begin = 0; begin < crops.count; begin += size)
+      await this.parts.each(crops.f32.subarray(begin, begin + size), async (part, first) => {
+        labels.u8.set((await this.stitched.run({ part }, signal)).labels.u8, begin + first);
+      });
     return labels;
   }
 
@@ -80,18 +76,13 @@ export class SamLabeller implements WindowModel {
   }
 
   async logits(window: Tensor, signal?: AbortSignal): Promise<Tensor> {
-    return (await this.stitched.run({ crop: window }, signal)).logits;
-  }
-
-  /** Where each slice of a crop lies on its canvases; for pictures. */
-  get plan(): StitchGeometry {
-    return this.geometry;
+    return this.parts.logits(window, async (part) => (await this.stitched.run({ part }, signal)).logits);
   }
 
   dispose(): void {
     this.stitched.dispose();
     this.network.dispose();
-    this.crop.dispose();
+    this.parts[Symbol.dispose]();
   }
 
   [Symbol.dispose](): void {

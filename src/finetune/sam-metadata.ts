@@ -6,16 +6,20 @@ import { jsonOf } from "../io/tensor-file.js";
 import type { SamTraining } from "../models/sam/network.js";
 
 const extent = z.int().min(1);
-const { size, canvas, rank, targets } = samSettings.shape;
+const { size, input, scale, canvas, rank, targets, adapterRatio } = samSettings.shape;
 
 const metadataSchema = z.object({
   size,
   canvas,
   classes: z.int().min(2),
   training: z.discriminatedUnion("kind", [
-    z.object({ kind: z.literal("all") }),
+    z.object({ kind: z.enum(["all", "decoder"]) }),
     z.object({ kind: z.literal("lora"), rank, targets }),
+    z.object({ kind: z.literal("adapter"), ratio: adapterRatio }),
   ]),
+  // Files from before there was a choice say nothing.
+  input,
+  scale,
   patch: z.tuple([extent, extent, extent]),
   base: z.object({ sha256: z.string() }).nullable(),
 });
@@ -25,6 +29,9 @@ export interface SamMetadata {
   readonly size: SamSettings["size"];
   /** Side of a canvas, pixels. */
   readonly canvas: number;
+  /** How SAM sees a crop; `scale` tiles a side with `scale`. */
+  readonly input: SamSettings["input"];
+  readonly scale: number;
   /** K, background included. */
   readonly classes: number;
   readonly training: SamTraining;
@@ -45,7 +52,19 @@ export async function readSamMetadata(path: string): Promise<SamMetadata> {
 }
 
 /** Settings that load such a file. @param checkpoint path of its base; null when it has none */
-export function settingsOf({ size, canvas, training }: SamMetadata, checkpoint: string | null): SamSettings {
+export function settingsOf(
+  { size, canvas, input, scale, training }: SamMetadata,
+  checkpoint: string | null,
+): SamSettings {
   const lora = training.kind === "lora" ? { rank: training.rank, targets: [...training.targets] } : {};
-  return samSettings.parse({ size, canvas, checkpoint, train: training.kind, ...lora });
+  const adapters = training.kind === "adapter" ? { adapterRatio: training.ratio } : {};
+  return samSettings.parse({
+    ...{ size, canvas, input, scale, checkpoint, train: training.kind },
+    ...{ ...lora, ...adapters },
+  });
+}
+
+/** SHA-256 of the SAM without which the file is of no use; null where it holds every tensor. */
+export function neededBase({ base, training }: SamMetadata): string | null {
+  return training.kind === "all" ? null : (base?.sha256 ?? null);
 }

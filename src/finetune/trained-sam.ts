@@ -9,7 +9,7 @@ import { type SamMetadata, settingsOf } from "./sam-metadata.js";
 /**
  * Makes the network of a file of finetune(); the caller disposes it.
  *
- * @param checkpoint the SAM that its updates belong to; null when the file holds all
+ * @param checkpoint the SAM that its weights belong to; null when the file holds all
  * @throws DataError naming the file when a tensor is missing or does not fit
  */
 export async function loadTrainedSam(

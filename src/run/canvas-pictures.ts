@@ -6,14 +6,12 @@ import { Graph } from "../graph/graph.js";
 import * as ops from "../graph/ops.js";
 import { encodePng, type Picture } from "../io/png.js";
 import { Tensor } from "../native/tensor.js";
-import { stitchGeometry } from "../stitch/geometry.js";
+import { stitchImage, stitchLabels } from "../stitch/canvases.js";
+import type { InputPlan } from "../stitch/input-plan.js";
 import { renderCanvas } from "../viewer/canvas-preview.js";
 import type { StageKeys } from "./keys.js";
 import { type RunContext, runPaths, runStage } from "./stage.js";
 import { loadSam } from "./training-stages.js";
-
-/** Label of canvas pixels that no slice covers. */
-const gapLabel = 255;
 
 /** Canvas previews, as paths relative to the run folder, with captions. */
 export const canvasPictures = [
@@ -39,7 +37,7 @@ export async function canvasPictureStage(context: RunContext, keys: StageKeys): 
     using sam = await loadSam(context);
     using predicted = await sam.labelCrops(image, signal);
     for (const [index, labels] of [reference, predicted].entries()) {
-      const picture = await drawCanvas(image, labels, { patch: config.patch, canvas: config.sam.canvas });
+      const picture = await drawCanvas(image, labels, sam.plan, sam.classes);
       const { pixels, width, height, channels } = picture;
       await writeFileAtomic(paths[index] ?? "", encodePng(pixels, width, height, channels));
     }
@@ -60,21 +58,21 @@ export async function canvasPictureStage(context: RunContext, keys: StageKeys): 
   }
 }
 
-/** The first canvas of a crop f32 [1, D, H, W] with labels u8 [1, D, H, W]. */
-async function drawCanvas(
-  image: Tensor,
-  labels: Tensor,
-  request: { patch: readonly [number, number, number]; canvas: number },
-): Promise<Picture> {
-  const geometry = stitchGeometry(request);
+/** The first canvas of the middle part of a crop f32 [1, D, H, W] with labels u8 [1, D, H, W]. */
+async function drawCanvas(image: Tensor, labels: Tensor, plan: InputPlan, classes: number): Promise<Picture> {
+  const [depth, slices] = [image.shape[1] ?? 0, plan.part[2]];
   const graph = new Graph();
+  const middle = (name: string, { dtype, shape }: Tensor) => {
+    const first = Math.floor((depth - slices) / 2);
+    return ops.slice(graph.input(name, dtype, shape), 1, first, first + slices);
+  };
   const lowest = image.f32.reduce((low, value) => Math.min(low, value), 0);
   using program = graph.compile({
-    image: ops.stitch(graph.input("image", "f32", image.shape), geometry, lowest),
-    labels: ops.stitch(graph.input("labels", "u8", labels.shape), geometry, gapLabel),
+    image: stitchImage(middle("image", image), plan, lowest),
+    labels: stitchLabels(middle("labels", labels), plan, classes),
   });
   const stitched = await program.run({ image, labels });
-  const { canvas } = geometry;
+  const { canvas } = plan.geometry;
   const pixels = canvas * canvas;
   return renderCanvas({
     image: stitched.image.f32.subarray(0, pixels),

@@ -7,8 +7,7 @@ import { RandomStream } from "../data/random.js";
 import { splitCases } from "../data/splits.js";
 import { isCaseError, messageOf, namingFile } from "../error-text.js";
 import { DataError, UsageError } from "../errors.js";
-import { gapImage } from "../finetune/canvas-batch.js";
-import { readSamMetadata, type SamMetadata } from "../finetune/sam-metadata.js";
+import { neededBase, readSamMetadata, type SamMetadata } from "../finetune/sam-metadata.js";
 import { loadTrainedSam } from "../finetune/trained-sam.js";
 import { Graph } from "../graph/graph.js";
 import * as ops from "../graph/ops.js";
@@ -20,7 +19,8 @@ import { type Exported, type ExportSpec, exportOnnx, type TestInput } from "../o
 import { loadOnnxRuntime } from "../onnx/runtime.js";
 import { readSegmenter } from "../predict/segmenter.js";
 import { quarterStride } from "../predict/windows.js";
-import { type StitchGeometry, stitchGeometry } from "../stitch/geometry.js";
+import { gapImage, stitchImage } from "../stitch/canvases.js";
+import { type InputPlan, inputPlan } from "../stitch/input-plan.js";
 import { version } from "../version.js";
 import { disposeCase, hashFiles } from "./case-store.js";
 import { findModel } from "./find-model.js";
@@ -85,13 +85,11 @@ async function openModel(
   const common = { ...dataMetadata(card), "sfr.weights_sha256": await hashFiles([path], signal) };
   if (!/"canvas"/.test(metadata.sfr ?? "")) return openSegmenter(path, common);
   const sam = await readSamMetadata(path);
-  // Whoever trained every weight of a SAM has them all in the file.
-  const isPart = sam.base !== null && sam.training.kind === "lora";
-  const base = isPart ? await checkedBase(path, sam, checkpoint, signal) : null;
+  const base = neededBase(sam) === null ? null : await checkedBase(path, sam, checkpoint, signal);
   return openSam(path, sam, base, common);
 }
 
-/** Path of the SAM that a file's LoRA updates belong to. @throws UsageError without one, DataError for another one */
+/** Path of the SAM that the weights of a file belong to. @throws UsageError without one, DataError for another one */
 async function checkedBase(
   path: string,
   { base }: SamMetadata,
@@ -100,13 +98,13 @@ async function checkedBase(
 ): Promise<string> {
   if (checkpoint === undefined)
     throw new UsageError(
-      `${path}: expected the SAM that these LoRA updates belong to (SHA-256 ${base?.sha256}), received none; ` +
+      `${path}: expected the SAM that these weights belong to (SHA-256 ${base?.sha256}), received none; ` +
         "name it with --sam-checkpoint",
     );
   const hash = await hashFiles([checkpoint], signal);
   if (hash !== base?.sha256)
     throw new DataError(
-      `${checkpoint}: expected the SAM that the LoRA updates of ${path} belong to (SHA-256 ${base?.sha256}), ` +
+      `${checkpoint}: expected the SAM that the weights of ${path} belong to (SHA-256 ${base?.sha256}), ` +
         `received ${hash}; name that one with --sam-checkpoint`,
     );
   return checkpoint;
@@ -150,9 +148,9 @@ async function openSam(
   checkpoint: string | null,
   common: Readonly<Record<string, string>>,
 ): Promise<Exportable> {
-  const { size, canvas, classes, training, patch, base } = metadata;
+  const { size, input, canvas, classes, training, patch, base } = metadata;
   const network = await loadTrainedSam(path, metadata, checkpoint);
-  const plan = stitchGeometry({ patch, canvas });
+  const plan = inputPlan(patch, metadata);
   const pixels = { channels: "gray, repeated inside the model", gap: gapImage };
   return {
     spec: {
@@ -171,7 +169,7 @@ async function openSam(
         ...common,
         ...(base === null ? {} : { "sfr.base_sha256": base.sha256 }),
         "sfr.model": JSON.stringify({ kind: "sam", size, canvas, classes, training }),
-        "sfr.canvas": JSON.stringify({ patch, plan, ...pixels }),
+        "sfr.canvas": JSON.stringify({ patch, input, part: plan.part, plan: plan.geometry, ...pixels }),
       },
     },
     patch,
@@ -204,14 +202,13 @@ function resampling({ halve, spacing, minimumSlices }: PreprocessingPlan): strin
   return spacing === null && minimumSlices === null ? "none" : "linear, outer faces in place";
 }
 
-/** The first canvas of a stitched patch f32 [1, D, H, W], f32 [S, S]. */
-async function firstCanvas(crop: Tensor, plan: StitchGeometry): Promise<Float32Array> {
+/** The first canvas of a patch f32 [1, D, H, W], f32 [S, S]. */
+async function firstCanvas(crop: Tensor, plan: InputPlan): Promise<Float32Array> {
   const graph = new Graph();
-  using program = graph.compile({
-    canvases: ops.stitch(graph.input("crop", "f32", crop.shape), plan, gapImage),
-  });
+  const part = ops.slice(graph.input("crop", "f32", crop.shape), 1, 0, plan.part[2]);
+  using program = graph.compile({ canvases: stitchImage(part, plan) });
   const { canvases } = await program.run({ crop });
-  return canvases.f32.slice(0, plan.canvas ** 2);
+  return canvases.f32.slice(0, plan.geometry.canvas ** 2);
 }
 
 /** The middle of the run's first labelled case; undefined, with a note, where there is no run or it cannot be read. */

@@ -4,8 +4,13 @@ import type { Arm } from "./plan.js";
 import type { RunContext } from "./stage.js";
 import { type JsonValue, stageKey } from "./stage-key.js";
 
-/** SHA-256 of SAM's checkpoint, of its LoRA updates and of a record that SFR+ replays, of each that there is. */
-export type FileHashes = { readonly [name in "sam" | "lora" | "replay"]?: string };
+/**
+ * SHA-256 of SAM's checkpoint, of its LoRA updates, of the natural images and of a record that SFR+ replays, of each that
+ * there is.
+ */
+export type FileHashes = { readonly [name in "sam" | "lora" | "natural" | "replay"]?: string };
+
+type JsonSettings = { readonly [name: string]: JsonValue };
 
 /** Content keys of the stages of a run: equal keys mean that a stage's files can be used as they are. */
 export class StageKeys {
@@ -31,12 +36,17 @@ export class StageKeys {
   }
 
   finetune(): string {
-    const { sam, finetune } = this.context.config;
+    const { sam } = this.context.config;
+    const { naturalImages: _, ...training } = this.context.config.finetune;
     // The paths of the files do not matter, their bytes do.
     const network = {
-      ...sam,
+      ...without(sam, { adapterRatio: 0.25, input: "native", scale: 9 }),
       checkpoint: this.fileHashes.sam ?? null,
       lora: this.fileHashes.lora ?? null,
+    };
+    const finetune = {
+      ...without(training, { disruption: "none" }),
+      naturalImages: this.fileHashes.natural,
     };
     return stageKey({ stage: "finetune", common: this.common, sam: network, finetune, ...this.precision() });
   }
@@ -108,4 +118,9 @@ export class StageKeys {
   private unlabelled(): string[] {
     return this.context.cases.hashesOf(this.context.cases.split.unlabelled);
   }
+}
+
+/** Settings but for those at a value that all had before there was a choice: what was made then is still known. */
+function without(settings: JsonSettings, usual: JsonSettings): JsonSettings {
+  return Object.fromEntries(Object.entries(settings).filter(([key, value]) => usual[key] !== value));
 }

@@ -6,6 +6,7 @@ import { describeGeometry } from "../data/case-geometry.js";
 import type { Split } from "../data/splits.js";
 import { messageOf } from "../error-text.js";
 import { SfrError, UsageError } from "../errors.js";
+import { naturalImageFiles } from "../finetune/natural-images.js";
 import type { EngineInfo } from "../native/native.js";
 import { version } from "../version.js";
 import { canvasPictureStage } from "./canvas-pictures.js";
@@ -96,8 +97,11 @@ export async function runPipeline(settings: Config, options: PipelineOptions): P
   }
 }
 
-/** Hashes of the files that SAM starts from and of the record that SFR+ replays. */
-async function hashFilesOf({ sam, exchange }: Config, signal: AbortSignal | undefined): Promise<FileHashes> {
+/** Hashes of the files that SAM starts from, of natural images and of the record that SFR+ replays. */
+async function hashFilesOf(
+  { sam, finetune, exchange }: Config,
+  signal: AbortSignal | undefined,
+): Promise<FileHashes> {
   if (sam.lora !== null && sam.checkpoint === null)
     throw new UsageError(
       "sam.lora: expected sam.checkpoint beside it, the SAM that the updates were trained on, received none; name it",
@@ -105,6 +109,9 @@ async function hashFilesOf({ sam, exchange }: Config, signal: AbortSignal | unde
   return {
     ...(sam.checkpoint === null ? {} : { sam: await hashFiles([sam.checkpoint], signal) }),
     ...(sam.lora === null ? {} : { lora: await hashFiles([sam.lora], signal) }),
+    ...(finetune.naturalImages === null
+      ? {}
+      : { natural: await hashFiles(naturalImageFiles(finetune.naturalImages), signal) }),
     ...(exchange.replay === null ? {} : { replay: await hashFiles([exchange.replay], signal) }),
   };
 }
@@ -202,6 +209,7 @@ export function withAbsolutePaths(config: Config): Config {
     ...config,
     data: { ...config.data, root: resolve(config.data.root) },
     sam: { ...config.sam, checkpoint: absolute(checkpoint), lora: absolute(lora) },
+    finetune: { ...config.finetune, naturalImages: absolute(config.finetune.naturalImages) },
     exchange: { ...config.exchange, replay: absolute(config.exchange.replay) },
     pseudoLabels: areGiven(config.pseudoLabels) ? resolve(config.pseudoLabels) : config.pseudoLabels,
   };

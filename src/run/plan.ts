@@ -4,7 +4,7 @@ import { segmenterStride } from "../models/segmenter.js";
 import { segmenters } from "../models/segmenters.js";
 import { checkStride } from "../predict/windows.js";
 import { methods } from "../retrain/methods/index.js";
-import { stitchGeometry } from "../stitch/geometry.js";
+import { inputPlan } from "../stitch/input-plan.js";
 import { areGiven } from "./given-labels.js";
 
 /** One arm of a run, checked and named. */
@@ -53,6 +53,7 @@ export function planArms(config: Config): Arm[] {
     }
   }
   checkSizes(config, arms);
+  checkDisruption(config);
   if (config.data.unlabelled === 0) requireUnlabelled(arms, 0);
   return arms;
 }
@@ -82,6 +83,16 @@ export function requireUnlabelled(arms: readonly Arm[], count: number): void {
   );
 }
 
+/** @throws UsageError when natural images are named and not asked for, or asked for and not named */
+function checkDisruption({ finetune }: Config): void {
+  const { disruption, naturalImages } = finetune;
+  if ((disruption === "natural") === (naturalImages !== null)) return;
+  throw new UsageError(
+    `finetune.naturalImages: expected a folder with disruption natural and none without, received ${naturalImages} ` +
+      `with ${disruption}; change either`,
+  );
+}
+
 function checkSizes({ patch, predict, sam, segmenter }: Config, arms: readonly Arm[]): void {
   const trained = arms.find(({ method }) => method !== "sam");
   const { title, longestSide } = segmenters[segmenter.model];
@@ -101,8 +112,8 @@ function checkSizes({ patch, predict, sam, segmenter }: Config, arms: readonly A
     );
   }
   if (predict.stride !== null) checkStride(patch, predict.stride);
-  // It refuses a slice that is larger than the canvas.
-  if (arms.some(({ needsSam }) => needsSam)) stitchGeometry({ patch, canvas: sam.canvas });
+  // It refuses slices that do not fit the canvas.
+  if (arms.some(({ needsSam }) => needsSam)) inputPlan(patch, sam);
 }
 
 /** What the name of an arm is when the configuration gives none; undefined when there is no such arm. */

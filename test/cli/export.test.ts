@@ -48,7 +48,7 @@ async function writeSam(checkpoint: string, path: string): Promise<void> {
   const isOfSam = (name: string) => !name.startsWith("w_");
   await writeSafetensors(checkpoint, new Map([...network.toState(false)].filter(([name]) => isOfSam(name))));
   const metadata: SamMetadata = {
-    ...{ size: "tiny", canvas: 64, classes: 3, training, patch },
+    ...{ size: "tiny", input: "native", scale: 1, canvas: 64, classes: 3, training, patch },
     base: { sha256: await hashFiles([checkpoint]) },
   };
   await writeSafetensors(path, network.toState(true), { sfr: JSON.stringify(metadata) });
@@ -106,7 +106,7 @@ describe("sfr export", () => {
 
   it("writes SAM with the SAM that its updates belong to, and with no other", async () => {
     const sam = join(run(), "finetune");
-    await refuses(await exported("--model", sam), 2, /expected the SAM that these LoRA updates belong to/);
+    await refuses(await exported("--model", sam), 2, /expected the SAM that these weights belong to/);
     const other = join(root, "other.safetensors");
     const { tensors } = await readSafetensors(join(root, "base.safetensors"));
     tensors.delete("image_encoder.neck.1.bias");

@@ -44,11 +44,11 @@ test("a patch on three canvases is labelled as its thirds are on one", async (t)
       crop.f32.set(row, (z * 16 + y) * 16);
     }
   using whole = await SamLabeller.load(weightsPath, { sam, classes: 3, patch });
-  assert.equal(whole.plan.canvases, 3);
+  assert.equal(whole.plan.geometry.canvases, 3);
   using labels = await whole.labelCrops(crop);
   assert.ok(new Set(labels.u8).size > 1, "one class alone proves nothing");
   using part = await SamLabeller.load(weightsPath, { sam, classes: 3, patch: [16, 16, 16] });
-  assert.equal(part.plan.canvases, 1);
+  assert.equal(part.plan.geometry.canvases, 1);
   const size = 16 ** 3;
   using thirds = Tensor.from("f32", [3, 16, 16, 16], crop.f32);
   using expected = await part.labelCrops(thirds);

@@ -9,14 +9,13 @@ import {
   type Voxels,
 } from "../../src/config/schema.js";
 import { ExchangeStep } from "../../src/exchange/step.js";
-import { gapImage, gapLabel } from "../../src/finetune/canvas-batch.js";
 import { Graph } from "../../src/graph/graph.js";
-import * as ops from "../../src/graph/ops.js";
 import { samConfig } from "../../src/models/sam/config.js";
 import { SamNetwork } from "../../src/models/sam/network.js";
 import { Tensor } from "../../src/native/tensor.js";
 import { methods } from "../../src/retrain/methods/index.js";
-import { stitchGeometry } from "../../src/stitch/geometry.js";
+import { stitchImage, stitchLabels } from "../../src/stitch/canvases.js";
+import { inputPlan } from "../../src/stitch/input-plan.js";
 import { travelled } from "./file-order.js";
 import { Golden } from "./golden.js";
 import { fillWeights, type Stateful } from "./inputs.js";
@@ -25,11 +24,13 @@ import { batchShape, volumeBatch } from "./volumes.js";
 const patch: Voxels = [48, 32, 16];
 const canvas = 256;
 const classes = 3;
+const plan = inputPlan(patch, { input: "native", scale: 1, canvas });
 
 function describe(): ExchangeStep {
   const network = new SamNetwork(samConfig("tiny", canvas, classes), { kind: "all" }, 0);
   const step = new ExchangeStep({
     sam: network,
+    plan,
     finetune: finetuneSettings.parse({ steps: 7, learningRate: 1e-4 }),
     segmenter: segmenterSettings.parse({ filters: 4 }),
     retrain: retrainSettings.parse({ steps: 10, learningRate: 0.05, consistency: 10 }),
@@ -76,11 +77,10 @@ test("SFR+: five alternating steps", async () => {
   step.retrain.batch.labels.u8.set(labels.u8.subarray(0, 2 * voxels));
   step.crops.f32.set(images.f32.subarray(2 * voxels));
 
-  const geometry = stitchGeometry({ patch, canvas });
   const graph = new Graph();
   using program = graph.compile({
-    canvases: ops.stitch(graph.input("values", "f32", [2, ...extents]), geometry, gapImage),
-    labels: ops.stitch(graph.input("labels", "u8", [2, ...extents]), geometry, gapLabel),
+    canvases: stitchImage(graph.input("values", "f32", [2, ...extents]), plan),
+    labels: stitchLabels(graph.input("labels", "u8", [2, ...extents]), plan, classes),
   });
   using values = Tensor.zeros("f32", [2, ...extents]);
   using targets = Tensor.zeros("u8", [2, ...extents]);
