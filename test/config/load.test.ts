@@ -50,6 +50,13 @@ describe("resolveConfig", () => {
     assert.deepEqual(config.arms, [{ method: "labelled-only", pseudoLabels: "none" }]);
   });
 
+  it("makes the canvas of a single small slice from the patch", () => {
+    const path = write(good.replace("16, 16, 16", "50, 64, 16"));
+    const flags = (input: string) => ({ "sam.input": input, "sam.canvas": "512" });
+    assert.equal(resolveConfig(path, flags("small-size")).sam.canvas, 64);
+    assert.equal(resolveConfig(path, flags("upsample")).sam.canvas, 512);
+  });
+
   it("lets flags override the file, as text", () => {
     const config = resolveConfig(write(good), {
       "finetune.steps": "7",

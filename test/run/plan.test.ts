@@ -43,6 +43,22 @@ describe("planArms", () => {
     assert.equal(own?.name, "mine (random SAM)");
   });
 
+  it("wants a folder of natural images exactly where they are asked for, and slices that fit the canvas", () => {
+    const plan = (change: object) => planArms(config([{ method: "sam" }], null, change));
+    const natural = { disruption: "natural", naturalImages: "folder" };
+    assert.equal(plan({ finetune: natural }).length, 1);
+    for (const wrong of [
+      { ...natural, disruption: "shuffled" },
+      { ...natural, naturalImages: null },
+    ])
+      assert.throws(
+        () => plan({ finetune: wrong }),
+        /expected a folder with disruption natural and none without/,
+      );
+    const scaled = { input: "scale", scale: 12, canvas: 96 };
+    assert.throws(() => plan({ sam: scaled }), /expected tiles of more than 8 pixels for scale, received 12/);
+  });
+
   it("knows which arms need SAM", () => {
     assert.deepEqual(
       planArms(config(all)).map(({ folder, needsSam, usesPseudoLabels }) => [
