@@ -1,10 +1,10 @@
 import { join } from "node:path";
 import { pathKind } from "../data/layouts/layout.js";
 import { namingFile } from "../error-text.js";
-import { DataError, UsageError } from "../errors.js";
+import { DataError } from "../errors.js";
 import { OnnxSamLabeller } from "../finetune/onnx-sam-labeller.js";
 import { SamLabeller } from "../finetune/sam-labeller.js";
-import { neededBase, readSamMetadata, type SamMetadata, settingsOf } from "../finetune/sam-metadata.js";
+import { readSamMetadata, settingsOf } from "../finetune/sam-metadata.js";
 import { readSafetensorsHeader } from "../io/safetensors.js";
 import { engineInfo } from "../native/native.js";
 import type { InferenceEngine, OnnxEngine } from "../onnxruntime/engine.js";
@@ -14,8 +14,9 @@ import { Segmenter, segmenterMetadata } from "../predict/segmenter.js";
 import type { WindowModel } from "../predict/window-model.js";
 import { hashFiles } from "../run/case-store.js";
 import { exportedFile } from "../run/exported-file.js";
+import { configAround } from "../run/find-model.js";
 import { type ModelCard, readModelCard } from "../run/model-card.js";
-import { readRunRecord } from "../run/run-folder.js";
+import { baseOf } from "../run/sam-base.js";
 import { runPaths } from "../run/stage.js";
 import { stageKey } from "../run/stage-key.js";
 
@@ -40,8 +41,9 @@ export interface LoadOptions {
 
 /**
  * Loads the network of a path: a weights file of a segmenter or of a fine-tuned SAM, or a run folder, whose SAM is taken.
+ * A SAM is computed in the precision of the run around it; ONNX files are f32.
  *
- * @param checkpoint SAM's checkpoint where the weights file has LoRA updates only; null: as the run folder says
+ * @param checkpoint SAM's checkpoint where the weights file has LoRA updates only; null: as the run around it says
  * @throws DataError when there is no such network or the files do not fit together
  */
 export async function loadBatchModel(
@@ -56,7 +58,7 @@ export async function loadBatchModel(
   const own = await hashFiles([file]);
   const isSam = /"canvas"/.test(metadata.sfr ?? "");
   const model = isSam
-    ? await loadSam(file, checkpoint ?? (isFolder ? checkpointOfRun(path) : null), own, options)
+    ? await loadSam(file, checkpoint, own, options)
     : { network: await loadSegmenter(file, metadata.sfr, own, options), hash: own, title: "segmenter" };
   const { classes } = model.network;
   if (classes === card.labelIds.length) return { ...model, card };
@@ -76,7 +78,8 @@ async function loadSegmenter(
   const metadata = segmenterMetadata(entry);
   // Without metadata the native one says what is wrong.
   if (engine?.kind !== "onnx" || metadata === undefined) return namingFile(file, Segmenter.load(file));
-  return new OnnxSegmenter(await openExported(file, { hash, base: null }, engine, options), metadata);
+  const { session, addedBytes } = await openExported(file, { hash, base: null }, engine, options);
+  return new OnnxSegmenter(session, metadata, addedBytes);
 }
 
 async function loadSam(
@@ -85,57 +88,43 @@ async function loadSam(
   own: string,
   options: LoadOptions,
 ): Promise<Omit<BatchModel, "card">> {
+  const { engine, signal } = options;
+  const config = configAround(file);
   const metadata = await readSamMetadata(file);
-  const base = neededBase(metadata) === null ? null : await checkBase(file, metadata, checkpoint);
-  const sam = settingsOf(metadata, base);
-  const { engine } = options;
-  const { classes, patch } = metadata;
+  const base = await baseOf(file, metadata, checkpoint ?? config?.sam.checkpoint ?? null, signal);
+  const { classes, patch, size } = metadata;
+  const title = `SAM ${size}`;
   const hash = stageKey({ own, base: metadata.base?.sha256 ?? null });
-  const network =
-    engine?.kind === "onnx"
-      ? new OnnxSamLabeller(await openExported(file, { hash, base }, engine, options), metadata)
-      : await namingFile(file, SamLabeller.load(file, { sam, classes, patch }));
-  return { network, hash, title: `SAM ${metadata.size}` };
+  if (engine?.kind === "onnx") {
+    const { session, addedBytes } = await openExported(file, { hash, base }, engine, options);
+    return { network: new OnnxSamLabeller(session, metadata, addedBytes), hash, title };
+  }
+  const precision = metadata.training.kind === "all" ? "f32" : (config?.precision ?? "f32");
+  const sam = settingsOf(metadata, base);
+  const network = await namingFile(file, SamLabeller.load(file, { sam, classes, patch, precision }));
+  if (precision === "f32") return { network, hash, title };
+  return { network, hash: stageKey({ hash, precision }), title: `${title} in ${precision}` };
 }
 
-/** Opens the ONNX file of a weights file in ONNX Runtime. @param base the SAM that LoRA updates belong to */
+/**
+ * Opens the ONNX file of a weights file in ONNX Runtime.
+ *
+ * @param weights.base the SAM that LoRA updates belong to
+ * @returns addedBytes: what it will take of memory beyond what the process holds then, as measured when it was written
+ */
 async function openExported(
   file: string,
-  { hash, base }: { readonly hash: string; readonly base: string | null },
+  weights: { readonly hash: string; readonly base: string | null },
   { runtime, cuda }: OnnxEngine,
   { note, signal }: LoadOptions,
-): Promise<OnnxSession> {
-  const path = await exportedFile(file, {
-    hash,
+): Promise<{ session: OnnxSession; addedBytes: number }> {
+  const { path, memoryBytes } = await exportedFile(file, {
+    ...{ hash: weights.hash, samCheckpoint: weights.base, runtime },
     onWrite: (path) => note?.(`${path}: written once, and compared with the native engine`),
-    ...(base === null ? {} : { samCheckpoint: base }),
-    ...(signal === undefined ? {} : { signal }),
+    signal,
   });
-  return OnnxSession.open(path, {
-    runtime,
-    threads: engineInfo().threads,
-    ...(cuda === undefined ? {} : { cuda }),
-  });
-}
-
-/** @returns the path of the base. @throws DataError, UsageError when there is none or it is another SAM */
-async function checkBase(file: string, { base }: SamMetadata, checkpoint: string | null): Promise<string> {
-  if (checkpoint === null) {
-    throw new UsageError(
-      `--sam-checkpoint: expected the SAM that ${file} was trained on (SHA-256 ${base?.sha256}), received none; name it`,
-    );
-  }
-  const hash = await hashFiles([checkpoint]);
-  if (hash === base?.sha256) return checkpoint;
-  throw new DataError(
-    `${checkpoint}: expected the SAM that ${file} was trained on (SHA-256 ${base?.sha256}), received ${hash}; ` +
-      "name that file with --sam-checkpoint",
-  );
-}
-
-function checkpointOfRun(folder: string): string | null {
-  const config = readRunRecord(folder)?.config;
-  const sam = typeof config === "object" && config !== null && "sam" in config ? config.sam : undefined;
-  const path = typeof sam === "object" && sam !== null && "checkpoint" in sam ? sam.checkpoint : null;
-  return typeof path === "string" ? path : null;
+  const before = process.memoryUsage.rss();
+  const { threads } = engineInfo();
+  const session = await OnnxSession.open(path, { runtime, threads, ...(cuda === undefined ? {} : { cuda }) });
+  return { session, addedBytes: Math.max(0, before + memoryBytes - process.memoryUsage.rss()) };
 }

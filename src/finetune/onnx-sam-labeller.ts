@@ -21,10 +21,14 @@ export class OnnxSamLabeller implements WindowModel {
   private readonly quarter: Tensor;
   private readonly parts: PartByPart;
 
-  /** @param session of the file, which ends with this */
+  /**
+   * @param session of the file, which ends with this
+   * @param addedBytes what the session will take of memory when it first runs, bytes
+   */
   constructor(
     private readonly session: OnnxSession,
     metadata: Pick<SamMetadata, "classes" | "patch" | "input" | "scale" | "canvas">,
+    readonly addedBytes: number,
   ) {
     const { classes, patch, canvas } = metadata;
     this.classes = classes;
@@ -50,11 +54,6 @@ export class OnnxSamLabeller implements WindowModel {
   /** 50 % overlap. */
   get usualStride(): Voxels {
     return halfStride(this.patch);
-  }
-
-  /** Not known of ONNX Runtime. */
-  get addedBytes(): number {
-    return 0;
   }
 
   async logits(window: Tensor, signal?: AbortSignal): Promise<Tensor> {

@@ -6,12 +6,12 @@ import { DataError, SfrError, UsageError } from "../errors.js";
 import { Graph, type Value } from "../graph/graph.js";
 import { engineInfo } from "../native/native.js";
 import { Tensor } from "../native/tensor.js";
+import type { OnnxRuntime } from "../onnxruntime/runtime.js";
 import { version } from "../version.js";
 import { batchMark, Lowerer } from "./lowering.js";
 import { lowerings } from "./lowerings.js";
 import { encodeModel, type OnnxModel } from "./model.js";
 import { logitDistance, measureParity, type Parity, parityBound } from "./parity.js";
-import type { LoadedRuntime } from "./runtime.js";
 
 /** A network to write. In the file its input and output are channels first. */
 export interface ExportSpec {
@@ -57,7 +57,7 @@ export interface TestInput {
 /** What was written. */
 export interface Exported {
   readonly files: readonly string[];
-  /** Null when there was no ONNX Runtime to check with. */
+  /** Null when there was no ONNX Runtime to compare in. */
   readonly parity: Parity | null;
 }
 
@@ -66,14 +66,17 @@ export interface Exported {
  * they are too large for one file, and the comparison as FILE.parity.json. All of them appear at the end or none.
  *
  * @param path of the file, ending in .onnx
+ * @param options.runtime what the file is compared in; undefined: in nothing
  * @throws UsageError when a file is there or the name is another; DataError when it cannot be written; SfrError when
- *   results differ by more than rounding explains; CancelledError when it was stopped
+ *   results differ by more than rounding explains; DeviceError when ONNX Runtime lacks memory; CancelledError when it
+ *   was stopped
  */
 export async function exportOnnx(
   spec: ExportSpec,
   path: string,
-  { test, loaded, signal }: { test: TestInput; loaded: LoadedRuntime; signal?: AbortSignal | undefined },
+  options: { test: TestInput; runtime: OnnxRuntime | undefined; signal?: AbortSignal | undefined },
 ): Promise<Exported> {
+  const { test, runtime, signal } = options;
   const names = namesOf(path);
   const folder = dirname(path);
   for (const name of Object.values(names))
@@ -88,9 +91,9 @@ export async function exportOnnx(
     if (encoded.data !== undefined) await writeFileAtomic(join(draft, names.data), encoded.data);
     await writeFileAtomic(join(draft, names.model), encoded.model);
     const parity =
-      loaded.kind === "loaded"
-        ? await checkedParity(spec, join(draft, names.model), { test, loaded, signal })
-        : null;
+      runtime === undefined
+        ? null
+        : await checkedParity(spec, join(draft, names.model), { test, runtime, signal });
     if (parity !== null)
       await writeFileAtomic(join(draft, names.parity), `${JSON.stringify(parity, null, 2)}\n`);
     // The model last: who sees it sees the others.
@@ -107,7 +110,12 @@ function namesOf(path: string): { model: string; data: string; parity: string } 
   const model = basename(path);
   if (!/.\.onnx$/i.test(model))
     throw new UsageError(`${path}: expected a name ending in .onnx for --out, received another; rename it`);
-  return { model, data: `${model}.data`, parity: model.replace(/\.onnx$/i, ".parity.json") };
+  return { model, data: `${model}.data`, parity: parityPath(model) };
+}
+
+/** Path of the comparison that belongs to a file. */
+export function parityPath(path: string): string {
+  return path.replace(/\.onnx$/i, ".parity.json");
 }
 
 async function makeFolder(draft: string, folder: string): Promise<void> {
@@ -130,12 +138,9 @@ async function makeFolder(draft: string, folder: string): Promise<void> {
 async function checkedParity(
   spec: ExportSpec,
   path: string,
-  {
-    test,
-    loaded,
-    signal,
-  }: { test: TestInput; loaded: LoadedRuntime & { kind: "loaded" }; signal: AbortSignal | undefined },
+  options: { test: TestInput; runtime: OnnxRuntime; signal: AbortSignal | undefined },
 ): Promise<Parity> {
+  const { test, runtime, signal } = options;
   const shape = [1, ...spec.input.shape];
   const logits = await nativeLogits(spec, [test.values, rounded(test.values)], signal);
   const [data = new Float32Array(), moved = data] = logits.data;
@@ -145,12 +150,12 @@ async function checkedParity(
     logits: { name: spec.output.name, shape: logits.shape, data },
     bound: parityBound(logitDistance(moved, data).relativeError),
   };
-  const parity = await measureParity(loaded, path, sample, engineInfo().threads);
+  const parity = await measureParity(runtime, path, sample, { threads: engineInfo().threads, signal });
   if (parity.relativeError <= parity.bound) return parity;
   throw new SfrError(
     "internal",
     `parity: expected logits within ${parity.bound.toExponential(1)} of the native engine's for ${spec.title}, relative to the ` +
-      `largest, received ${parity.relativeError.toExponential(1)} in onnxruntime-node ${loaded.version} on ` +
+      `largest, received ${parity.relativeError.toExponential(1)} in ONNX Runtime ${runtime.version} on ` +
       `${test.title}; nothing was written`,
   );
 }

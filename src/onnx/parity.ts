@@ -1,13 +1,14 @@
-import { SfrError } from "../errors.js";
 import { permuted } from "../graph/weights.js";
 import { elementCount } from "../io/host-tensor.js";
-import type { OnnxRuntime } from "./runtime.js";
+import { Tensor } from "../native/tensor.js";
+import type { OnnxRuntime } from "../onnxruntime/runtime.js";
+import { OnnxSession } from "../onnxruntime/session.js";
 
 /** How far a file's results are from the native engine's on one input. */
 export interface Parity {
   /** What was fed, in words. */
   readonly input: string;
-  /** Version of onnxruntime-node, on the CPU. */
+  /** Version of ONNX Runtime, on the CPU. */
   readonly onnxruntime: string;
   /** Largest difference of a logit. */
   readonly absoluteError: number;
@@ -19,6 +20,8 @@ export interface Parity {
   readonly equalArgmax: number;
   /** Time of the second run in ONNX Runtime, seconds. */
   readonly seconds: number;
+  /** What ONNX Runtime took of memory for the weights and two runs, bytes. */
+  readonly memoryBytes: number;
 }
 
 /**
@@ -51,37 +54,34 @@ export interface Sample {
   readonly bound: number;
 }
 
-/**
- * Runs a file in ONNX Runtime on the CPU and compares.
- *
- * @throws SfrError when the logits' shape differs
- */
+/** Runs a file in ONNX Runtime on the CPU and compares. Throws what OnnxSession throws. */
 export async function measureParity(
-  { runtime: { InferenceSession, Tensor }, version }: { runtime: OnnxRuntime; version: string },
+  runtime: OnnxRuntime,
   path: string,
   { title, input, logits, bound }: Sample,
-  threads: number,
+  { threads, signal }: { threads: number; signal?: AbortSignal | undefined },
 ): Promise<Parity> {
-  const session = await InferenceSession.create(path, { intraOpNumThreads: threads, interOpNumThreads: 1 });
-  try {
-    const given = toChannelsFirst(input.data, input.shape);
-    const inputs = { [input.name]: new Tensor("float32", given.data, given.shape) };
-    await session.run(inputs);
-    const start = performance.now();
-    const output = (await session.run(inputs))[logits.name];
-    const seconds = (performance.now() - start) / 1000;
-    const expected = toChannelsFirst(logits.data, logits.shape);
-    if (!(output?.data instanceof Float32Array) || output.dims.join() !== expected.shape.join())
-      throw new SfrError(
-        "internal",
-        `parity: expected ${logits.name} [${expected.shape.join(", ")}], received [${output?.dims.join(", ")}]`,
-      );
-    const share = equalArgmax(output.data, expected.data, expected.shape);
-    const distance = logitDistance(output.data, expected.data);
-    return { input: title, onnxruntime: version, ...distance, bound, equalArgmax: share, seconds };
-  } finally {
-    await session.release();
-  }
+  const given = toChannelsFirst(input.data, input.shape);
+  const expected = toChannelsFirst(logits.data, logits.shape);
+  using x = Tensor.from("f32", given.shape, given.data);
+  using y = Tensor.zeros("f32", expected.shape);
+  const before = process.memoryUsage.rss();
+  using session = await OnnxSession.open(path, { runtime, threads });
+  const run = () => session.run({ [input.name]: x }, { [logits.name]: y }, signal);
+  await run();
+  const start = performance.now();
+  await run();
+  const seconds = (performance.now() - start) / 1000;
+  const memoryBytes = Math.max(0, process.memoryUsage.rss() - before);
+  return {
+    input: title,
+    onnxruntime: runtime.version,
+    ...logitDistance(y.f32, expected.data),
+    bound,
+    equalArgmax: equalArgmax(y.f32, expected.data, expected.shape),
+    seconds,
+    memoryBytes,
+  };
 }
 
 /** [N, .., C] -> [N, C, ..]. */

@@ -14,10 +14,14 @@ export class OnnxSegmenter implements WindowModel {
   private readonly output: Tensor;
   private readonly result: Tensor;
 
-  /** @param session of the file, which ends with this */
+  /**
+   * @param session of the file, which ends with this
+   * @param addedBytes what the session will take of memory when it first runs, bytes
+   */
   constructor(
     private readonly session: OnnxSession,
     { classes, patch }: Pick<SegmenterMetadata, "classes" | "patch">,
+    readonly addedBytes: number,
   ) {
     const [x, y, z] = patch;
     this.classes = classes;
@@ -29,11 +33,6 @@ export class OnnxSegmenter implements WindowModel {
 
   get usualStride(): Voxels {
     return quarterStride(this.patch);
-  }
-
-  /** Not known of ONNX Runtime. */
-  get addedBytes(): number {
-    return 0;
   }
 
   async logits(window: Tensor, signal?: AbortSignal): Promise<Tensor> {

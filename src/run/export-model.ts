@@ -6,8 +6,8 @@ import type { PreprocessingPlan } from "../data/preprocessing-plan.js";
 import { RandomStream } from "../data/random.js";
 import { splitCases } from "../data/splits.js";
 import { isCaseError, messageOf, namingFile } from "../error-text.js";
-import { DataError, UsageError } from "../errors.js";
-import { neededBase, readSamMetadata, type SamMetadata } from "../finetune/sam-metadata.js";
+import { DeviceError } from "../errors.js";
+import { readSamMetadata, type SamMetadata } from "../finetune/sam-metadata.js";
 import { loadTrainedSam } from "../finetune/trained-sam.js";
 import { Graph } from "../graph/graph.js";
 import * as ops from "../graph/ops.js";
@@ -16,7 +16,7 @@ import { readSafetensorsHeader } from "../io/safetensors.js";
 import { segmenters } from "../models/segmenters.js";
 import { Tensor } from "../native/tensor.js";
 import { type Exported, type ExportSpec, exportOnnx, type TestInput } from "../onnx/export.js";
-import { loadOnnxRuntime } from "../onnx/runtime.js";
+import { type OnnxRuntime, onnxRuntime } from "../onnxruntime/runtime.js";
 import { readSegmenter } from "../predict/segmenter.js";
 import { quarterStride } from "../predict/windows.js";
 import { gapImage, stitchImage } from "../stitch/canvases.js";
@@ -25,6 +25,7 @@ import { version } from "../version.js";
 import { disposeCase, hashFiles } from "./case-store.js";
 import { findModel } from "./find-model.js";
 import { type ModelCard, readModelCard } from "./model-card.js";
+import { baseOf } from "./sam-base.js";
 
 /** What to export, and where to. */
 export interface ExportRequest {
@@ -34,6 +35,8 @@ export interface ExportRequest {
   readonly out: string;
   /** The SAM that LoRA updates belong to; by default the one that the run names. */
   readonly samCheckpoint: string | undefined;
+  /** What the file is compared in; absent: onnxruntime-node's library, if it is there. */
+  readonly runtime?: OnnxRuntime;
 }
 
 /** What was written, and what there is to say of it. */
@@ -63,51 +66,38 @@ interface Exportable extends Disposable {
 export async function exportModel(request: ExportRequest, signal?: AbortSignal): Promise<ExportedModel> {
   const { weightsPath, config } = await findModel(request.model);
   const card = await readModelCard(weightsPath);
-  const checkpoint = request.samCheckpoint ?? config?.sam.checkpoint ?? undefined;
+  const checkpoint = request.samCheckpoint ?? config?.sam.checkpoint ?? null;
   using model = await openModel(weightsPath, card, checkpoint, signal);
   const notes: string[] = [];
   const test = (await caseInput(model, card, config, notes)) ?? noiseInput(model);
-  const loaded = loadOnnxRuntime();
-  if (loaded.kind === "missing")
-    notes.push(`parity with the native engine was not checked: ${loaded.reason}`);
-  const exported = await exportOnnx(model.spec, request.out, { test, loaded, signal });
+  const runtime = request.runtime ?? runtimeAtHand(notes);
+  const exported = await exportOnnx(model.spec, request.out, { test, runtime, signal });
   return { ...exported, title: model.spec.title, notes };
+}
+
+/** ONNX Runtime, or a note on why there is none. */
+function runtimeAtHand(notes: string[]): OnnxRuntime | undefined {
+  try {
+    return onnxRuntime();
+  } catch (error) {
+    if (!(error instanceof DeviceError)) throw error;
+    notes.push(`parity with the native engine was not checked: ${error.message}`);
+    return undefined;
+  }
 }
 
 /** @throws DataError when the file is no model of this program, or does not fit its own description */
 async function openModel(
   path: string,
   card: ModelCard,
-  checkpoint: string | undefined,
+  checkpoint: string | null,
   signal: AbortSignal | undefined,
 ): Promise<Exportable> {
   const { metadata } = await readSafetensorsHeader(path);
   const common = { ...dataMetadata(card), "sfr.weights_sha256": await hashFiles([path], signal) };
   if (!/"canvas"/.test(metadata.sfr ?? "")) return openSegmenter(path, common);
   const sam = await readSamMetadata(path);
-  const base = neededBase(sam) === null ? null : await checkedBase(path, sam, checkpoint, signal);
-  return openSam(path, sam, base, common);
-}
-
-/** Path of the SAM that the weights of a file belong to. @throws UsageError without one, DataError for another one */
-async function checkedBase(
-  path: string,
-  { base }: SamMetadata,
-  checkpoint: string | undefined,
-  signal: AbortSignal | undefined,
-): Promise<string> {
-  if (checkpoint === undefined)
-    throw new UsageError(
-      `${path}: expected the SAM that these weights belong to (SHA-256 ${base?.sha256}), received none; ` +
-        "name it with --sam-checkpoint",
-    );
-  const hash = await hashFiles([checkpoint], signal);
-  if (hash !== base?.sha256)
-    throw new DataError(
-      `${checkpoint}: expected the SAM that the weights of ${path} belong to (SHA-256 ${base?.sha256}), ` +
-        `received ${hash}; name that one with --sam-checkpoint`,
-    );
-  return checkpoint;
+  return openSam(path, sam, await baseOf(path, sam, checkpoint, signal), common);
 }
 
 async function openSegmenter(path: string, common: Readonly<Record<string, string>>): Promise<Exportable> {

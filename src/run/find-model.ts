@@ -48,7 +48,7 @@ async function weightsAt(path: string): Promise<string> {
 }
 
 /** The configuration of the run folder that a file lies in, at most as deep as an arm's weights. */
-function configAround(path: string): Config | undefined {
+export function configAround(path: string): Config | undefined {
   let folder = resolve(path);
   for (let depth = 0; depth < 3; depth++) {
     folder = dirname(folder);

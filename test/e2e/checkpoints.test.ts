@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { createHash } from "node:crypto";
-import { mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
+import { copyFile, mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, before, describe, it } from "node:test";
@@ -103,9 +103,15 @@ describe("sfr, weights in and out", () => {
     assert.equal((await label(join(root, "lora"), "by-run")).code, 0);
     assert.equal((await label(trained(), "by-name", "--sam-checkpoint", checkpoint())).code, 0);
     assert.deepEqual(await read("by-name"), await read("by-run"));
-    const alone = await label(trained(), "alone");
+    assert.equal((await label(trained(), "in-run")).code, 0);
+    const copy = join(root, "copy.safetensors");
+    await copyFile(trained(), copy);
+    const alone = await label(copy, "alone");
     assert.equal(alone.code, 2);
-    assert.match(alone.stderr, /--sam-checkpoint: expected the SAM that .*sam\.safetensors was trained on/);
+    assert.match(
+      alone.stderr,
+      /--sam-checkpoint: expected the SAM that the LoRA updates of .*copy\.safetensors/,
+    );
     const other = await label(trained(), "other", "--sam-checkpoint", trained());
     assert.equal(other.code, 3);
     assert.match(other.stderr, /expected the SAM that .* \(SHA-256 [0-9a-f]{64}\), received [0-9a-f]{64}/);

@@ -8,7 +8,7 @@ import { writeFileAtomic } from "../../src/data/atomic-file.js";
 import { samConfig } from "../../src/models/sam/config.js";
 import { exportOnnx, onnxModel } from "../../src/onnx/export.js";
 import { encodeModel } from "../../src/onnx/model.js";
-import { loadOnnxRuntime } from "../../src/onnx/runtime.js";
+import { onnxRuntime } from "../../src/onnxruntime/runtime.js";
 import { noise, randomSam, smallNetworks } from "./small-networks.js";
 
 const script = join(import.meta.dirname, "..", "..", "..", "test", "oracle", "check_onnx.py");
@@ -31,11 +31,10 @@ describe("export to ONNX, slow", () => {
   after(() => rm(folder, { recursive: true }));
 
   it("gives vit_b's logits at 1024 x 1024", async () => {
-    const loaded = loadOnnxRuntime();
-    assert.equal(loaded.kind, "loaded");
+    const runtime = onnxRuntime();
     using network = randomSam(samConfig("vit_b", 1024, 3));
     const test = { title: "noise", values: noise(network.spec) };
-    const { parity } = await exportOnnx(network.spec, join(folder, "vit_b.onnx"), { test, loaded });
+    const { parity } = await exportOnnx(network.spec, join(folder, "vit_b.onnx"), { test, runtime });
     // f32 rounding through twelve blocks and the decoder; 1.5e-6 was measured.
     assert.ok(parity !== null && parity.relativeError <= 1e-5, JSON.stringify(parity));
   });

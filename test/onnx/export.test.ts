@@ -12,13 +12,15 @@ import { batchMark } from "../../src/onnx/lowering.js";
 import { lowerings } from "../../src/onnx/lowerings.js";
 import { encodeModel } from "../../src/onnx/model.js";
 import { measureParity } from "../../src/onnx/parity.js";
-import { loadOnnxRuntime } from "../../src/onnx/runtime.js";
+import { onnxRuntime } from "../../src/onnxruntime/runtime.js";
 import { noise, randomSam, smallNetworks } from "./small-networks.js";
 
 /** Both sides add up f32 products of networks this small in another order: some 1e-6 of the largest logit. */
 const bound = 1e-5;
 /** MagicNet's norms divide by the deviations of few voxels: the rounding of its input alone moves its logits by 2e-5. */
 const boundOf = (name: string) => (name === "magicnet" ? 5e-5 : bound);
+
+const one = { threads: 1 };
 
 /** A network without weights. */
 function specOf(forward: ExportSpec["forward"]): ExportSpec {
@@ -35,14 +37,12 @@ async function nativeLogits(spec: ExportSpec, shape: readonly number[], values: 
 }
 
 describe("export to ONNX", () => {
-  const loaded = loadOnnxRuntime();
+  const runtime = onnxRuntime();
   let folder = "";
   before(async () => {
     folder = await mkdtemp(join(tmpdir(), "sfr-onnx-"));
   });
   after(() => rm(folder, { recursive: true }));
-
-  const runtime = () => (loaded.kind === "loaded" ? loaded : assert.fail(loaded.reason));
 
   it("gives the native engine's logits in ONNX Runtime, for any batch size", async () => {
     for (const network of smallNetworks()) {
@@ -50,7 +50,7 @@ describe("export to ONNX", () => {
       const { spec, name } = owned;
       const path = join(folder, `${name}.onnx`);
       const test = { title: "noise", values: noise(spec) };
-      const { parity, files } = await exportOnnx(spec, path, { test, loaded: runtime() });
+      const { parity, files } = await exportOnnx(spec, path, { test, runtime });
       assert.deepEqual(files, [join(folder, `${name}.parity.json`), path]);
       assert.ok(
         parity !== null && parity.relativeError <= boundOf(name),
@@ -63,7 +63,7 @@ describe("export to ONNX", () => {
       const shape = [3, ...spec.input.shape];
       const input = { name: spec.input.name, shape, data: noise(spec, 3) };
       const logits = await nativeLogits(spec, shape, input.data);
-      const three = await measureParity(runtime(), path, { title: "three", input, logits, bound }, 1);
+      const three = await measureParity(runtime, path, { title: "three", input, logits, bound }, one);
       assert.ok(three.relativeError <= boundOf(name), `${name}: ${JSON.stringify(three)}`);
     }
   });
@@ -100,7 +100,7 @@ describe("export to ONNX", () => {
     // The file gets another function than the native engine.
     const spec = specOf((_, x) => (calls++ === 0 ? ops.relu(x) : ops.gelu(x)));
     const test = { title: "noise", values: noise(spec) };
-    await assert.rejects(exportOnnx(spec, join(folder, "wrong.onnx"), { test, loaded: runtime() }), {
+    await assert.rejects(exportOnnx(spec, join(folder, "wrong.onnx"), { test, runtime }), {
       name: "SfrError",
       message: /^parity: expected logits within 1\.0e-4 .*, received .*; nothing was written$/,
     });
@@ -114,10 +114,7 @@ describe("export to ONNX", () => {
     const spec = specOf((_, x) => ops.relu(x));
     const path = join(folder, "unchecked.onnx");
     const test = { title: "noise", values: noise(spec) };
-    const { parity, files } = await exportOnnx(spec, path, {
-      test,
-      loaded: { kind: "missing", reason: "test" },
-    });
+    const { parity, files } = await exportOnnx(spec, path, { test, runtime: undefined });
     assert.equal(parity, null);
     assert.deepEqual(files, [path]);
   });
@@ -127,7 +124,7 @@ describe("export to ONNX", () => {
     const test = { title: "noise", values: noise(spec) };
     for (const name of ["old.onnx", "old.onnx.data", "old.parity.json"]) {
       await writeFile(join(folder, name), "mine");
-      await assert.rejects(exportOnnx(spec, join(folder, "old.onnx"), { test, loaded }), {
+      await assert.rejects(exportOnnx(spec, join(folder, "old.onnx"), { test, runtime }), {
         name: "UsageError",
         message: /expected a new file for --out, received one that exists/,
       });
@@ -146,7 +143,7 @@ describe("export to ONNX", () => {
     assert.ok((await readFile(path)).length < 1e5);
     const input = { name: spec.input.name, shape: [1, ...spec.input.shape], data: noise(spec) };
     const logits = await nativeLogits(spec, input.shape, input.data);
-    const parity = await measureParity(runtime(), path, { title: "noise", input, logits, bound }, 1);
+    const parity = await measureParity(runtime, path, { title: "noise", input, logits, bound }, one);
     assert.ok(parity.relativeError <= bound, JSON.stringify(parity));
   });
 });

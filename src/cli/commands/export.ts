@@ -49,6 +49,6 @@ function parityLine({
   const error = `${absoluteError.toExponential(1)}, ${relativeError.toExponential(1)} of the largest (at most ${bound.toExponential(1)})`;
   return (
     `parity with the native engine on ${input}: logits differ by at most ${error}; ` +
-    `${(100 * equalArgmax).toFixed(3)} % equal labels; ${seconds.toFixed(2)} s in onnxruntime-node ${onnxruntime}`
+    `${(100 * equalArgmax).toFixed(3)} % equal labels; ${seconds.toFixed(2)} s in ONNX Runtime ${onnxruntime}`
   );
 }
