@@ -1,7 +1,7 @@
-/** Lowerings of attention. No score matrix of all queries is ever in the runtime's memory. */
+/** Lowerings of attention. No score matrix of all queries of a large grid is ever in the runtime's memory. */
 import type { GraphNode } from "../graph/graph.js";
 import { elementCount } from "../io/host-tensor.js";
-import type { Lowerer, Lowering } from "./lowering.js";
+import { type Lowerer, type Lowering, piecesOf } from "./lowering.js";
 import { inputOf, numberOf, shapeOf, type Weight, weightOf } from "./node-values.js";
 
 export const attention: Lowering = (l, node) => {
@@ -34,8 +34,9 @@ interface Groups {
 
 /**
  * The relative position makes the score of a query at (y, x) and a key at (i, j) q k / sqrt(d) + h[i] + w[j], where h and
- * w are products of q with tables. That is a scalar product too: of (q, h, w) with (k, sqrt(d) e_i, sqrt(d) e_j), e being
- * unit vectors, times 1 / sqrt(d). So plain attention with deeper heads does it, and no bias of the scores' size is made.
+ * w are products of q with tables. On a whole grid they are added to the scores of few queries at a time. In a window it
+ * is cheaper to take the score as a scalar product: of (q, h, w) with (k, sqrt(d) e_i, sqrt(d) e_j), e being unit
+ * vectors, times 1 / sqrt(d); plain attention with deeper heads does that.
  */
 export const gridAttention: Lowering = (l, node) => {
   const qkv = inputOf(node, 0);
@@ -44,10 +45,9 @@ export const gridAttention: Lowering = (l, node) => {
   const heads = numberOf(node, "heads");
   const window = numberOf(node, "window");
   if (window === 0) {
-    const groups = { count: n, rows: height, columns: width, channels, heads };
-    const attributes = { axis: { int: -1 }, num_outputs: { int: 3 } };
-    const parts = l.nodeOutputs("Split", [l.last(qkv)], { attributes, outputs: 3 });
-    return { name: l.reshape(attended(l, node, parts, groups), shape), form: "last" };
+    const grid = { count: n, rows: height, columns: width, channels, heads };
+    const result = attendedOnGrid(l, node, l.split(l.last(qkv), -1, 3), grid);
+    return { name: l.reshape(result, shape), form: "last" };
   }
   const places = windowPlaces(height, width, window);
   const count = (n * places.length) / window ** 2;
@@ -58,6 +58,70 @@ export const gridAttention: Lowering = (l, node) => {
   const tokens = gather(l, l.reshape(result, [n, places.length, channels]), back);
   return { name: l.reshape(tokens, shape), form: "last" };
 };
+
+/** q, k, v [N, rows, columns, C] -> [N, tokens, C], head by head and some rows of queries at a time. */
+function attendedOnGrid(l: Lowerer, node: GraphNode, qkv: readonly string[], grid: Groups): string {
+  const { count, rows, columns, channels, heads } = grid;
+  const depth = channels / heads;
+  const tokens = rows * columns;
+  const orders = [
+    [0, 2, 1, 3],
+    [0, 2, 3, 1],
+    [0, 2, 1, 3],
+  ];
+  const [q = "", k = "", v = ""] = orders.map((order, i) =>
+    l.transpose(l.reshape(qkv[i] ?? "", [count, tokens, heads, depth]), order),
+  );
+  const scale = l.constant("scale", [], () => Float32Array.of(1 / Math.sqrt(depth)));
+  const pieces = piecesOf(heads, heads * tokens ** 2);
+  const byHead = [l.node("Mul", [q, scale]), ...gridTerms(l, node, q, grid), k, v].map((x) =>
+    l.split(x, 1, pieces),
+  );
+  const results = Array.from({ length: pieces }, (_, i) => {
+    const part = byHead.map((each) => each[i] ?? "");
+    return attendedByRows(l, part, { ...grid, heads: heads / pieces });
+  });
+  return l.transpose(l.concat(results, 1), [0, 2, 1, 3]);
+}
+
+/** The products of q [N, heads, tokens, d] with the tables: [N, heads, tokens, rows] and [N, heads, tokens, columns]. */
+function gridTerms(l: Lowerer, node: GraphNode, q: string, grid: Groups): [string, string] {
+  const { count, rows, columns, channels, heads } = grid;
+  const tokens = rows * columns;
+  const turn = [0, 1, 3, 2, 4];
+  const byPlace = l.reshape(q, [count, heads, rows, columns, channels / heads]);
+  const byRow = l.node("MatMul", [byPlace, tableByQuery(l, weightOf(node, 2), rows)]);
+  const byColumn = l.node("MatMul", [
+    l.transpose(byPlace, turn),
+    tableByQuery(l, weightOf(node, 3), columns),
+  ]);
+  return [
+    l.reshape(byRow, [count, heads, tokens, rows]),
+    l.reshape(l.transpose(byColumn, turn), [count, heads, tokens, columns]),
+  ];
+}
+
+/** Scaled q, its terms, k [N, heads, d, tokens] and v [N, heads, tokens, d] -> [N, heads, tokens, d]. */
+function attendedByRows(
+  l: Lowerer,
+  [q = "", byRow = "", byColumn = "", k = "", v = ""]: readonly string[],
+  { count, rows, columns, heads }: Groups,
+): string {
+  const tokens = rows * columns;
+  const pieces = piecesOf(rows, heads * tokens ** 2);
+  const queries = tokens / pieces;
+  const [some, rowTerms, columnTerms] = [q, byRow, byColumn].map((x) => l.split(x, 2, pieces));
+  const results = Array.from({ length: pieces }, (_, i) => {
+    const term = (list: readonly string[] | undefined, shape: readonly number[]) =>
+      l.reshape(list?.[i] ?? "", [count, heads, queries, ...shape]);
+    const product = l.reshape(l.node("MatMul", [some?.[i] ?? "", k]), [count, heads, queries, rows, columns]);
+    const withRows = l.node("Add", [product, term(rowTerms, [rows, 1])]);
+    const scores = l.node("Add", [withRows, term(columnTerms, [1, columns])]);
+    const flat = l.reshape(scores, [count, heads, queries, tokens]);
+    return l.node("MatMul", [l.node("Softmax", [flat], { attributes: { axis: { int: -1 } } }), v]);
+  });
+  return l.concat(results, 2);
+}
 
 /** Tokens of a grid window after window; height * width stands for those beyond the bottom and right edge. */
 function windowPlaces(height: number, width: number, window: number): number[] {
@@ -80,7 +144,7 @@ function windowParts(l: Lowerer, node: GraphNode, places: readonly number[]): st
     l.reshape(l.last(inputOf(node, 1)), [1, 3, channels]),
     l.shape([n, 3, channels]),
   ]);
-  const rows = l.node("Concat", [inside, outside], { attributes: { axis: { int: 1 } } });
+  const rows = l.concat([inside, outside], 1);
   return [0, 1, 2].map((part) =>
     gather(
       l,
@@ -102,7 +166,7 @@ function attended(l: Lowerer, node: GraphNode, qkv: readonly string[], groups: G
   const [q = "", k = "", v = ""] = qkv;
   const parts = [l.reshape(q, [count, tokens, heads, depth]), ...relativeTerms(l, node, q, groups)];
   const deep = [count, tokens, heads * (depth + rows + columns)];
-  const query = l.reshape(l.node("Concat", parts, { attributes: { axis: { int: 3 } } }), deep);
+  const query = l.reshape(l.concat(parts, 3), deep);
   const room = l.integers([0, 0, 0, 0, 0, 0, 0, rows + columns]);
   const key = l.node("Pad", [l.reshape(k, [count, tokens, heads, depth]), room]);
   const marked = l.reshape(l.node("Add", [key, unitVectors(l, rows, columns, depth)]), deep);

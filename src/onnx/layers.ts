@@ -1,7 +1,8 @@
 /** Lowerings of convolutions and linear layers. */
 import type { GraphNode, Value } from "../graph/graph.js";
 import { permuted } from "../graph/weights.js";
-import type { Lowered, Lowerer, Lowering } from "./lowering.js";
+import { elementCount } from "../io/host-tensor.js";
+import { type Lowered, type Lowerer, type Lowering, piecesOf } from "./lowering.js";
 import { inputOf, listOf, shapeOf, type Weight, weightOf } from "./node-values.js";
 
 /** A weight in another order of axes, under a shape whose product is the weight's. */
@@ -26,11 +27,61 @@ export const convolution: Lowering = (l, node) => {
   return { name: l.node("Conv", inputs, { attributes }), form: "first" };
 };
 
-export const linear: Lowering = (l, node) => dense(l, node, weightOf(node, 1));
+/** x [.., Cin] times a weight [Cin, Cout]: a convolution where x is channels first, else a matrix product. */
+export const linear: Lowering = (l, node) => {
+  const x = inputOf(node, 0);
+  const hidden = hiddenLayer(l, node);
+  if (hidden !== undefined) return withHiddenLayer(l, node, hidden);
+  const { name, form } = l.natural(x);
+  if (form === "last") return { name: product(l, name, node, constantWeight(l, node)), form };
+  const ones = new Array<number>(x.shape.length - 2).fill(1);
+  return stridedConvolution(l, x, linearWeight(node), ones, vector(l, node, 2));
+};
 
-/** The updates are added to the weight. */
-export const linearLora: Lowering = (l, node) => {
+const constantWeight = (l: Lowerer, node: GraphNode): string => {
+  const { name, shape, values } = linearWeight(node);
+  return l.constant(name, shape, values);
+};
+
+/** x [.., Cin] in the file times a weight in the file, and the bias of the linear layer `node`. */
+function product(l: Lowerer, x: string, node: GraphNode, weight: string): string {
+  const y = l.node("MatMul", [x, weight]);
+  const bias = vector(l, node, 2);
+  return bias.length === 0 ? y : l.node("Add", [y, ...bias]);
+}
+
+/** The linear layer before the GELU before a linear layer, where what is between them is large. */
+function hiddenLayer(l: Lowerer, node: GraphNode): GraphNode | undefined {
+  const gelu = l.producer(inputOf(node, 0), "gelu");
+  if (gelu === undefined) return undefined;
+  const between = inputOf(gelu, 0);
+  const layer = l.producer(between, "linear") ?? l.producer(between, "linear_lora");
+  if (layer === undefined || l.natural(inputOf(layer, 0)).form === "first") return undefined;
+  return hiddenPieces(layer) > 1 ? layer : undefined;
+}
+
+function hiddenPieces(layer: GraphNode): number {
+  const inner = shapeOf(layer).slice(1);
+  return piecesOf(elementCount(inner.slice(0, -1)), elementCount(inner));
+}
+
+/** Both layers, some tokens at a time. */
+function withHiddenLayer(l: Lowerer, node: GraphNode, hidden: GraphNode): Lowered {
+  const x = inputOf(hidden, 0);
+  const [n = 1] = x.shape;
+  const tokens = l.reshape(l.last(x), [n, elementCount(x.shape.slice(1, -1)), x.dim(-1)]);
+  const weights = [constantWeight(l, hidden), constantWeight(l, node)] as const;
+  const results = l.split(tokens, 1, hiddenPieces(hidden)).map((some) => {
+    const between = l.node("Gelu", [product(l, some, hidden, weights[0])]);
+    return product(l, between, node, weights[1]);
+  });
+  return { name: l.reshape(l.concat(results, 1), shapeOf(node)), form: "last" };
+}
+
+/** Weight of a linear layer, LoRA's updates added. */
+function linearWeight(node: GraphNode): Weight {
   const weight = weightOf(node, 1);
+  if (node.op === "linear") return weight;
   const updates = listOf(node, "begins").map((begin, i) => ({
     begin,
     a: weightOf(node, 3 + 2 * i),
@@ -52,21 +103,7 @@ export const linearLora: Lowering = (l, node) => {
     }
     return values;
   };
-  return dense(l, node, { ...weight, values: merged });
-};
-
-/** x [.., Cin] times a weight [Cin, Cout]: a convolution where x is channels first, else a matrix product. */
-function dense(l: Lowerer, node: GraphNode, weight: Weight): Lowered {
-  const x = inputOf(node, 0);
-  const bias = vector(l, node, 2);
-  const blocks = l.producer(x, "space_to_depth");
-  if (blocks !== undefined && isChannelsFirst(l, inputOf(blocks, 0)))
-    return stridedConvolution(l, inputOf(blocks, 0), weight, listOf(blocks, "block"), bias);
-  const { name, form } = l.natural(x);
-  if (form === "first")
-    return stridedConvolution(l, x, weight, new Array<number>(x.shape.length - 2).fill(1), bias);
-  const product = l.node("MatMul", [name, l.constant(weight.name, weight.shape, weight.values)]);
-  return { name: bias.length === 0 ? product : l.node("Add", [product, ...bias]), form };
+  return { ...weight, values: merged };
 }
 
 const isChannelsFirst = (l: Lowerer, x: Value): boolean => l.natural(x).form === "first";
@@ -92,7 +129,7 @@ export const strided: Lowering = (l, node) =>
 export const transposed: Lowering = (l, node) =>
   transposedConvolution(l, node, listOf(node, "block"), vector(l, node, 2));
 
-/** Blocks of an image as tokens. (Where x is channels first, it is part of the convolution that follows.) */
+/** Blocks of an image as tokens. */
 export const spaceToDepth: Lowering = (l, node) => {
   const [n = 1, d = 1, h = 1, w = 1, c = 1] = inputOf(node, 0).shape;
   const [bd = 1, bh = 1, bw = 1] = listOf(node, "block");

@@ -1,15 +1,7 @@
 /** One lowering per op of our graph to nodes of ONNX; what is not in the table cannot be exported. */
 import type { GraphNode, Value } from "../graph/graph.js";
 import { attention, gridAttention } from "./attention.js";
-import {
-  convolution,
-  depthToSpace,
-  linear,
-  linearLora,
-  spaceToDepth,
-  strided,
-  transposed,
-} from "./layers.js";
+import { convolution, depthToSpace, linear, spaceToDepth, strided, transposed } from "./layers.js";
 import { axisIn, type Lowered, type Lowerer, type Lowering } from "./lowering.js";
 import { inputOf, listOf, numberOf, shapeOf, weightOf } from "./node-values.js";
 
@@ -84,7 +76,7 @@ const concat: Lowering = (l, node) => {
   const { form } = l.natural(inputOf(node, 0));
   const axis = axisIn(form, numberOf(node, "axis"), shapeOf(node).length);
   const names = node.inputs.map((_, i) => l.inForm(inputOf(node, i), form));
-  return { name: l.node("Concat", names, { attributes: { axis: { int: axis } } }), form };
+  return { name: l.concat(names, axis), form };
 };
 
 const slice: Lowering = (l, node) => {
@@ -178,7 +170,7 @@ export const lowerings: Readonly<Record<string, Lowering>> = {
   instance_norm: instanceNorm,
   layer_norm: layerNorm,
   linear,
-  linear_lora: linearLora,
+  linear_lora: linear,
   matmul,
   max_pool3d: maxPool,
   relu: elementwise("Relu"),
