@@ -1,7 +1,7 @@
 import { join } from "node:path";
-import type { BatchResult } from "../batch/batch.js";
 import type { BatchSettings } from "../batch/case-work.js";
 import { findCases, shardOf } from "../batch/cases.js";
+import type { CohortResult } from "../batch/cohort.js";
 import { parseFlag } from "../config/load.js";
 import { predictSettings, type Voxels } from "../config/schema.js";
 import { settings } from "../config/settings.js";
@@ -9,7 +9,7 @@ import { DataError, UsageError } from "../errors.js";
 import type { InferenceEngine } from "../onnxruntime/engine.js";
 import type { KeptMaps } from "../predict/volume-labels.js";
 import { type Arguments, type Context, exitCodes, type Flag } from "./command.js";
-import { engineFlags, engineOf } from "./engine-flags.js";
+import { engineFlags, enginesOf } from "./engine-flags.js";
 
 /** The flag `--stride`. */
 export const strideSetting = settings
@@ -46,6 +46,12 @@ export const batchFlags: readonly Flag[] = [
     kind: "text",
     help: "Only part I of N of the cases, as I/N; not needed for several processes, which share the cases by themselves",
   },
+  {
+    name: "workers",
+    kind: "integer",
+    help: "Processes that share the cases, the threads and the memory on this machine",
+    default: "1, with --gpus as many as it names",
+  },
 ];
 
 /** What differs between the commands. */
@@ -68,7 +74,6 @@ export async function runBatchCommand(
   context: Context,
 ): Promise<number> {
   const { title, out, review, weighting, mirror } = command;
-  const { progress, signal } = context;
   const batchSettings: BatchSettings = {
     stride: readStride(args.overrides["predict.stride"]),
     weighting,
@@ -80,7 +85,7 @@ export async function runBatchCommand(
       minVolume: readVolume(args.optional("min-volume")),
     },
   };
-  const engine = await engineOf(args, context);
+  const engines = await workerEngines(args, context);
   const found = await findCases(command.inputs);
   const shard = args.optional("shard");
   const cases = shard === undefined ? found : shardOf(found, shard);
@@ -88,27 +93,30 @@ export async function runBatchCommand(
     throw new DataError(
       `${title}: expected at least one case, received none of ${found.length}; choose fewer shards`,
     );
-  const { runBatch } = await import("../batch/batch.js");
-  const { loadBatchModel } = await import("../batch/model.js");
-  const model = await loadBatchModel(command.model, args.optional("sam-checkpoint") ?? null, {
-    engine,
-    note: (text) => progress.note(text, "info"),
-    signal,
-  });
-  using _ = model.network;
-  const options = { cases, out, model, settings: batchSettings, review, title, progress, signal };
-  return report(await runBatch(options), command, engine.kind, context);
+  const checkpoint = args.optional("sam-checkpoint") ?? null;
+  const { labelCohort } = await import("../batch/cohort.js");
+  const order = { cases, out, settings: batchSettings, review, title, weights: command.model, checkpoint };
+  return report(await labelCohort(order, engines, context), command, context);
+}
+
+/** An engine for each process. @throws UsageError when --workers says another number than --gpus */
+async function workerEngines(args: Arguments, context: Context): Promise<InferenceEngine[]> {
+  const workers = args.integer("workers", 1);
+  const engines = await enginesOf(args, context);
+  const [engine, ...others] = engines;
+  if (engine === undefined || workers === undefined || workers === engines.length) return engines;
+  if (others.length > 0)
+    throw new UsageError(
+      `--workers: expected ${engines.length}, one for each of --gpus, received ${workers}; leave it out`,
+    );
+  return Array.from({ length: workers }, () => engine);
 }
 
 function report(
-  result: BatchResult,
+  { records, labelled, seconds, busy, processes }: CohortResult,
   { out, review, title }: BatchCommand,
-  engine: InferenceEngine["kind"],
   context: Context,
 ): number {
-  const { records, labelled, seconds } = result;
-  // The native engine's own time says nothing of ONNX Runtime's.
-  const busy = engine === "native" ? result.busy : null;
   const failures = Object.fromEntries(
     records.flatMap(({ status, image, error = "" }) => (status === "failed" ? [[image, error]] : [])),
   );
@@ -116,7 +124,8 @@ function report(
   if (labelled > 0) {
     const each = (seconds / labelled).toPrecision(3);
     const share = busy === null ? "" : `; the engine worked ${(100 * busy).toFixed(1)} % of the time`;
-    context.progress.note(`${title}: ${labelled} cases labelled here, ${each} s per case${share}`, "info");
+    const by = processes === 1 ? "here" : `here by ${processes} processes`;
+    context.progress.note(`${title}: ${labelled} cases labelled ${by}, ${each} s per case${share}`, "info");
   }
   const pages = review ? [join(out, "ranking.csv"), join(out, "review.html")] : [];
   context.result([...written, ...pages].join("\n"), {

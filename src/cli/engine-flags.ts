@@ -19,6 +19,11 @@ export const engineFlags: readonly Flag[] = [
     default: "auto",
   },
   {
+    name: "gpus",
+    kind: "text",
+    help: "CUDA devices as 0,1, with a process for each; instead of --device",
+  },
+  {
     name: "onnxruntime",
     kind: "text",
     help: "libonnxruntime to use with --engine onnx",
@@ -27,21 +32,36 @@ export const engineFlags: readonly Flag[] = [
 ];
 
 /**
- * Engine and device of the flags; says which are really used. Loads the addon.
+ * Engine and devices of the flags, one for each process: with --gpus as many as it names, else one. Says which are really
+ * used. Loads the addon.
  *
  * @throws UsageError for another word; DeviceError when they cannot be had
  */
-export async function engineOf(args: Arguments, context: Context): Promise<InferenceEngine> {
+export async function enginesOf(args: Arguments, context: Context): Promise<InferenceEngine[]> {
   const engine = engineNamed(args.optional("engine") ?? "native");
-  const device = deviceNamed(args.optional("device") ?? "auto");
+  const devices = devicesOf(args.optional("device"), args.optional("gpus"));
   const library = args.optional("onnxruntime");
   await context.engine();
   const { chooseEngine } = await import("../onnxruntime/engine.js");
-  const choice = chooseEngine({ engine, device, ...(library === undefined ? {} : { library }) });
-  if (choice.fallback !== undefined)
-    context.progress.note(`--device auto: the CPU is used; CUDA: received ${choice.fallback}`);
-  context.progress.note(`engine: ${choice.used}`, "info");
-  return choice.engine;
+  return devices.map((device) => {
+    const choice = chooseEngine({ engine, device, ...(library === undefined ? {} : { library }) });
+    if (choice.fallback !== undefined)
+      context.progress.note(`--device auto: the CPU is used; CUDA: received ${choice.fallback}`);
+    context.progress.note(`engine: ${choice.used}`, "info");
+    return choice.engine;
+  });
+}
+
+function devicesOf(device: string | undefined, gpus: string | undefined): DeviceRequest[] {
+  if (gpus === undefined) return [deviceNamed(device ?? "auto")];
+  if (device !== undefined)
+    throw new UsageError(`--gpus: expected no --device beside it, received '${device}'; leave one out`);
+  const numbers = gpus.split(",");
+  if (!numbers.every((number) => /^\d{1,3}$/.test(number)) || new Set(numbers).size < numbers.length)
+    throw new UsageError(
+      `--gpus: expected different numbers of devices such as 0,1, received '${gpus}'; correct the value`,
+    );
+  return numbers.map((number) => ({ cuda: Number(number) }));
 }
 
 function engineNamed(text: string): (typeof engines)[number] {
