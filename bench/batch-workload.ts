@@ -11,11 +11,13 @@ import { Graph } from "../src/graph/graph.js";
 import { writeSafetensors } from "../src/io/safetensors.js";
 import { samConfig } from "../src/models/sam/config.js";
 import { SamNetwork } from "../src/models/sam/network.js";
+import type { InferenceEngine } from "../src/onnxruntime/engine.js";
+import { onnxRuntime } from "../src/onnxruntime/runtime.js";
 import { Progress } from "../src/run/progress.js";
 import { permute, volumeOrder } from "../test/oracle/axes.js";
 import { checkerLabel, fillWeights, image } from "../test/oracle/inputs.js";
-import type { RequestOf } from "./cases.js";
 import { sampled } from "./check.js";
+import type { RequestOf } from "./requests.js";
 import type { Workload } from "./workloads.js";
 
 type BatchRequest = RequestOf<"batch">;
@@ -35,7 +37,7 @@ export async function startBatch(request: BatchRequest): Promise<Workload> {
   await writeSam(weights, request);
   await writeVolumes(join(folder, "in"), request);
   globalThis.gc?.();
-  const model = await loadBatchModel(weights, null);
+  const model = await loadBatchModel(weights, null, { engine: engineOf(request) });
   const cases = await findCases([join(folder, "in")]);
   const post = { largestComponent: false, fillHoles: false, minVolume: null };
   const settings = { stride: null, weighting: "uniform", mirror: false, maps: "confidence", post } as const;
@@ -57,6 +59,11 @@ export async function startBatch(request: BatchRequest): Promise<Workload> {
     explain: null,
     run: async (index) => void (await label(index)),
   };
+}
+
+function engineOf({ engine }: BatchRequest): InferenceEngine {
+  if (engine === undefined) return { kind: "native" };
+  return { kind: "onnx", runtime: { ...onnxRuntime(), through: engine } };
 }
 
 /** A volume summed along z, as the peer has it. @param scale what 1 is there */

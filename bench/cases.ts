@@ -1,65 +1,8 @@
 /** What the benches run: one list for us and for the peers. Extents are (x, y, z) = the peers' (H, W, D). */
-import { z } from "zod";
 import { UsageError } from "../src/errors.js";
 import type { SamSize } from "../src/models/sam/config.js";
-import { stitchGeometry } from "../src/stitch/geometry.js";
 import type { ProfileKind } from "./profile.js";
-
-/** Absent: f32. */
-const precision = z.enum(["f32", "bf16"]).optional();
-const extents = z.tuple([z.int(), z.int(), z.int()]);
-const segmenter = { model: z.enum(["vnet", "unet3d"]), patch: extents, filters: z.int(), classes: z.int() };
-const sam = {
-  model: z.enum(["tiny", "vit_b", "vit_l", "vit_h"]),
-  canvas: z.int(),
-  classes: z.int(),
-  batch: z.int(),
-  rank: z.int(),
-  precision,
-};
-
-/** The work of one case; the fields beside `work` are what the peer of that name takes as its case. */
-export const requestSchema = z.discriminatedUnion("work", [
-  z.strictObject({ work: z.literal("gemm"), size: z.int() }),
-  z.strictObject({ work: z.literal("bandwidth"), elements: z.int() }),
-  z.strictObject({
-    work: z.literal("segmenter-train"),
-    ...segmenter,
-    batch: z.int(),
-    method: z.enum(["supervised", "mean-teacher"]),
-    precision,
-  }),
-  z.strictObject({ work: z.literal("segmenter-infer"), ...segmenter, batch: z.int() }),
-  z.strictObject({ work: z.literal("segmenter-volume"), ...segmenter, volume: extents, stride: extents }),
-  z.strictObject({ work: z.literal("sam-train"), ...sam }),
-  z.strictObject({ work: z.literal("sam-infer"), ...sam }),
-  z.strictObject({
-    work: z.literal("batch"),
-    ...{ model: sam.model, canvas: sam.canvas, classes: sam.classes },
-    patch: extents,
-    volume: extents,
-    /** Files that a run labels; its time is that of all of them. */
-    volumes: z.int(),
-  }),
-  z.strictObject({
-    work: z.literal("stitch"),
-    patch: extents,
-    canvas: z.int(),
-    volumes: z.int(),
-    /** stitch: volumes to canvases; unstitch: back. */
-    direction: z.enum(["stitch", "unstitch"]),
-  }),
-  z.strictObject({ work: z.literal("bezier"), patch: extents }),
-  z.strictObject({
-    work: z.literal("metrics"),
-    shape: extents,
-    spacing: z.tuple([z.number(), z.number(), z.number()]).nullable(),
-  }),
-]);
-
-export type BenchRequest = z.infer<typeof requestSchema>;
-/** The request of one kind of work. */
-export type RequestOf<Work extends BenchRequest["work"]> = Extract<BenchRequest, { work: Work }>;
+import type { BenchRequest, RequestOf } from "./requests.js";
 
 /** One case of a bench. */
 export interface BenchCase {
@@ -97,6 +40,7 @@ export const benchNames = [
   "sam-large",
   "sam-infer",
   "batch",
+  "engines",
   "vnet-layers",
   "sam-ops",
   "stitch",
@@ -256,6 +200,18 @@ function batchCase(
   };
 }
 
+/** A file of one canvas, without a peer. */
+function engineCase(model: SamSize, canvas: number, patch: Extents, engine?: "c" | "node"): BenchCase {
+  const request = { work: "batch", model, canvas, classes: 2, patch, volume: patch, volumes: 1 } as const;
+  return {
+    name: `${model}-${canvas}-${engine === undefined ? "native" : `onnx-${engine}`}`,
+    request: engine === undefined ? request : { ...request, engine },
+    settings: [],
+    tolerance: 0,
+    peerBytes: 0,
+  };
+}
+
 /** Patches of the paper's size to and from their canvases. */
 function stitchCase(volumes: number, direction: "stitch" | "unstitch", runs: number): BenchCase {
   return {
@@ -317,6 +273,14 @@ const lists: Readonly<Record<BenchName, readonly BenchCase[]>> = {
   batch: [
     batchCase("tiny", 512, [small, [96, 96, 48]], 6, 2), // 8 windows each
     batchCase("vit_b", 1024, [large, [168, 112, 80]], 3, 7, { smaller: "tiny-512-6-volumes" }), // 2 windows each
+  ],
+  engines: [
+    engineCase("tiny", 512, small),
+    engineCase("tiny", 512, small, "c"),
+    engineCase("tiny", 512, small, "node"),
+    engineCase("vit_b", 1024, large),
+    engineCase("vit_b", 1024, large, "c"),
+    engineCase("vit_b", 1024, large, "node"),
   ],
   // Parts of a step have no peer of their own: what they add up to is held against peers by vnet-train and sam-train.
   "vnet-layers": [
@@ -389,22 +353,4 @@ export function benchCases(name: string, only?: string): readonly BenchCase[] {
       `bench ${bench}: expected one of ${list.map((item) => item.name).join(", ")} for --case, received '${only}'`,
     );
   return found;
-}
-
-/** The JSON that a peer script takes as its case. */
-export function peerRequest(request: BenchRequest): Record<string, unknown> {
-  const { work, ...rest } = request;
-  if (work !== "stitch" && work !== "batch") return rest;
-  const { patch, canvas } = request;
-  const g = stitchGeometry({ patch, canvas });
-  const geometry = {
-    rows: g.rows,
-    cols: g.cols,
-    pad_row: g.padY,
-    pad_col: g.padX,
-    pad_depth: g.frontSlices,
-    margin_row: g.marginY,
-    margin_col: g.marginX,
-  };
-  return { ...rest, geometry };
 }

@@ -2,7 +2,7 @@ import { RandomStream } from "../src/data/random.js";
 import { scoreClasses } from "../src/metrics/scores.js";
 import { Tensor } from "../src/native/tensor.js";
 import { labelOrder, permute } from "../test/oracle/axes.js";
-import type { RequestOf } from "./cases.js";
+import type { RequestOf } from "./requests.js";
 import type { Workload } from "./workloads.js";
 
 /** What bench/peers/metrics.py computes, in its order. */

@@ -12,8 +12,8 @@ import { methods } from "../src/retrain/methods/index.js";
 import { RetrainStep } from "../src/retrain/step.js";
 import { labelOrder, permute, volumeOrder } from "../test/oracle/axes.js";
 import { checkerLabel, fillWeights, image, weight } from "../test/oracle/inputs.js";
-import type { RequestOf } from "./cases.js";
 import { sampled } from "./check.js";
+import type { RequestOf } from "./requests.js";
 import type { Workload } from "./workloads.js";
 
 type PatchRequest = RequestOf<"segmenter-train"> | RequestOf<"segmenter-infer">;

@@ -7,8 +7,9 @@ import { fileURLToPath } from "node:url";
 import { UsageError } from "../src/errors.js";
 import { engineInfo } from "../src/native/native.js";
 import { commit, version } from "../src/version.js";
-import { type BenchCase, bandwidthCase, peerRequest, sgemmCase } from "./cases.js";
+import { type BenchCase, bandwidthCase, sgemmCase } from "./cases.js";
 import { type PeerLine, peerLineSchema, runForLine, type WorkerLine, workerLineSchema } from "./process.js";
+import { peerRequest } from "./requests.js";
 
 // Seen from dist/bench, where this file runs, in the checkout and in the installed package alike.
 const root = fileURLToPath(new URL("../../", import.meta.url));

@@ -10,9 +10,9 @@ import { z } from "zod";
 import { SfrError, UsageError } from "../src/errors.js";
 import { readSafetensors } from "../src/io/safetensors.js";
 import { configureEngine, engineInfo } from "../src/native/native.js";
-import { requestSchema } from "./cases.js";
 import { checkAgainstPeer } from "./check.js";
 import { median, Profile, profileKindSchema } from "./profile.js";
+import { requestSchema } from "./requests.js";
 import { startWorkload } from "./workloads.js";
 
 /** From this on a run counts as slow, seconds. */

@@ -16,9 +16,9 @@ import { stitchGeometry } from "../src/stitch/geometry.js";
 import { canvasOrder, permute } from "../test/oracle/axes.js";
 import { checkerLabel, ignoreSome, image, weight } from "../test/oracle/inputs.js";
 import { startBatch } from "./batch-workload.js";
-import type { BenchRequest, RequestOf } from "./cases.js";
 import { type CheckedValues, sampled } from "./check.js";
 import { startMetrics } from "./metrics-workload.js";
+import type { BenchRequest, RequestOf } from "./requests.js";
 import { startInference, startTraining, startVolume } from "./segmenter-workload.js";
 
 /** A built case, warmed up once. */

@@ -5,8 +5,9 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { before, test } from "node:test";
 import { runBench, runCases } from "../../bench/bench.js";
-import { type BenchCase, type BenchRequest, benchCases, benchNames, peerRequest } from "../../bench/cases.js";
+import { type BenchCase, benchCases, benchNames } from "../../bench/cases.js";
 import { checkAgainstPeer, sampled, sampleIndices } from "../../bench/check.js";
+import { type BenchRequest, peerRequest, type RequestOf } from "../../bench/requests.js";
 import { type BenchLine, benchLineSchema } from "../../bench/result.js";
 import { benchTable } from "../../bench/table.js";
 import { startWorkload } from "../../bench/workloads.js";
@@ -236,6 +237,10 @@ test("entries are sampled in PyTorch's axis order", () => {
 test("every case builds, runs and gives finite values at a small size", async () => {
   const network = { model: "vnet", filters: 2, classes: 2 } as const;
   const sam = { model: "tiny", canvas: 64, classes: 2, batch: 1, rank: 2 } as const;
+  const cohort: Omit<RequestOf<"batch">, "work"> = {
+    ...{ model: "tiny", canvas: 64, classes: 2 },
+    ...{ volumes: 2, patch: [16, 16, 16], volume: [16, 20, 16] },
+  };
   const requests: BenchRequest[] = [
     { work: "gemm", size: 32 },
     { work: "bandwidth", elements: 1000 },
@@ -254,12 +259,8 @@ test("every case builds, runs and gives finite values at a small size", async ()
     { work: "segmenter-volume", ...network, volume: [20, 16, 24], stride: [4, 4, 8], patch: [16, 16, 16] },
     { work: "sam-train", ...sam },
     { work: "sam-infer", ...sam },
-    {
-      work: "batch",
-      ...{ model: "tiny", canvas: 64, classes: 2, volumes: 2 },
-      patch: [16, 16, 16],
-      volume: [16, 20, 16],
-    },
+    { work: "batch", ...cohort },
+    { work: "batch", ...cohort, engine: "c" },
     { work: "bezier", patch: [6, 5, 2] },
     { work: "metrics", shape: [40, 40, 40], spacing: null },
   ];
@@ -284,7 +285,9 @@ test("every bench has cases that peers can take", () => {
       const script = join("bench", "peers", `${request.work.replaceAll("-", "_")}.py`);
       // A profile has no peer.
       assert.ok(profile !== undefined || existsSync(script), `${name}: ${script}`);
-      assert.ok(settings.length > 0 || profile !== undefined || /vit_[lh]/.test(JSON.stringify(request)));
+      const hasPeer =
+        profile === undefined && name !== "engines" && !/vit_[lh]/.test(JSON.stringify(request));
+      assert.equal(settings.length > 0, hasPeer, name);
       assert.ok(!("work" in peerRequest(request)));
     }
   assert.throws(() => benchCases("vnet"), UsageError);
