@@ -34,6 +34,8 @@ class Device {
   const std::string& name() const { return name_; }
   MemoryPool& memory() { return *memory_; }
   PinnedBytes allocate_pinned(size_t bytes);
+  /// The device's one stream, for libraries that are to work in it.
+  void* stream() const { return stream_; }
 
   /// A device tensor with the elements of a host tensor.
   TensorPtr upload(const Tensor& host);
