@@ -106,6 +106,16 @@ for (const way of ways) {
       });
     });
 
+    it("survives a network that needs more memory than there is", async () => {
+      using session = await openSession(fixture("ones"), way);
+      const y = Tensor.zeros("f32", []);
+      const run = (shape: number[]) => session.run({ shape: Tensor.from("i32", [2], shape) }, { y });
+      // 4 TB.
+      await assert.rejects(run([2 ** 20, 2 ** 20]), DeviceError);
+      await run([1000, 3000]);
+      assert.equal(y.f32[0], 3e6);
+    });
+
     it("refuses files that are none", async () => {
       const whole = readFileSync(fixture("affine"));
       const contents = {

@@ -63,3 +63,15 @@ save(
     [port("x", F32, [6]), port("shape", I32, [2])],
     [port("y", F32, ["a", "b"])],
 )
+
+# y = the sum of as many ones as the shape says, which are all made.
+save(
+    "ones",
+    [
+        helper.make_node("Cast", ["shape"], ["shape64"], to=I64),
+        helper.make_node("ConstantOfShape", ["shape64"], ["ones"], value=helper.make_tensor("one", F32, [1], [1.0])),
+        helper.make_node("ReduceSum", ["ones"], ["y"], keepdims=0),
+    ],
+    [port("shape", I32, [2])],
+    [port("y", F32, [])],
+)
