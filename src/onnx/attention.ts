@@ -84,7 +84,7 @@ function attendedOnGrid(l: Lowerer, node: GraphNode, qkv: readonly string[], gri
   return l.transpose(l.concat(results, 1), [0, 2, 1, 3]);
 }
 
-/** The products of q [N, heads, tokens, d] with the tables: [N, heads, tokens, rows] and [N, heads, tokens, columns]. */
+/** The products of q [N, heads, tokens, d] with the tables: [N, heads, tokens, rows, 1] and [.., 1, columns]. */
 function gridTerms(l: Lowerer, node: GraphNode, q: string, grid: Groups): [string, string] {
   const { count, rows, columns, channels, heads } = grid;
   const tokens = rows * columns;
@@ -96,8 +96,8 @@ function gridTerms(l: Lowerer, node: GraphNode, q: string, grid: Groups): [strin
     tableByQuery(l, weightOf(node, 3), columns),
   ]);
   return [
-    l.reshape(byRow, [count, heads, tokens, rows]),
-    l.reshape(l.transpose(byColumn, turn), [count, heads, tokens, columns]),
+    l.reshape(byRow, [count, heads, tokens, rows, 1]),
+    l.reshape(l.transpose(byColumn, turn), [count, heads, tokens, 1, columns]),
   ];
 }
 
@@ -112,11 +112,9 @@ function attendedByRows(
   const queries = tokens / pieces;
   const [some, rowTerms, columnTerms] = [q, byRow, byColumn].map((x) => l.split(x, 2, pieces));
   const results = Array.from({ length: pieces }, (_, i) => {
-    const term = (list: readonly string[] | undefined, shape: readonly number[]) =>
-      l.reshape(list?.[i] ?? "", [count, heads, queries, ...shape]);
     const product = l.reshape(l.node("MatMul", [some?.[i] ?? "", k]), [count, heads, queries, rows, columns]);
-    const withRows = l.node("Add", [product, term(rowTerms, [rows, 1])]);
-    const scores = l.node("Add", [withRows, term(columnTerms, [1, columns])]);
+    const withRows = l.node("Add", [product, rowTerms?.[i] ?? ""]);
+    const scores = l.node("Add", [withRows, columnTerms?.[i] ?? ""]);
     const flat = l.reshape(scores, [count, heads, queries, tokens]);
     return l.node("MatMul", [l.node("Softmax", [flat], { attributes: { axis: { int: -1 } } }), v]);
   });
