@@ -1,7 +1,7 @@
 /** Lowerings of attention. No score matrix of all queries of a large grid is ever in the runtime's memory. */
 import type { GraphNode } from "../graph/graph.js";
 import { elementCount } from "../io/host-tensor.js";
-import { type Lowerer, type Lowering, piecesOf } from "./lowering.js";
+import type { Lowerer, Lowering } from "./lowering.js";
 import { inputOf, numberOf, shapeOf, type Weight, weightOf } from "./node-values.js";
 
 export const attention: Lowering = (l, node) => {
@@ -73,7 +73,7 @@ function attendedOnGrid(l: Lowerer, node: GraphNode, qkv: readonly string[], gri
     l.transpose(l.reshape(qkv[i] ?? "", [count, tokens, heads, depth]), order),
   );
   const scale = l.constant("scale", [], () => Float32Array.of(1 / Math.sqrt(depth)));
-  const pieces = piecesOf(heads, heads * tokens ** 2);
+  const pieces = l.pieces(heads, heads * tokens ** 2);
   const byHead = [l.node("Mul", [q, scale]), ...gridTerms(l, node, q, grid), k, v].map((x) =>
     l.split(x, 1, pieces),
   );
@@ -108,7 +108,7 @@ function attendedByRows(
   { count, rows, columns, heads }: Groups,
 ): string {
   const tokens = rows * columns;
-  const pieces = piecesOf(rows, heads * tokens ** 2);
+  const pieces = l.pieces(rows, heads * tokens ** 2);
   const queries = tokens / pieces;
   const [some, rowTerms, columnTerms] = [q, byRow, byColumn].map((x) => l.split(x, 2, pieces));
   const results = Array.from({ length: pieces }, (_, i) => {

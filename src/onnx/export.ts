@@ -28,16 +28,20 @@ export interface ExportSpec {
 /** Versions of the operator sets by domain: ONNX 1.15, and what ONNX Runtime adds to it. */
 const versions = { "": 20, "com.microsoft": 1 } as const;
 
+/** 8 MB of f32 stay in the caches; larger pieces of ViT-B's scores and layers took longer, smaller ones no less. */
+const usualElements = 2 ** 21;
+
 /**
  * A network as ONNX nodes, from its graph before fusion.
  *
+ * @param elementsAtATime most elements of one sample that large products of a transformer give at a time
  * @throws UsageError naming an op that has no lowering
  */
-export function onnxModel(spec: ExportSpec): OnnxModel {
+export function onnxModel(spec: ExportSpec, elementsAtATime = usualElements): OnnxModel {
   const graph = new Graph();
   const input = graph.input(spec.input.name, "f32", [batchMark, ...spec.input.shape]);
   const logits = spec.forward(graph, input);
-  const lowerer = new Lowerer(lowerings);
+  const lowerer = new Lowerer(lowerings, elementsAtATime);
   const inputs = [lowerer.input(input, spec.input.name, spec.input.help)];
   const outputs = [lowerer.output(logits, spec.output.name, spec.output.help)];
   const { nodes, constants } = lowerer;

@@ -2,7 +2,7 @@
 import type { GraphNode, Value } from "../graph/graph.js";
 import { permuted } from "../graph/weights.js";
 import { elementCount } from "../io/host-tensor.js";
-import { type Lowered, type Lowerer, type Lowering, piecesOf } from "./lowering.js";
+import type { Lowered, Lowerer, Lowering } from "./lowering.js";
 import { inputOf, listOf, shapeOf, type Weight, weightOf } from "./node-values.js";
 
 /** A weight in another order of axes, under a shape whose product is the weight's. */
@@ -30,52 +30,44 @@ export const convolution: Lowering = (l, node) => {
 /** x [.., Cin] times a weight [Cin, Cout]: a convolution where x is channels first, else a matrix product. */
 export const linear: Lowering = (l, node) => {
   const x = inputOf(node, 0);
-  const hidden = hiddenLayer(l, node);
-  if (hidden !== undefined) return withHiddenLayer(l, node, hidden);
-  const { name, form } = l.natural(x);
-  if (form === "last") return { name: product(l, name, node, constantWeight(l, node)), form };
+  const { form } = l.natural(hiddenLayer(l, node)?.input ?? x);
   const ones = new Array<number>(x.shape.length - 2).fill(1);
-  return stridedConvolution(l, x, linearWeight(node), ones, vector(l, node, 2));
+  if (form === "first") return stridedConvolution(l, x, linearWeight(node), ones, vector(l, node, 2));
+  return { name: product(l, node), form };
 };
 
-const constantWeight = (l: Lowerer, node: GraphNode): string => {
-  const { name, shape, values } = linearWeight(node);
-  return l.constant(name, shape, values);
-};
-
-/** x [.., Cin] in the file times a weight in the file, and the bias of the linear layer `node`. */
-function product(l: Lowerer, x: string, node: GraphNode, weight: string): string {
-  const y = l.node("MatMul", [x, weight]);
-  const bias = vector(l, node, 2);
-  return bias.length === 0 ? y : l.node("Add", [y, ...bias]);
-}
-
-/** The linear layer before the GELU before a linear layer, where what is between them is large. */
-function hiddenLayer(l: Lowerer, node: GraphNode): GraphNode | undefined {
+/** x and the linear layer before the GELU before a linear layer. */
+function hiddenLayer(l: Lowerer, node: GraphNode): { layer: GraphNode; input: Value } | undefined {
   const gelu = l.producer(inputOf(node, 0), "gelu");
   if (gelu === undefined) return undefined;
   const between = inputOf(gelu, 0);
   const layer = l.producer(between, "linear") ?? l.producer(between, "linear_lora");
-  if (layer === undefined || l.natural(inputOf(layer, 0)).form === "first") return undefined;
-  return hiddenPieces(layer) > 1 ? layer : undefined;
+  return layer === undefined ? undefined : { layer, input: inputOf(layer, 0) };
 }
 
-function hiddenPieces(layer: GraphNode): number {
-  const inner = shapeOf(layer).slice(1);
-  return piecesOf(elementCount(inner.slice(0, -1)), elementCount(inner));
-}
-
-/** Both layers, some tokens at a time. */
-function withHiddenLayer(l: Lowerer, node: GraphNode, hidden: GraphNode): Lowered {
-  const x = inputOf(hidden, 0);
-  const [n = 1] = x.shape;
-  const tokens = l.reshape(l.last(x), [n, elementCount(x.shape.slice(1, -1)), x.dim(-1)]);
-  const weights = [constantWeight(l, hidden), constantWeight(l, node)] as const;
-  const results = l.split(tokens, 1, hiddenPieces(hidden)).map((some) => {
-    const between = l.node("Gelu", [product(l, some, hidden, weights[0])]);
-    return product(l, between, node, weights[1]);
+/** A linear layer, together with the one before its GELU, some tokens at a time. */
+function product(l: Lowerer, node: GraphNode): string {
+  const hidden = hiddenLayer(l, node);
+  const layers = hidden === undefined ? [node] : [hidden.layer, node];
+  const x = hidden?.input ?? inputOf(node, 0);
+  const [n = 1, ...inner] = x.shape.slice(0, -1);
+  const tokens = elementCount(inner);
+  const width = Math.max(...layers.map((layer) => shapeOf(layer).at(-1) ?? 1));
+  const pieces = l.pieces(tokens, tokens * width);
+  const weights = layers.map((layer) => {
+    const { name, shape, values } = linearWeight(layer);
+    return l.constant(name, shape, values);
   });
-  return { name: l.reshape(l.concat(results, 1), shapeOf(node)), form: "last" };
+  const apply = (some: string): string =>
+    layers.reduce((y, layer, i) => {
+      const given = i === 0 ? y : l.node("Gelu", [y]);
+      const multiplied = l.node("MatMul", [given, weights[i] ?? ""]);
+      const bias = vector(l, layer, 2);
+      return bias.length === 0 ? multiplied : l.node("Add", [multiplied, ...bias]);
+    }, some);
+  if (pieces === 1) return apply(l.last(x));
+  const flat = l.split(l.reshape(l.last(x), [n, tokens, x.dim(-1)]), 1, pieces);
+  return l.reshape(l.concat(flat.map(apply), 1), shapeOf(node));
 }
 
 /** Weight of a linear layer, LoRA's updates added. */

@@ -50,7 +50,11 @@ export class Lowerer {
   private scope = "";
   private inputName = "";
 
-  constructor(private readonly table: Readonly<Record<string, Lowering>>) {}
+  /** @param elementsAtATime most elements of one sample that a product gives at a time where it can be cut */
+  constructor(
+    private readonly table: Readonly<Record<string, Lowering>>,
+    private readonly elementsAtATime: number,
+  ) {}
 
   /** An input of the file, [N, C, ..], that stands for the graph's input `value` [N, .., C]. */
   input(value: Value, name: string, help: string): OnnxPort {
@@ -115,6 +119,13 @@ export class Lowerer {
   /** x in another shape; extents that follow the batch are left to the run. */
   reshape(x: string, shape: readonly number[]): string {
     return this.node("Reshape", [x, this.integers(shape.map((extent) => (isOfBatch(extent) ? -1 : extent)))]);
+  }
+
+  /** Into how many equal pieces an axis is cut, given how many elements are computed of all of it. */
+  pieces(extent: number, elements: number): number {
+    let pieces = Math.min(extent, Math.ceil(elements / this.elementsAtATime));
+    while (extent % pieces !== 0) pieces++;
+    return pieces;
   }
 
   /** x in pieces of equal size along an axis; one piece is x itself. */
@@ -233,20 +244,6 @@ export class Lowerer {
     return unused;
   }
 }
-
-/**
- * Into how many equal pieces an axis is cut, so that what is computed of each stays in a processor's caches.
- *
- * @param elements of what is computed of the whole axis
- */
-export function piecesOf(extent: number, elements: number): number {
-  let pieces = Math.min(extent, Math.ceil(elements / elementsAtATime));
-  while (extent % pieces !== 0) pieces++;
-  return pieces;
-}
-
-/** 8 MB of f32. Larger pieces of ViT-B's scores and hidden layers were slower, and smaller ones no faster. */
-const elementsAtATime = 2 ** 21;
 
 /** Whether an extent follows the batch. */
 function isOfBatch(extent: number): boolean {

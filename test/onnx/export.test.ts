@@ -133,6 +133,31 @@ describe("export to ONNX", () => {
     }
   });
 
+  it("gives the same piece by piece, for any batch size", async () => {
+    using network = randomSam();
+    const { spec } = network;
+    const whole = onnxModel(spec);
+    const cut = onnxModel(spec, 500);
+    const counts = (op: string) =>
+      [whole, cut].map(({ nodes }) => nodes.filter((node) => node.op === op).length);
+    // 3 heads in 3 parts of their rows each; 36 tokens of 4 * 24 hidden channels in 9 parts, in each of 3 blocks.
+    assert.deepEqual(counts("Softmax"), [1, 9]);
+    const [before = 0, after = 0] = counts("Gelu");
+    assert.equal(after - before, 3 * (9 - 1));
+    const path = join(folder, "pieces.onnx");
+    await writeFileAtomic(path, encodeModel(cut, "none").model);
+    for (const samples of [1, 2]) {
+      const input = {
+        name: spec.input.name,
+        shape: [samples, ...spec.input.shape],
+        data: noise(spec, samples),
+      };
+      const logits = await nativeLogits(spec, input.shape, input.data);
+      const parity = await measureParity(runtime, path, { title: "noise", input, logits, bound }, one);
+      assert.ok(parity.relativeError <= bound, JSON.stringify(parity));
+    }
+  });
+
   it("puts weights beyond the limit of one file beside it", async () => {
     using network = randomSam();
     const { spec } = network;
