@@ -42,7 +42,7 @@ export async function featureDensity(
     throw new UsageError(
       `${path}: expected an arm of a run, received weights without its run.json; name runs/<name>/arms/<arm>`,
     );
-  const cases = await CaseStore.open(config.data, () => {}, signal);
+  const cases = await CaseStore.open(config, () => {}, signal);
   try {
     const [labelled, unlabelled] = [await cases.labelled(), await cases.unlabelled()];
     if (unlabelled.length === 0)

@@ -108,10 +108,7 @@ describe("sfr, weights in and out", () => {
     await copyFile(trained(), copy);
     const alone = await label(copy, "alone");
     assert.equal(alone.code, 2);
-    assert.match(
-      alone.stderr,
-      /--sam-checkpoint: expected the SAM that the LoRA updates of .*copy\.safetensors/,
-    );
+    assert.match(alone.stderr, /--sam-checkpoint: expected the SAM that the weights of .*copy\.safetensors/);
     const other = await label(trained(), "other", "--sam-checkpoint", trained());
     assert.equal(other.code, 3);
     assert.match(other.stderr, /expected the SAM that .* \(SHA-256 [0-9a-f]{64}\), received [0-9a-f]{64}/);

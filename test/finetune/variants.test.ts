@@ -43,9 +43,7 @@ before(async () => {
   const { image, label } = generatePhantom(0, 1, [24, 24, 24]);
   entry = {
     id: "a",
-    source: image,
-    halved: false,
-    image: await prepareImage(image, false),
+    ...(await prepareImage(image)),
     label: Tensor.from("u8", [24, 24, 24], label.data),
   };
   checkpoint = await train("base", settings({}));
