@@ -2,13 +2,13 @@ import { DataError } from "../errors.js";
 import { Graph, type Value } from "../graph/graph.js";
 import * as ops from "../graph/ops.js";
 import { Tensor } from "../native/tensor.js";
-import { type CaseGeometry, isWhole } from "./case-geometry.js";
+import type { CaseGeometry } from "./case-geometry.js";
 import type { Case } from "./cases.js";
 import type { Relabelling } from "./label-table.js";
 import { loadCase, loadImage } from "./load-case.js";
 import { type PreprocessingPlan, plainPlan, planGeometry } from "./preprocessing-plan.js";
 import { resizeImage, resizeLabels } from "./resize.js";
-import type { ImageVolume, Vec3 } from "./volume.js";
+import { type ImageVolume, sameShape, type Vec3 } from "./volume.js";
 
 /** An image as a network sees it. */
 export interface PreparedImage {
@@ -63,18 +63,17 @@ export async function prepareImage(
   name = "image",
 ): Promise<PreparedImage> {
   const geometry = planGeometry(plan, volume, name);
-  const { crop, shape, restores } = geometry;
-  if (isWhole(geometry) && plan.window === null) {
-    const image = await runOnce(Tensor.from("f32", memoryShape(shape), volume.data), ops.standardize);
-    return { image, geometry };
-  }
+  const { crop, restores } = geometry;
+  const to = resized(geometry);
   const data = plan.window === null ? volume.data : clamped(volume.data, plan.window);
-  // Halving takes means of blocks; otherwise voxels are interpolated.
-  const seen = resizeImage(data, volume.shape, crop, restores ? shape : crop.shape);
-  const image = Tensor.from("f32", memoryShape(restores ? shape : crop.shape), seen);
+  const isSame = sameShape(crop.shape, volume.shape) && sameShape(to, volume.shape);
+  const seen = isSame ? data : resizeImage(data, volume.shape, crop, to);
   const build = (x: Value) => ops.standardize(restores ? x : ops.downsampleMean(x));
-  return { image: await runOnce(image, build), geometry };
+  return { image: await runOnce(Tensor.from("f32", memoryShape(to), seen), build), geometry };
 }
+
+/** Extents before blocks are made to single voxels, for half resolution; otherwise those that are seen. */
+const resized = ({ crop, shape, restores }: CaseGeometry): Vec3 => (restores ? shape : crop.shape);
 
 function clamped(data: Float32Array, [low, high]: readonly [number, number]): Float32Array {
   return data.map((value) => Math.min(Math.max(value, low), high));
@@ -84,12 +83,10 @@ function clamped(data: Float32Array, [low, high]: readonly [number, number]): Fl
  * Classes of a case's file [z][y][x] as its image was treated, u8 [D, H, W]: interpolated class by class, or, for half
  * resolution, the most frequent one of each block.
  */
-export async function prepareLabel(
-  classes: Uint8Array,
-  { source, crop, shape, restores }: CaseGeometry,
-): Promise<Tensor> {
-  const seen = resizeLabels(classes, source.shape, crop, restores ? shape : crop.shape);
-  const label = Tensor.from("u8", memoryShape(restores ? shape : crop.shape), seen);
+export async function prepareLabel(classes: Uint8Array, geometry: CaseGeometry): Promise<Tensor> {
+  const { source, crop, restores } = geometry;
+  const to = resized(geometry);
+  const label = Tensor.from("u8", memoryShape(to), resizeLabels(classes, source.shape, crop, to));
   return restores ? label : runOnce(label, ops.downsampleMajority);
 }
 

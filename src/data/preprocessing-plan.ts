@@ -37,15 +37,15 @@ export function makePlan(
   halve: boolean,
   grids: readonly Grid[],
 ): PreprocessingPlan {
-  const { spacing, window, minimumSlices } = settings;
+  const { cropAbove, spacing, window, minimumSlices } = settings;
   if (window !== null && window[0] >= window[1]) {
     throw new UsageError(
       `preprocess.window: expected a lower and a higher number, received ${window.join(", ")}; exchange them`,
     );
   }
-  if (halve && (spacing !== null || minimumSlices !== null)) {
+  if (halve && (cropAbove !== null || spacing !== null || minimumSlices !== null)) {
     throw new UsageError(
-      "data.halve: expected false beside preprocess.spacing and preprocess.minimumSlices, received true; " +
+      "data.halve: expected false beside a crop, spacing or number of slices in preprocess, received true; " +
         "set a spacing twice as wide instead",
     );
   }
@@ -88,6 +88,7 @@ export function largestGeometry(plan: PreprocessingPlan, grid: Grid, name: strin
   return geometryOf(plan, grid, wholeGeometry(grid).crop, name);
 }
 
+/** @param crop the whole, for half resolution */
 function geometryOf(
   { spacing, minimumSlices, halve }: PreprocessingPlan,
   grid: Grid,

@@ -40,8 +40,8 @@ export const scoredCases = ({ cases }: RunContext): Case[] =>
   cases.split.test.filter(({ label }) => label !== undefined);
 
 /**
- * Scores an arm's predictions of the test cases on the grid that they were written on and draws them. Distances are in mm where
- * the spacing is known, else in voxels.
+ * Scores an arm's predictions of the test cases on the grid that they were written on and draws them. Distances are in
+ * mm where the spacing is known, else in voxels.
  */
 export async function evaluateStage(
   context: RunContext,

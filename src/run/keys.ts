@@ -101,10 +101,10 @@ export class StageKeys {
   /** Nothing for volumes and labels as they are: keys of runs before there were plans stay. */
   private preparation(): { readonly [name: string]: JsonValue } {
     const { plan, relabel } = this.context.cases;
-    const { halve, ...steps } = plan;
-    const isPlain = stageKey(steps) === stageKey({ ...plainPlan, halve: undefined });
+    // Half resolution has a key of its own.
+    const isPlain = stageKey({ ...plan, halve: false }) === stageKey(plainPlan);
     return {
-      ...(isPlain ? {} : { plan: steps }),
+      ...(isPlain ? {} : { plan }),
       ...(Object.keys(relabel).length === 0 ? {} : { relabel }),
     };
   }

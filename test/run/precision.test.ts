@@ -103,7 +103,13 @@ test("bf16 has stage keys of its own where it changes results, f32 those from be
     assert.notEqual(bf16?.[stage], f32?.[stage], stage);
 });
 
-function keysOf(settings: object) {
+test("a preprocessing plan and other ids have stage keys of their own", () => {
+  const plain = new Set(Object.values(keysOf({})));
+  for (const data of [{ plan: { ...plainPlan, window: [0, 1] } }, { relabel: { 2: 1 } }])
+    for (const [stage, key] of Object.entries(keysOf({}, data))) assert.ok(!plain.has(key), stage);
+});
+
+function keysOf(settings: object, data: object = {}) {
   const config = configSchema.parse({
     ...{ name: "keys", data: { root: ".", labelled: 1 }, patch: [32, 32, 32] },
     ...{ arms: [{ method: "mean-teacher", pseudoLabels: "sam" }], ...settings },
@@ -112,6 +118,7 @@ function keysOf(settings: object) {
     labelIds: [0, 1],
     plan: plainPlan,
     relabel: {},
+    ...data,
     hashesOf: () => [],
     split: { labelled: [], unlabelled: [], test: [] },
   };
