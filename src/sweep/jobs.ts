@@ -14,6 +14,8 @@ export interface Job {
   /** The arm that it is about; SFR+ has the arm that it begins from beside it. */
   readonly arm: Arm;
   readonly kind: PseudoLabelKind;
+  /** The name of its line in the grid, or the method: what its other kinds of pseudo-labels have in common. */
+  readonly line: string;
   /** Values of the grid's `over`, the seed left out. */
   readonly point: Readonly<Record<string, unknown>>;
 }
@@ -69,7 +71,7 @@ function planJob(grid: Grid, path: string, { row, kind, values, overrides }: Pla
     const arm = planArms(config)[arms.length - 1];
     if (arm === undefined) throw new UsageError("expected an arm, received none");
     const parts = [arm.folder, ...Object.entries(values).map(([name, value]) => `${name}-${asWord(value)}`)];
-    return { folder: parts.join("_"), config, arm, kind, point };
+    return { folder: parts.join("_"), config, arm, kind, line: row.name ?? row.method, point };
   } catch (error) {
     if (!(error instanceof UsageError)) throw error;
     const where = [
@@ -81,12 +83,11 @@ function planJob(grid: Grid, path: string, { row, kind, values, overrides }: Pla
   }
 }
 
-/** The arm of a job, behind the one that it begins from. */
+/** The arm of a job, behind the one that it begins from: unnamed, so that it is that of the job beside it. */
 function armsOf({ method, name }: GridMethod, kind: PseudoLabelKind): ArmSettings[] {
-  const named = (prefix: string) => (name === undefined ? {} : { name: `${prefix}${name}` });
-  if (kind === "none" || method === "sam") return [{ method, pseudoLabels: kind, ...named("") }];
-  const sfr = { method, pseudoLabels: "sam", ...named("SFR ") } as const;
-  return kind === "sam" ? [sfr] : [sfr, { method, pseudoLabels: "exchange", ...named("SFR+ ") }];
+  const prefix = { none: "", sam: method === "sam" ? "" : "SFR ", exchange: "SFR+ " }[kind];
+  const arm = { method, pseudoLabels: kind, ...(name === undefined ? {} : { name: prefix + name }) };
+  return kind === "exchange" ? [{ method, pseudoLabels: "sam" }, arm] : [arm];
 }
 
 /** A value as part of a file name and as a word of a table. */

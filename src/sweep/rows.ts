@@ -41,6 +41,8 @@ export interface SweepRow {
   /** Absent in rows of other programs. */
   readonly method?: Job["arm"]["method"];
   readonly kind?: PseudoLabelKind;
+  /** As `Job.line`. */
+  readonly line?: string;
   readonly point: Readonly<Record<string, unknown>>;
   readonly seeds: readonly number[];
   readonly cases: number;
@@ -104,7 +106,7 @@ async function scoredRow(grid: Grid, group: readonly Job[], out: string): Promis
     const { wall_seconds } = arms[job.arm.name] ?? {};
     if (wall_seconds !== undefined) seconds.push(wall_seconds);
   }
-  const { arm, kind, point, config } = first;
+  const { arm, kind, line, point, config } = first;
   const { labelled } = config.data;
   const name = paperName(arm.method, kind);
   const weights =
@@ -112,7 +114,7 @@ async function scoredRow(grid: Grid, group: readonly Job[], out: string): Promis
       ? join(runPaths.finetune, "sam.safetensors")
       : join(runPaths.arm(arm), "segmenter.safetensors");
   return {
-    ...{ name: arm.name, method: arm.method, kind, point, summaries },
+    ...{ name: arm.name, method: arm.method, kind, line, point, summaries },
     ...spreadsOf([...summaries.values()]),
     seeds: [...summaries.keys()],
     parameters: await parametersOf(join(jobPath(out, first), weights)),
@@ -197,10 +199,10 @@ function testOf(row: Scored, rows: readonly Scored[]): PairedTest | null {
 function baselineOf(row: Scored, rows: readonly Scored[]): Scored | undefined {
   const point = pointText(row.point);
   const there = rows.filter((one) => one !== row && pointText(one.point) === point);
-  const sameMethod = (kind: PseudoLabelKind) =>
-    row.method === undefined
-      ? undefined
-      : there.find((one) => one.method === row.method && one.kind === kind);
+  const sameMethod = (kind: PseudoLabelKind) => {
+    const ofKind = there.filter((one) => one.method === row.method && one.kind === kind);
+    return row.method === undefined ? undefined : (ofKind.find(({ line }) => line === row.line) ?? ofKind[0]);
+  };
   const labelledOnly = there.find((one) => one.method === "labelled-only");
   if (row.method === "labelled-only") return undefined;
   if (row.kind === "exchange") return sameMethod("sam");

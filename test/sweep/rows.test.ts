@@ -25,6 +25,7 @@ over: { data.labelled: [1, 16], seed: [1, 2] }
 methods:
   - method: labelled-only
   - { method: mean-teacher, pseudoLabels: [none, sam] }
+  - { method: mean-teacher, name: wide, pseudoLabels: [sam, exchange] }
 paper: LA
 imports:
   - { name: SAM 2, predictions: p, references: r, at: { data.labelled: 16 }, paper: "SAM 2, 2 clicks", parameters: 3.9e7 }
@@ -117,7 +118,8 @@ describe("comparison of a sweep", () => {
     assert.equal(rows[0]?.test, null);
     near(rows[2]?.test?.difference, -0.5);
     const sfr = jobs.find(
-      ({ kind, config }) => kind === "sam" && config.data.labelled === 16 && config.seed === 2,
+      ({ kind, arm, config }) =>
+        kind === "sam" && arm.name.startsWith("SFR (") && config.data.labelled === 16 && config.seed === 2,
     );
     await finish(sfr ?? assert.fail(), [0.8, 0.9, 0.9]);
     const now = (await sweepRows(grid, jobs, [], out)).find(({ kind }) => kind === "sam")?.test;
@@ -135,6 +137,16 @@ describe("comparison of a sweep", () => {
     assert.deepEqual([row?.name, row?.seeds, row?.test?.seeds], ["Mean Teacher", [1, 2], 1]);
     near(row?.test?.difference, 0.1);
     assert.deepEqual([row?.paper?.setting, row?.paper?.scores.Dice], ["1/79", 0.2968]);
+  });
+
+  it("tests a row against the same line of the grid first", async () => {
+    const named = jobs.filter(
+      ({ line, point, config }) => line === "wide" && point["data.labelled"] === 1 && config.seed === 1,
+    );
+    for (const job of named) await finish(job, job.kind === "sam" ? [0.3, 0.3, 0.3] : [0.4, 0.4, 0.4]);
+    const found = await sweepRows(grid, jobs, [], out);
+    const against = (name: string) => found.find((row) => row.name.startsWith(name))?.test?.against;
+    assert.deepEqual(["SFR+ wide", "SFR wide"].map(against), ["SFR wide (random SAM)", "Mean Teacher"]);
   });
 
   it("has the paper's figures beside ours", () => {
@@ -165,7 +177,7 @@ describe("comparison of a sweep", () => {
     ]);
     assert.match(sweepMarkdown(rows), /^\| Mean Teacher \| 16 \| 1 2 \| 0\.800 ± 0\.141 \| 0\.881 \|/m);
     const page = sweepPage(grid, rows, { done: 4, all: jobs.length });
-    assert.match(page, /4 of 12 jobs are done/);
+    assert.match(page, /4 of 20 jobs are done/);
     assert.equal((page.match(/<circle/g) ?? []).length, 6, "two dots a row: ours and the paper's");
   });
 
