@@ -6,7 +6,7 @@
 // run in order of k. Far from the card's peak, and easy to see right; what replaces it is measured against
 // it.
 #pragma once
-#include "cuda/kernel.h"
+#include "cuda/bf16.h"
 
 namespace sfr::cuda {
 
@@ -14,14 +14,28 @@ constexpr int kTile = 64;         // rows and columns of a block
 constexpr int kTileDepth = 16;    // of a step along K
 constexpr int kTileThreads = 16;  // along each side; thread (i, j) owns rows i + 16 r and columns j + 16 c
 
-/// A matrix in memory, and the shape of what any operand of tiled_product offers: row(i) and column(j) are
-/// computed once for many elements, at(row, column) reads one.
-struct Strided {
-  const float* data;
+/// A matrix of f32 or bf16 in memory, and the shape of what any operand of tiled_product offers: row(i) and
+/// column(j) are computed once for many elements, at(row, column) reads one.
+template <class T>
+struct StridedOf {
+  const T* data;
   int64_t row_stride, column_stride;
   SFR_DEVICE int64_t row(int64_t i) const { return i * row_stride; }
   SFR_DEVICE int64_t column(int64_t j) const { return j * column_stride; }
-  SFR_DEVICE float at(int64_t row, int64_t column) const { return data[row + column]; }
+  SFR_DEVICE float at(int64_t row, int64_t column) const { return as_float(data[row + column]); }
+};
+using Strided = StridedOf<float>;
+
+/// Another operand whose elements are rounded to bf16, as those are that meet a weight in bf16.
+template <class M>
+struct Rounded {
+  M matrix;
+  SFR_DEVICE auto row(int64_t i) const { return matrix.row(i); }
+  SFR_DEVICE auto column(int64_t j) const { return matrix.column(j); }
+  template <class Row, class Column>
+  SFR_DEVICE float at(const Row& row, const Column& column) const {
+    return as_float(as_bf16(matrix.at(row, column)));
+  }
 };
 
 /// Another operand with rows and columns exchanged.

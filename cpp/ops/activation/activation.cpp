@@ -73,6 +73,13 @@ void gelu_backward_cuda(const KernelContext& c) {
   launch_elements(c, "gelu_backward");
 }
 
+void sigmoid_cuda(const KernelContext& c) {
+  launch_elements(c, "sigmoid");
+}
+void tanh_cuda(const KernelContext& c) {
+  launch_elements(c, "tangent");
+}
+
 void gradient_relu(GradientContext& c) {
   c.set(0, c.add("relu_backward", {c.output_gradient(0), c.output(0)})[0]);
 }
@@ -100,7 +107,7 @@ void add(OpRegistry& registry, const char* name, void (*infer_types)(InferContex
   op.infer = infer_types;
   op.gradient = gradient;
   op.cpu = {{"rows", run}};
-  if (run_cuda != nullptr) op.cuda = {{"elements", run_cuda}};
+  op.cuda = {{"elements", run_cuda}};
   op.in_place_inputs = {0};
   op.repeat = repeat;
   registry.add(std::move(op));
@@ -112,8 +119,8 @@ void register_activation(OpRegistry& registry) {
   add(registry, "relu", &infer, &gradient_relu, &relu_cpu, &relu_cuda, Repeat::never);
   add(registry, "relu_backward", &infer_backward, nullptr, &relu_backward_cpu, &relu_backward_cuda,
       Repeat::never);
-  add(registry, "sigmoid", &infer, &gradient_sigmoid, &sigmoid_cpu, nullptr, Repeat::never);
-  add(registry, "tanh", &infer, &gradient_tanh, &tanh_cpu, nullptr, Repeat::never);
+  add(registry, "sigmoid", &infer, &gradient_sigmoid, &sigmoid_cpu, &sigmoid_cuda, Repeat::never);
+  add(registry, "tanh", &infer, &gradient_tanh, &tanh_cpu, &tanh_cuda, Repeat::never);
   add(registry, "gelu", &infer, &gradient_gelu, &gelu_cpu, &gelu_cuda, Repeat::always);
   add(registry, "gelu_backward", &infer_backward, nullptr, &gelu_backward_cpu, &gelu_backward_cuda,
       Repeat::never);

@@ -2,6 +2,7 @@
 
 #include "graph/graph.h"
 #include "ops/attention/attention_cpu.h"
+#include "ops/attention/attention_cuda.h"
 
 namespace sfr {
 
@@ -99,6 +100,47 @@ size_t backward_work_bytes(const NodeTypes& t, int threads) {
   return attention_heads_backward_work_bytes(batch_of(t), false, threads);
 }
 
+// ---- CUDA kernels
+
+/// Tokens in a row: one window of one column. Without tensors.
+AttentionArgs kernel_args(const Shape& q, const Shape& k, int64_t heads) {
+  AttentionArgs args{};
+  args.items = q[0], args.heads = heads, args.depth = q[2] / heads, args.pitch = args.out_pitch = q[2];
+  args.queries = {q[1], 1, q[1], 1}, args.keys = {k[1], 1, k[1], 1};
+  args.down = args.across = 1;
+  return args;
+}
+
+AttentionArgs kernel_args(const KernelContext& c) {
+  AttentionArgs args =
+      kernel_args(c.inputs[0].type.shape, c.inputs[1].type.shape, c.as<AttentionAttributes>().heads);
+  args.q = c.in<float>(0), args.k = c.in<float>(1), args.v = c.in<float>(2);
+  return args;
+}
+
+const char* refuses_depth(const NodeTypes& t) {
+  return refuses_attention_depth(t.input(0).shape[2] / t.as<AttentionAttributes>().heads);
+}
+
+void attention_cuda(const KernelContext& c) {
+  AttentionArgs args = kernel_args(c);
+  args.out = c.out<float>(0), args.logsumexp = c.out<float>(1);
+  launch_attention(c, args);
+}
+
+void attention_backward_cuda(const KernelContext& c) {
+  AttentionArgs args = kernel_args(c);
+  args.out = c.in<float>(3), args.logsumexp = c.in<float>(4);
+  args.dout = c.in<float>(5), args.dlogsumexp = c.in<float>(6);
+  args.dq = c.out<float>(0), args.dk = c.out<float>(1), args.dv = c.out<float>(2);
+  launch_attention_backward(c, args);
+}
+
+size_t backward_cuda_work_bytes(const NodeTypes& t) {
+  return attention_backward_cuda_work_bytes(
+      kernel_args(t.input(0).shape, t.input(1).shape, t.as<AttentionAttributes>().heads));
+}
+
 void gradient(GradientContext& c) {
   const std::vector<ValueId> d = c.add("attention_backward",
                                        {c.input(0), c.input(1), c.input(2), c.output(0), c.output(1),
@@ -122,6 +164,7 @@ void register_attention(OpRegistry& registry) {
   op.infer = &infer;
   op.gradient = &gradient;
   op.cpu = {{"tiles", &attention_cpu}};
+  op.cuda = {{"tiles", &attention_cuda, &refuses_depth}};
   op.work_bytes = &work_bytes;
   op.flops = &flops<2>;
   registry.add(std::move(op));
@@ -129,6 +172,8 @@ void register_attention(OpRegistry& registry) {
   OpDef backward = op_definition<AttentionAttributes>("attention_backward");
   backward.infer = &infer_backward;
   backward.cpu = {{"tiles", &attention_backward_cpu}};
+  backward.cuda = {{"tiles", &attention_backward_cuda, &refuses_depth}};
+  backward.cuda_work_bytes = &backward_cuda_work_bytes;
   backward.work_bytes = &backward_work_bytes;
   backward.flops = &flops<5>;
   registry.add(std::move(backward));

@@ -212,6 +212,21 @@ void batch_norm_backward_cuda(const KernelContext& c) {
   launch_normalise_backward(c, args);
 }
 
+void batch_norm_statistics_cuda(const KernelContext& c) {
+  const Shape& x = c.inputs[0].type.shape;
+  BatchNormArgs args = normalise_args({}, rows_of(x), x.back(), c.work);
+  args.x = c.in<float>(0), args.mean = c.out<float>(0), args.variance = c.out<float>(1);
+  launch_statistics(c, args);
+}
+
+void batch_norm_table_cuda(const KernelContext& c) {
+  BatchNormArgs args{};
+  args.channels = c.inputs[0].count(), args.epsilon = c.as<BatchNormTableAttributes>().epsilon;
+  args.weight = c.in<float>(0), args.bias = c.in<float>(1);
+  args.mean = c.in<float>(2), args.variance = c.in<float>(3), args.y = c.out<float>(0);
+  launch(c, "batch_norm_table", element_grid(args.channels), args);
+}
+
 template <size_t kVolume>
 size_t cuda_work_bytes(const NodeTypes& t) {
   const Shape& x = t.input(kVolume).shape;
@@ -255,11 +270,14 @@ void register_batch_norm(OpRegistry& registry) {
   statistics.infer = &infer_statistics;
   statistics.cpu = {{"channel_tables", &batch_norm_statistics_cpu}};
   statistics.work_bytes = &batch_norm_work_bytes;
+  statistics.cuda = {{"column_sums", &batch_norm_statistics_cuda}};
+  statistics.cuda_work_bytes = &cuda_work_bytes<0>;
   registry.add(std::move(statistics));
 
   OpDef table = op_definition<BatchNormTableAttributes>("batch_norm_table");
   table.infer = &infer_table;
   table.cpu = {{"loop", &batch_norm_table_cpu}};
+  table.cuda = {{"channels", &batch_norm_table_cuda}};
   registry.add(std::move(table));
 
   OpDef update = op_definition<BatchNormUpdateAttributes>("batch_norm_update");

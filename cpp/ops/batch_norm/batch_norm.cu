@@ -64,6 +64,15 @@ SFR_KERNEL(batch_norm_rows, BatchNormArgs) {
   });
 }
 
+/// Rows mean, scale and bias of y.
+SFR_KERNEL(batch_norm_table, BatchNormArgs) {
+  over_elements(args.channels, [&](int64_t channel) {
+    args.y[channel] = args.mean[channel];
+    args.y[args.channels + channel] = static_cast<float>(scale_of(args, channel));
+    args.y[2 * args.channels + channel] = args.bias[channel];
+  });
+}
+
 SFR_KERNEL(batch_norm_scale, BatchNormArgs) {
   over_elements(args.channels,
                 [&](int64_t channel) { args.scale[channel] = static_cast<float>(scale_of(args, channel)); });

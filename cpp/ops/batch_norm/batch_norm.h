@@ -81,6 +81,8 @@ struct KernelContext;
 BatchNormArgs normalise_args(const BatchNormAttributes& attributes, int64_t rows, int64_t channels,
                              void* work);
 size_t normalise_cuda_work_bytes(int64_t rows, int64_t channels);
+/// Mean and variance of x alone.
+void launch_statistics(const KernelContext& c, const BatchNormArgs& args);
 void launch_normalise(const KernelContext& c, const BatchNormArgs& args);
 void launch_normalise_backward(const KernelContext& c, const BatchNormArgs& args);
 

@@ -21,7 +21,7 @@ size_t normalise_cuda_work_bytes(int64_t rows, int64_t channels) {
          column_sums_bytes(column_sums_of(rows, channels, 2, nullptr));
 }
 
-void launch_normalise(const KernelContext& c, const BatchNormArgs& args) {
+void launch_statistics(const KernelContext& c, const BatchNormArgs& args) {
   const Grid sums = column_grid(args.sums);
   if (args.training) {
     launch(c, "batch_norm_sums", sums, args);
@@ -29,6 +29,10 @@ void launch_normalise(const KernelContext& c, const BatchNormArgs& args) {
     launch(c, "batch_norm_moments", sums, args);
   }
   launch(c, "batch_norm_statistics", element_grid(args.channels), args);
+}
+
+void launch_normalise(const KernelContext& c, const BatchNormArgs& args) {
+  launch_statistics(c, args);
   launch(c, "batch_norm_rows", element_grid(args.rows * args.channels), args);
 }
 

@@ -9,6 +9,18 @@
 
 namespace sfr {
 
+/// Parameters of the kernels of bf16.cu.
+struct RoundBf16Args {
+  const float* x;
+  Bf16* y;
+  int64_t count;
+};
+struct WidenBf16Args {
+  const Bf16* x;
+  float* y;
+  int64_t count;
+};
+
 SFR_DECLARE_LEVELS(void round_bf16_row(const float* x, Bf16* y, int64_t count))
 SFR_DECLARE_LEVELS(void widen_bf16_row(const Bf16* x, float* y, int64_t count))
 

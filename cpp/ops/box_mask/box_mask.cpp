@@ -4,6 +4,7 @@
 #include <array>
 
 #include "core/rng.h"
+#include "device/launch.h"
 #include "graph/graph.h"
 
 namespace sfr {
@@ -39,12 +40,20 @@ void box_mask_cpu(const KernelContext& c) {
       std::fill_n(y + (z * a.shape[1] + row) * a.shape[2] + begin[2], a.box[2], 0.0f);
 }
 
+void box_mask_cuda(const KernelContext& c) {
+  const auto& a = c.as<BoxMaskAttributes>();
+  BoxMaskArgs args{c.in<int32_t>(0), c.out<float>(0), {}, {}, stream_id(a.stream)};
+  for (size_t i = 0; i < 3; ++i) args.shape[i] = a.shape[i], args.box[i] = a.box[i];
+  launch(c, "box_mask", element_grid(c.outputs[0].count()), args);
+}
+
 }  // namespace
 
 void register_box_mask(OpRegistry& registry) {
   OpDef op = op_definition<BoxMaskAttributes>("box_mask");
   op.infer = &infer;
   op.cpu = {{"fill", &box_mask_cpu}};
+  op.cuda = {{"elements", &box_mask_cuda}};
   registry.add(std::move(op));
 }
 

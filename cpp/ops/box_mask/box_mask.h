@@ -23,4 +23,12 @@ struct BoxMaskAttributes {
   }
 };
 
+/// Parameters of the kernel of box_mask.cu.
+struct BoxMaskArgs {
+  const int32_t* rng;
+  float* y;
+  int64_t shape[3], box[3];
+  uint32_t stream;
+};
+
 }  // namespace sfr

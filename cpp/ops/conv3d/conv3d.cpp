@@ -121,15 +121,17 @@ Conv3dArgs kernel_args(const Conv3dShape& s, int64_t in, int64_t out) {
   return args;
 }
 
-template <size_t kNorm>
-const char* refuses_norm(const NodeTypes& t) {
-  return t.has(kNorm) ? "wants an input that is normalised already" : nullptr;
+/// x, norm, skip and skip_norm, from input `norm` on.
+void set_input(const KernelContext& c, size_t norm, Conv3dArgs& args) {
+  args.x = c.in<float>(0);
+  args.norm = c.in<float>(norm), args.skip = c.in<float>(norm + 1), args.skip_norm = c.in<float>(norm + 2);
 }
 
 void conv3d_cuda(const KernelContext& c) {
   const Conv3dShape s = conv_shape(c.inputs[0].type.shape, c.inputs[1].type.shape);
   Conv3dArgs args = kernel_args(s, s.cin, s.cout);
-  args.x = c.in<float>(0), args.other = c.in<float>(1), args.bias = c.in<float>(2), args.y = c.out<float>(0);
+  set_input(c, kConv3dNorm, args);
+  args.other = c.in<float>(1), args.bias = c.in<float>(2), args.y = c.out<float>(0);
   launch(c, "conv3d_forward", product_grid(voxels_of(s), s.cout, 1), args);
 }
 
@@ -203,7 +205,8 @@ void backward_weight_cuda(const KernelContext& c) {
       conv_shape(c.inputs[0].type.shape, c.inputs[1].type.shape, c.as<Conv3dWeightAttributes>().kernel);
   const int64_t m = weight_rows(s), parts = product_parts(m, s.cout, voxels_of(s));
   Conv3dArgs args = kernel_args(s, s.cin, s.cout);
-  args.x = c.in<float>(0), args.other = c.in<float>(1), args.parts = static_cast<int32_t>(parts);
+  set_input(c, kConv3dWeightNorm, args);
+  args.other = c.in<float>(1), args.parts = static_cast<int32_t>(parts);
   args.y = parts == 1 ? c.out<float>(0) : static_cast<float*>(c.work);
   launch(c, "conv3d_backward_weight", product_grid(m, s.cout, parts), args);
   void* rest = static_cast<char*>(c.work) + parts_bytes(m, s.cout, parts);
@@ -242,7 +245,7 @@ void register_conv3d(OpRegistry& registry) {
   // One function for both: the choice is made by shape in cpp/math/conv3d.cpp, the names are for explain().
   forward.cpu = {{"winograd", &conv3d_cpu, &refuses_winograd}, {"direct", &conv3d_cpu}};
   forward.work_bytes = &work_bytes;
-  forward.cuda = {{"implicit_gemm", &conv3d_cuda, &refuses_norm<kConv3dNorm>}};
+  forward.cuda = {{"implicit_gemm", &conv3d_cuda}};
   forward.flops = &flops;
   forward.repeat = Repeat::to_save_memory;
   registry.add(std::move(forward));
@@ -259,7 +262,7 @@ void register_conv3d(OpRegistry& registry) {
   weight.infer = &infer_backward_weight;
   weight.cpu = {{"winograd", &backward_weight_cpu, &weight_refuses_winograd},
                 {"direct", &backward_weight_cpu}};
-  weight.cuda = {{"implicit_gemm", &backward_weight_cuda, &refuses_norm<kConv3dWeightNorm>}};
+  weight.cuda = {{"implicit_gemm", &backward_weight_cuda}};
   weight.cuda_work_bytes = &backward_weight_cuda_work_bytes;
   weight.work_bytes = &backward_weight_work_bytes;
   weight.flops = &backward_weight_flops;

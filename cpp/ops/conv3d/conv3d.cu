@@ -1,9 +1,19 @@
 // Convolutions as matrix products whose one side is gathered from the volume while it is loaded: voxels x
 // (taps x channels) times (taps x channels) x output channels. No gathered matrix is ever stored.
+#include "cuda/normalised_load.h"
 #include "cuda/tiled_product.h"
 #include "ops/conv3d/conv3d.h"
 
 namespace sfr::cuda {
+
+/// Element i of the input, which is of that channel.
+SFR_DEVICE float loaded(const Conv3dArgs& args, int64_t i, int64_t channel) {
+  if (args.norm == nullptr) return args.x[i];
+  const float open = normalised_by(args.norm, args.in, channel, args.x[i]);
+  if (args.skip == nullptr) return open;
+  const float skip = args.skip[i];
+  return open + (args.skip_norm != nullptr ? normalised_by(args.skip_norm, args.in, channel, skip) : skip);
+}
 
 /// Row: a voxel; column: a tap and one of its channels. Zero outside of the volume.
 struct Gathered {
@@ -15,7 +25,7 @@ struct Gathered {
     int32_t z, y, x;
   };
   struct Tap {
-    int64_t shift;  // elements from the voxel's channel 0
+    int64_t shift, channel;  // elements from the voxel's channel 0
     int32_t z, y, x;
   };
 
@@ -29,12 +39,13 @@ struct Gathered {
     int32_t z = tap / (args.kh * args.kw) - args.kd / 2, y = tap / args.kw % args.kh - args.kh / 2,
             x = tap % args.kw - args.kw / 2;
     if (flipped) z = -z, y = -y, x = -x;
-    return {((z * args.h + y) * args.w + x) * args.in + j % args.in, z, y, x};
+    const int64_t channel = j % args.in;
+    return {((z * args.h + y) * args.w + x) * args.in + channel, channel, z, y, x};
   }
   SFR_DEVICE float at(const Voxel& voxel, const Tap& tap) const {
     const int32_t z = voxel.z + tap.z, y = voxel.y + tap.y, x = voxel.x + tap.x;
     const bool inside = z >= 0 && z < args.d && y >= 0 && y < args.h && x >= 0 && x < args.w;
-    return inside ? args.x[voxel.first + tap.shift] : 0.0f;
+    return inside ? loaded(args, voxel.first + tap.shift, tap.channel) : 0.0f;
   }
 };
 

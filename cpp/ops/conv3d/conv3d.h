@@ -34,6 +34,7 @@ struct Conv3dWeightAttributes {
 /// gradient. `other`: the weight, or dy [n, d, h, w, out] for the weight gradient.
 struct Conv3dArgs {
   const float *x, *other, *bias;
+  const float *norm, *skip, *skip_norm;  // of x where it is the input; may be null
   float* y;
   int64_t n, d, h, w, in, out;
   int32_t kd, kh, kw;

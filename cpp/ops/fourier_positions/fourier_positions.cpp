@@ -8,6 +8,7 @@
 #include <cmath>
 
 #include "core/chunks.h"
+#include "device/launch.h"
 #include "graph/graph.h"
 
 namespace sfr {
@@ -45,12 +46,20 @@ void run(const KernelContext& c) {
   });
 }
 
+void run_cuda(const KernelContext& c) {
+  const Shape& y = c.outputs[0].type.shape;
+  const int64_t features = c.inputs[0].type.shape[1];
+  launch(c, "fourier_positions", element_grid(y[0] * y[1] * features),
+         FourierPositionsArgs{c.in<float>(0), c.out<float>(0), y[0], y[1], features});
+}
+
 }  // namespace
 
 void register_fourier_positions(OpRegistry& registry) {
   OpDef op = op_definition<FourierPositionsAttributes>("fourier_positions");
   op.infer = &infer;
   op.cpu = {{"double", &run}};
+  op.cuda = {{"double", &run_cuda}};
   registry.add(std::move(op));
 }
 

@@ -12,4 +12,11 @@ struct FourierPositionsAttributes {
   }
 };
 
+/// Parameters of the kernel of fourier_positions.cu.
+struct FourierPositionsArgs {
+  const float* matrix;
+  float* y;
+  int64_t height, width, features;
+};
+
 }  // namespace sfr

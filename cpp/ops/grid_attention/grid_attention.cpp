@@ -1,6 +1,7 @@
 #include "ops/grid_attention/grid_attention.h"
 
 #include "graph/graph.h"
+#include "ops/attention/attention_cuda.h"
 
 namespace sfr {
 
@@ -79,6 +80,11 @@ double backward_flops(const NodeTypes& t) {
   return products(t, t.as<GridAttentionBackwardAttributes>().window, 5);
 }
 
+template <class A>
+const char* refuses_depth(const NodeTypes& t) {
+  return refuses_attention_depth(t.input(0).shape[3] / 3 / t.as<A>().heads);
+}
+
 }  // namespace
 
 void register_grid_attention(OpRegistry& registry) {
@@ -86,6 +92,8 @@ void register_grid_attention(OpRegistry& registry) {
   op.infer = &infer;
   op.gradient = &gradient;
   op.cpu = {{"tiles", &grid_attention_cpu}};
+  op.cuda = {{"tiles", &grid_attention_cuda, &refuses_depth<GridAttentionAttributes>}};
+  op.cuda_work_bytes = &grid_attention_cuda_work_bytes;
   op.work_bytes = &grid_attention_work_bytes;
   op.flops = &flops;
   op.repeat = Repeat::to_save_memory;
@@ -94,6 +102,8 @@ void register_grid_attention(OpRegistry& registry) {
   OpDef backward = op_definition<GridAttentionBackwardAttributes>("grid_attention_backward");
   backward.infer = &infer_backward;
   backward.cpu = {{"tiles", &grid_attention_backward_cpu}};
+  backward.cuda = {{"tiles", &grid_attention_backward_cuda, &refuses_depth<GridAttentionBackwardAttributes>}};
+  backward.cuda_work_bytes = &grid_attention_backward_cuda_work_bytes;
   backward.work_bytes = &grid_attention_backward_work_bytes;
   backward.flops = &backward_flops;
   registry.add(std::move(backward));

@@ -47,4 +47,9 @@ size_t grid_attention_work_bytes(const NodeTypes& t, int threads);
 void grid_attention_backward_cpu(const KernelContext& c);
 size_t grid_attention_backward_work_bytes(const NodeTypes& t, int threads);
 
+void grid_attention_cuda(const KernelContext& c);
+size_t grid_attention_cuda_work_bytes(const NodeTypes& t);
+void grid_attention_backward_cuda(const KernelContext& c);
+size_t grid_attention_backward_cuda_work_bytes(const NodeTypes& t);
+
 }  // namespace sfr

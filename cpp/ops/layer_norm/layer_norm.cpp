@@ -1,6 +1,7 @@
 #include "ops/layer_norm/layer_norm.h"
 
 #include "core/chunks.h"
+#include "cuda/column_grid.h"
 #include "graph/graph.h"
 
 namespace sfr {
@@ -117,6 +118,44 @@ void backward_cpu(const KernelContext& c) {
   }
 }
 
+LayerNormArgs kernel_args(const KernelContext& c) {
+  const Shape& x = c.inputs[0].type.shape;
+  LayerNormArgs args{};
+  args.channels = x.back(), args.rows = x.count() / x.back();
+  args.x = c.in<float>(0), args.weight = c.in<float>(1);
+  args.y = c.out<float>(0);
+  return args;
+}
+
+/// A warp per row.
+Grid row_grid(const LayerNormArgs& args) {
+  return element_grid(args.rows * 32);
+}
+
+void norm_cuda(const KernelContext& c) {
+  LayerNormArgs args = kernel_args(c);
+  args.bias = c.in<float>(2), args.mean_out = c.out<float>(1), args.rstd_out = c.out<float>(2);
+  args.epsilon = static_cast<float>(c.as<LayerNormAttributes>().epsilon);
+  launch(c, "layer_norm", row_grid(args), args);
+}
+
+size_t backward_cuda_work_bytes(const NodeTypes& t) {
+  const Shape& x = t.input(0).shape;
+  return column_sums_bytes(column_sums_of(x.count() / x.back(), x.back(), 2, nullptr));
+}
+
+void backward_cuda(const KernelContext& c) {
+  LayerNormArgs args = kernel_args(c);
+  args.mean = c.in<float>(2), args.rstd = c.in<float>(3);
+  args.dy = c.in<float>(4), args.dmean = c.in<float>(5), args.drstd = c.in<float>(6);
+  launch(c, "layer_norm_backward", row_grid(args), args);
+  if (!c.as<LayerNormBackwardAttributes>().parameters) return;
+  args.dweight = c.out<float>(1), args.dbias = c.out<float>(2);
+  args.sums = column_sums_of(args.rows, args.channels, 2, c.work);
+  launch(c, "layer_norm_parameter_sums", column_grid(args.sums), args);
+  launch(c, "layer_norm_parameters", element_grid(args.channels), args);
+}
+
 }  // namespace
 
 void register_layer_norm(OpRegistry& registry) {
@@ -124,12 +163,15 @@ void register_layer_norm(OpRegistry& registry) {
   op.infer = &infer;
   op.gradient = &gradient;
   op.cpu = {{"rows", &norm_cpu}};
+  op.cuda = {{"warps", &norm_cuda}};
   op.repeat = Repeat::always;
   registry.add(std::move(op));
 
   OpDef backward = op_definition<LayerNormBackwardAttributes>("layer_norm_backward");
   backward.infer = &infer_backward;
   backward.cpu = {{"rows", &backward_cpu}};
+  backward.cuda = {{"warps", &backward_cuda}};
+  backward.cuda_work_bytes = &backward_cuda_work_bytes;
   backward.work_bytes = &backward_work_bytes;
   registry.add(std::move(backward));
 }

@@ -8,6 +8,7 @@
 #pragma once
 #include <cstdint>
 
+#include "cuda/columns.h"
 #include "math/levels.h"
 
 namespace sfr {
@@ -33,6 +34,16 @@ struct LayerNormRows {
   const float *x, *weight, *mean, *rstd, *dy, *dmean, *drstd;
   float* dx;
   int64_t rows, channels;
+};
+
+/// Parameters of the kernels of layer_norm.cu; dy, dmean and drstd may be null, and what a kernel does not
+/// use is. `sums` (dweight, dbias) over the rows lie in work memory.
+struct LayerNormArgs {
+  const float *x, *weight, *bias, *mean, *rstd, *dy, *dmean, *drstd;
+  float *y, *mean_out, *rstd_out, *dweight, *dbias;
+  ColumnSums sums;
+  int64_t rows, channels;
+  float epsilon;
 };
 
 SFR_DECLARE_LEVELS(void layer_norm_rows(const float* x, const float* weight, const float* bias, float epsilon,

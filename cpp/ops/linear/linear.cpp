@@ -137,16 +137,11 @@ void linear_cpu(const KernelContext& c) {
   gemm(*c.pool, g, c.work);
 }
 
-const char* refuses_bf16(const NodeTypes& t) {
-  return t.input(1).dtype == DType::bf16 ? "wants a weight in f32" : nullptr;
-}
-
 void linear_cuda(const KernelContext& c) {
   const GemmArguments g = forward_product(c.inputs[0].type, c.inputs[1].type);
-  launch_products(c,
-                  {c.in<float>(0), c.in<float>(1), c.in<float>(2), c.out<float>(0), g.m, g.n, g.k, g.k, 1,
-                   g.n, 1, 0, 0, 1},
-                  1);
+  ProductArgs args = product_args(c.in<float>(0), c.inputs[1].data, c.out<float>(0), g.m, g.n, g.k);
+  args.bias = c.in<float>(2), args.bf16 = g.bf16;
+  launch_products(c, args, 1);
 }
 
 size_t work_bytes(const NodeTypes& t, int threads) {
@@ -186,9 +181,9 @@ void backward_input_cpu(const KernelContext& c) {
 
 void backward_input_cuda(const KernelContext& c) {
   const GemmArguments g = input_product(c.inputs[0].type, c.inputs[1].type);
-  launch_products(
-      c, {c.in<float>(0), c.in<float>(1), nullptr, c.out<float>(0), g.m, g.n, g.k, g.k, 1, 1, g.k, 0, 0, 1},
-      1);
+  ProductArgs args = product_args(c.in<float>(0), c.inputs[1].data, c.out<float>(0), g.m, g.n, g.k);
+  args.b_row = 1, args.b_column = g.k, args.bf16 = g.bf16;
+  launch_products(c, args, 1);
 }
 
 size_t backward_input_work_bytes(const NodeTypes& t, int threads) {
@@ -287,25 +282,19 @@ size_t backward_weight_work_bytes(const NodeTypes& t, int threads) {
   return std::max(product_bytes(g, threads) + turned, sums);
 }
 
-/// x^T dy; parts of the rows are summed apart from each other when there are many.
 void backward_weight_cuda(const KernelContext& c) {
   const Shape &x = c.inputs[0].type.shape, &dy = c.inputs[1].type.shape;
-  const int64_t m = x.back(), n = dy.back(), k = row_count(x), parts = product_parts(m, n, k);
-  float* sums = parts == 1 ? c.out<float>(0) : static_cast<float*>(c.work);
-  launch_products(
-      c,
-      {c.in<float>(0), c.in<float>(1), nullptr, sums, m, n, k, 1, m, n, 1, 0, 0, static_cast<int32_t>(parts)},
-      1);
-  void* rest = static_cast<char*>(c.work) + parts_bytes(m, n, parts);
-  if (parts > 1) sum_over_rows(c, sums, parts, m * n, c.out<float>(0), rest);
-  if (c.outputs.size() > 1) sum_over_rows(c, c.in<float>(1), k, n, c.out<float>(1), rest);
+  const int64_t m = x.back(), n = dy.back(), k = row_count(x);
+  ProductArgs args = product_args(c.in<float>(0), c.in<float>(1), c.out<float>(0), m, n, k);
+  args.a_row = 1, args.a_column = m;
+  launch_long_product(c, args, c.work);
+  if (c.outputs.size() > 1) sum_over_rows(c, c.in<float>(1), k, n, c.out<float>(1), c.work);
 }
 
 size_t backward_weight_cuda_work_bytes(const NodeTypes& t) {
   const Shape &x = t.input(0).shape, &dy = t.input(1).shape;
-  const int64_t m = x.back(), n = dy.back(), k = row_count(x), parts = product_parts(m, n, k);
-  return parts_bytes(m, n, parts) +
-         std::max(sum_over_rows_bytes(parts, m * n), t.outputs.size() > 1 ? sum_over_rows_bytes(k, n) : 0);
+  const int64_t m = x.back(), n = dy.back(), k = row_count(x);
+  return std::max(long_product_bytes(m, n, k), t.outputs.size() > 1 ? sum_over_rows_bytes(k, n) : 0);
 }
 
 double backward_weight_flops(const NodeTypes& t) {
@@ -330,7 +319,23 @@ const Shape& expect_linear_weight(const InferContext& c, size_t i) {
 }
 
 void launch_products(const KernelContext& c, const ProductArgs& args, int64_t batch) {
-  launch(c, "products", product_grid(args.m, args.n, args.parts > 1 ? args.parts : batch), args);
+  launch(c, args.bf16 ? "products_bf16" : "products",
+         product_grid(args.m, args.n, args.parts > 1 ? args.parts : batch), args);
+}
+
+void launch_long_product(const KernelContext& c, const ProductArgs& args, void* work) {
+  ProductArgs apart = args;
+  apart.parts = static_cast<int32_t>(product_parts(args.m, args.n, args.k));
+  if (apart.parts > 1) apart.c = static_cast<float*>(work);
+  launch_products(c, apart, 1);
+  if (apart.parts > 1)
+    sum_over_rows(c, apart.c, apart.parts, args.m * args.n, args.c,
+                  static_cast<char*>(work) + parts_bytes(args.m, args.n, apart.parts));
+}
+
+size_t long_product_bytes(int64_t m, int64_t n, int64_t k) {
+  const int64_t parts = product_parts(m, n, k);
+  return parts_bytes(m, n, parts) + (parts > 1 ? sum_over_rows_bytes(parts, m * n) : 0);
 }
 
 void set_linear_parameter_gradients(GradientContext& c, ValueId dy) {
@@ -349,7 +354,7 @@ void register_linear(OpRegistry& registry) {
   forward.infer = &infer;
   forward.gradient = &gradient;
   forward.cpu = {{"few_outputs", &few_outputs_cpu, &refuses_few_outputs}, {"gemm", &linear_cpu}};
-  forward.cuda = {{"tiles", &linear_cuda, &refuses_bf16}};
+  forward.cuda = {{"tiles", &linear_cuda}};
   forward.work_bytes = &work_bytes;
   forward.flops = &flops;
   forward.repeat = Repeat::to_save_memory;
@@ -359,7 +364,7 @@ void register_linear(OpRegistry& registry) {
   input.infer = &infer_backward_input;
   input.cpu = {{"few_outputs", &few_outputs_backward_input_cpu, &refuses_few_outputs},
                {"gemm", &backward_input_cpu}};
-  input.cuda = {{"tiles", &backward_input_cuda, &refuses_bf16}};
+  input.cuda = {{"tiles", &backward_input_cuda}};
   input.work_bytes = &backward_input_work_bytes;
   input.flops = &backward_input_flops;
   registry.add(std::move(input));

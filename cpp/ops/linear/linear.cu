@@ -1,19 +1,39 @@
-// All plain matrix products: linear, its gradients, and matmul.
+// All plain matrix products: linear, its gradients, linear_lora and matmul.
 #include "cuda/tiled_product.h"
 #include "ops/linear/linear.h"
 
 namespace sfr::cuda {
 
-SFR_KERNEL(products, ProductArgs) {
-  const int64_t z = blockIdx.z, batch = args.parts > 1 ? 0 : z;
+template <class A, class B>
+SFR_DEVICE void product(const ProductArgs& args, const A& a, const B& b) {
+  const int64_t z = blockIdx.z;
   const Depth depth =
       args.parts > 1 ? Depth{args.k * z / args.parts, args.k * (z + 1) / args.parts} : Depth{0, args.k};
-  const Strided a{args.a + batch * args.a_batch, args.a_row, args.a_column};
-  const Strided b{args.b + batch * args.b_batch, args.b_row, args.b_column};
-  float* c = args.c + z * args.m * args.n;
+  const int64_t first = z * args.m * args.c_row;
   tiled_product(args.m, args.n, depth, a, b, [&](int64_t i, int64_t j, float sum) {
-    c[i * args.n + j] = args.bias != nullptr ? sum + args.bias[j] : sum;
+    const int64_t at = first + i * args.c_row + j;
+    const float biased = args.bias != nullptr ? sum + args.bias[j] : sum;
+    args.c[at] = args.start != nullptr ? args.start[at] + biased : biased;
   });
+}
+
+SFR_DEVICE int64_t batch_of(const ProductArgs& args) {
+  return args.parts > 1 ? 0 : blockIdx.z;
+}
+
+template <class T>
+SFR_DEVICE StridedOf<T> matrix_b(const ProductArgs& args) {
+  return {static_cast<const T*>(args.b) + batch_of(args) * args.b_batch, args.b_row, args.b_column};
+}
+
+SFR_KERNEL(products, ProductArgs) {
+  const Strided a{args.a + batch_of(args) * args.a_batch, args.a_row, args.a_column};
+  product(args, a, matrix_b<float>(args));
+}
+
+SFR_KERNEL(products_bf16, ProductArgs) {
+  const Rounded<Strided> a{{args.a + batch_of(args) * args.a_batch, args.a_row, args.a_column}};
+  product(args, a, matrix_b<Bf16>(args));
 }
 
 }  // namespace sfr::cuda

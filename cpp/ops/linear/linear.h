@@ -24,19 +24,33 @@ struct LinearWeightAttributes {
 /// The shape of input i: a weight [Cin, Cout] in f32 or bf16. Throws Error(shape | dtype).
 const Shape& expect_linear_weight(const InferContext& c, size_t i);
 
-/// Parameters of the kernel `products` of linear.cu: C = A B + bias for each of `batch` matrices, or, with
-/// `parts` > 1, the sum over a part of K each, for sum_over_rows to add.
+/// Parameters of the kernels of linear.cu: C = start + A B + bias for each of `batch` matrices, or, with
+/// `parts` > 1, the sum over a part of K each, for sum_over_rows to add. B is f32 or bf16, and A is rounded
+/// to bf16 with it. Bias and start, which lies as C does and may be C, may be null.
 struct ProductArgs {
-  const float *a, *b, *bias;
+  const float* a;
+  const void* b;
   float* c;
   int64_t m, n, k;
-  int64_t a_row, a_column, b_row, b_column;  // strides, floats
+  int64_t a_row, a_column, b_row, b_column, c_row;  // strides, elements
   int64_t a_batch, b_batch;
+  const float *bias, *start;
   int32_t parts;
+  bool bf16;
 };
 
-/// Launches it for `batch` >= 1 products; more than one part wants batch 1 and leaves [parts][m][n] at c.
+/// A, B and C row by row without gaps.
+inline ProductArgs product_args(const float* a, const void* b, float* c, int64_t m, int64_t n, int64_t k) {
+  return {a, b, c, m, n, k, k, 1, n, 1, n, 0, 0, nullptr, nullptr, 1, false};
+}
+
+/// Launches `batch` >= 1 products; C of the next one follows that of the one before.
 void launch_products(const KernelContext& c, const ProductArgs& args, int64_t batch);
+
+/// Launches one product of a long K, parts of which are summed apart from each other; C has no gaps between
+/// its rows. `work` holds long_product_bytes.
+void launch_long_product(const KernelContext& c, const ProductArgs& args, void* work);
+size_t long_product_bytes(int64_t m, int64_t n, int64_t k);
 
 /// The part of a gradient rule that ops with inputs x, weight and bias? share: sets those of weight and bias.
 void set_linear_parameter_gradients(GradientContext& c, ValueId dy);

@@ -6,51 +6,18 @@
 #include "graph/graph.h"
 #include "math/gemm.h"
 #include "ops/linear/linear.h"
+#include "ops/linear_lora/lora_problem.h"
 
 namespace sfr {
 
 namespace {
 
-/// One update: b writes channels [begin, begin + width) of the output; its column of u is `column`.
-struct Update {
-  int64_t begin, width, rank, column;
-};
-
-/// Extents of a node, from its inputs x or dy, weight, and the pairs from input `first` on.
-struct Problem {
-  int64_t rows = 0, in = 0, out = 0, rank = 0;  // rank of all updates together
-  bool bf16 = false;                            // the weight
-  std::vector<Update> updates;
-};
-
-template <class ShapeOf>
-Problem problem_of(int64_t rows, const TensorType& weight, const std::vector<int64_t>& begins, size_t first,
-                   ShapeOf shape_of) {
-  Problem p;
-  p.rows = rows;
-  p.in = weight.shape[0];
-  p.out = weight.shape[1];
-  p.bf16 = weight.dtype == DType::bf16;
-  for (size_t i = 0; i < begins.size(); ++i) {
-    const Shape& b = shape_of(first + 2 * i + 1);
-    p.updates.push_back({begins[i], b[1], b[0], p.rank});
-    p.rank += b[0];
-  }
-  return p;
-}
-
-int64_t row_count(const Shape& shape) {
-  return shape.count(0, shape.rank() - 1);
-}
+using namespace lora;
 
 TensorType with_channels(const TensorType& rows, int64_t channels) {
   TensorType t = rows;
   t.shape.set(t.shape.rank() - 1, channels);
   return t;
-}
-
-size_t floats(int64_t count) {
-  return static_cast<size_t>((count + 15) / 16) * 64;
 }
 
 /// Checks weight (input `weight_at`) and the pairs from input `first` on; returns the weight's shape.
@@ -76,17 +43,6 @@ const Shape& expect_updates(InferContext& c, size_t weight_at, size_t first,
   return weight;
 }
 
-/// Work memory, piece by piece.
-struct Carver {
-  char* base;
-  size_t used = 0;
-  float* take(int64_t count) {
-    float* p = reinterpret_cast<float*>(base + used);
-    used += floats(count);
-    return p;
-  }
-};
-
 /// All a side by side [in, rank], or, `transposed`, below each other [rank, in].
 void join_a(const KernelContext& c, const Problem& p, size_t first, bool transposed, float* joined) {
   for (size_t i = 0; i < p.updates.size(); ++i) {
@@ -101,8 +57,6 @@ void join_a(const KernelContext& c, const Problem& p, size_t first, bool transpo
 }
 
 // ---- forward
-
-constexpr size_t kForwardPairs = 3;
 
 void infer(InferContext& c) {
   const auto& begins = c.attributes<LinearLoraAttributes>().begins;
@@ -137,16 +91,6 @@ GemmArguments forward_product(const Problem& p) {
   g.tail_k = g.ld_tail_a = p.rank;
   g.bf16 = p.bf16;
   return g;
-}
-
-Problem forward_problem(const NodeTypes& t) {
-  return problem_of(row_count(t.input(0).shape), t.input(1), t.as<LinearLoraAttributes>().begins,
-                    kForwardPairs, [&](size_t i) -> const Shape& { return t.input(i).shape; });
-}
-
-Problem forward_problem(const KernelContext& c) {
-  return problem_of(row_count(c.inputs[0].type.shape), c.inputs[1].type, c.as<LinearLoraAttributes>().begins,
-                    kForwardPairs, [&](size_t i) -> const Shape& { return c.inputs[i].type.shape; });
 }
 
 size_t work_bytes(const NodeTypes& t, int threads) {
@@ -193,8 +137,6 @@ double flops(const NodeTypes& t) {
 }
 
 // ---- backward
-
-constexpr size_t kBackwardPairs = 5;
 
 void infer_backward(InferContext& c) {
   const auto& a = c.attributes<LinearLoraBackwardAttributes>();
@@ -247,17 +189,6 @@ BackwardProducts backward_products(const Problem& p) {
   g.dx.tail_k = g.dx.ld_tail_a = p.rank;
   g.dx.bf16 = p.bf16;
   return g;
-}
-
-Problem backward_problem(const NodeTypes& t) {
-  return problem_of(row_count(t.input(0).shape), t.input(3), t.as<LinearLoraBackwardAttributes>().begins,
-                    kBackwardPairs, [&](size_t i) -> const Shape& { return t.input(i).shape; });
-}
-
-Problem backward_problem(const KernelContext& c) {
-  return problem_of(row_count(c.inputs[0].type.shape), c.inputs[3].type,
-                    c.as<LinearLoraBackwardAttributes>().begins, kBackwardPairs,
-                    [&](size_t i) -> const Shape& { return c.inputs[i].type.shape; });
 }
 
 /// du, joined a (transposed), joined da.
@@ -352,6 +283,7 @@ void register_linear_lora(OpRegistry& registry) {
   forward.infer = &infer;
   forward.gradient = &gradient;
   forward.cpu = {{"gemm_with_tail", &linear_lora_cpu}};
+  forward.cuda = {{"tiles", &linear_lora_cuda}};
   forward.work_bytes = &work_bytes;
   forward.flops = &flops;
   forward.repeat = Repeat::to_save_memory;
@@ -360,6 +292,8 @@ void register_linear_lora(OpRegistry& registry) {
   OpDef backward = op_definition<LinearLoraBackwardAttributes>("linear_lora_backward");
   backward.infer = &infer_backward;
   backward.cpu = {{"gemm_with_tail", &backward_cpu}};
+  backward.cuda = {{"tiles", &linear_lora_backward_cuda}};
+  backward.cuda_work_bytes = &linear_lora_backward_cuda_work_bytes;
   backward.work_bytes = &backward_work_bytes;
   backward.flops = &backward_flops;
   registry.add(std::move(backward));

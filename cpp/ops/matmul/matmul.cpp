@@ -83,11 +83,11 @@ void matmul_cpu(const KernelContext& c) {
 
 void matmul_cuda(const KernelContext& c) {
   const GemmArguments g = product(c.as<MatmulAttributes>(), c.inputs[0].type.shape, c.outputs[0].type.shape);
-  launch_products(
-      c,
-      {c.in<float>(0), c.in<float>(1), nullptr, c.out<float>(0), g.m, g.n, g.k, g.a_transposed ? 1 : g.k,
-       g.a_transposed ? g.m : 1, g.b_transposed ? 1 : g.n, g.b_transposed ? g.k : 1, g.m * g.k, g.k * g.n, 1},
-      c.outputs[0].type.shape[0]);
+  ProductArgs args = product_args(c.in<float>(0), c.in<float>(1), c.out<float>(0), g.m, g.n, g.k);
+  if (g.a_transposed) args.a_row = 1, args.a_column = g.m;
+  if (g.b_transposed) args.b_row = 1, args.b_column = g.k;
+  args.a_batch = g.m * g.k, args.b_batch = g.k * g.n;
+  launch_products(c, args, c.outputs[0].type.shape[0]);
 }
 
 /// dA = dy op(B)^T and dB = op(A)^T dy, written so that the result is stored as A and B are.

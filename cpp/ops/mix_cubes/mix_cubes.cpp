@@ -2,7 +2,7 @@
 
 #include <cstring>
 
-#include "core/rng.h"
+#include "device/launch.h"
 #include "graph/graph.h"
 
 namespace sfr {
@@ -21,21 +21,6 @@ void infer(InferContext& c) {
   const bool fits = a.side >= 1 && x[1] % a.side == 0 && x[2] % a.side == 0 && x[3] % a.side == 0;
   c.expect(fits, "side", "a divisor of the extents of " + x.text(), std::to_string(a.side));
   c.output(c.input(0, "x"));
-}
-
-/// The sample that stands at `rank` of cube p: the one that `rank` others come before.
-int64_t sample_at(const RandomKey& key, int64_t p, int64_t samples, int64_t rank) {
-  const auto draw = [&](int64_t b) {
-    const auto word = static_cast<uint64_t>(p * samples + b);
-    return uniform_from_word(philox(key, word / 4)[word % 4]);
-  };
-  for (int64_t b = 0; b < samples; ++b) {
-    int64_t before = 0;
-    for (int64_t other = 0; other < samples; ++other)
-      before += draw(other) < draw(b) || (draw(other) == draw(b) && other < b);
-    if (before == rank) return b;
-  }
-  return rank;
 }
 
 void mix_cubes_cpu(const KernelContext& c) {
@@ -62,6 +47,14 @@ void mix_cubes_cpu(const KernelContext& c) {
   });
 }
 
+void mix_cubes_cuda(const KernelContext& c) {
+  const auto& a = c.as<MixCubesAttributes>();
+  const Shape& s = c.inputs[0].type.shape;
+  launch(c, "mix_cubes", element_grid(s.count()),
+         MixCubesArgs{c.in<float>(0), c.in<int32_t>(1), c.out<float>(0), s[0], s[1], s[2], s[3], s[4], a.side,
+                      stream_id(a.stream), a.undo});
+}
+
 void gradient(GradientContext& c) {
   MixCubesAttributes back = c.attributes<MixCubesAttributes>();
   back.undo = !back.undo;
@@ -75,6 +68,7 @@ void register_mix_cubes(OpRegistry& registry) {
   op.infer = &infer;
   op.gradient = &gradient;
   op.cpu = {{"rows", &mix_cubes_cpu}};
+  op.cuda = {{"elements", &mix_cubes_cuda}};
   registry.add(std::move(op));
 }
 

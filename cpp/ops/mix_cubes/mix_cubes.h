@@ -9,6 +9,8 @@
 #include <cstdint>
 #include <string>
 
+#include "core/rng.h"
+
 namespace sfr {
 
 struct MixCubesAttributes {
@@ -21,6 +23,31 @@ struct MixCubesAttributes {
     v("stream", stream);
     v("undo", undo);
   }
+};
+
+/// The sample that stands at `rank` of cube p: the one that `rank` others come before.
+inline SFR_HOST_DEVICE int64_t sample_at(const RandomKey& key, int64_t p, int64_t samples, int64_t rank) {
+  const auto draw = [&](int64_t b) {
+    const auto word = static_cast<uint64_t>(p * samples + b);
+    return uniform_from_word(philox(key, word / 4)[static_cast<size_t>(word % 4)]);
+  };
+  for (int64_t b = 0; b < samples; ++b) {
+    int64_t before = 0;
+    for (int64_t other = 0; other < samples; ++other)
+      before += draw(other) < draw(b) || (draw(other) == draw(b) && other < b) ? 1 : 0;
+    if (before == rank) return b;
+  }
+  return rank;
+}
+
+/// Parameters of the kernel of mix_cubes.cu: sizes [N, D, H, W, C].
+struct MixCubesArgs {
+  const float* x;
+  const int32_t* rng;
+  float* y;
+  int64_t samples, d, h, w, channels, side;
+  uint32_t stream;
+  bool undo;
 };
 
 }  // namespace sfr

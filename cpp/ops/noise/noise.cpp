@@ -68,6 +68,14 @@ void uniform_cpu(const KernelContext& c) {
   over_stream(c, a.stream, [&](const NoiseRow& row) { fill(row, static_cast<float>(a.scale)); });
 }
 
+void uniform_cuda(const KernelContext& c) {
+  const auto& a = c.as<UniformNoiseAttributes>();
+  const int64_t count = c.outputs[0].count();
+  launch(c, "uniform_noise", element_grid(count),
+         NoiseArgs{c.in<int32_t>(0), c.out<float>(0), count, stream_id(a.stream), static_cast<float>(a.scale),
+                   0});
+}
+
 }  // namespace
 
 void register_noise(OpRegistry& registry) {
@@ -80,6 +88,7 @@ void register_noise(OpRegistry& registry) {
   OpDef uniform = op_definition<UniformNoiseAttributes>("uniform_noise");
   uniform.infer = &infer_noise<UniformNoiseAttributes>;
   uniform.cpu = {{"philox_groups", &uniform_cpu}};
+  uniform.cuda = {{"elements", &uniform_cuda}};
   registry.add(std::move(uniform));
 }
 

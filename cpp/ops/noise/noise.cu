@@ -15,4 +15,12 @@ SFR_KERNEL(gaussian_noise, NoiseArgs) {
   });
 }
 
+SFR_KERNEL(uniform_noise, NoiseArgs) {
+  const RandomKey key = key_from_words(args.rng, args.stream);
+  over_elements(args.count, [&](int64_t i) {
+    const auto words = philox(key, static_cast<uint64_t>(i / 4));
+    args.y[i] = args.scale * (2 * uniform_from_word(words[static_cast<size_t>(i % 4)]) - 1);
+  });
+}
+
 }  // namespace sfr::cuda

@@ -42,7 +42,7 @@ struct UniformNoiseAttributes {
   }
 };
 
-/// Parameters of the kernel of noise.cu.
+/// Parameters of the kernels of noise.cu; uniform noise has no limit.
 struct NoiseArgs {
   const int32_t* rng;
   float* y;

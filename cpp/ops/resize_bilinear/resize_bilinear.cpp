@@ -1,20 +1,15 @@
 #include "ops/resize_bilinear/resize_bilinear.h"
 
 #include <algorithm>
-#include <cmath>
 #include <cstring>
 
 #include "core/chunks.h"
+#include "device/launch.h"
 #include "graph/graph.h"
 
 namespace sfr {
 
 namespace {
-
-/// Extents of both sides: `input` is what the forward op reads, `output` what it writes.
-struct Resize {
-  int64_t batch, input_rows, input_columns, output_rows, output_columns, channels;
-};
 
 Resize resize_of(const Shape& input, const Shape& output) {
   return {input[0], input[1], input[2], output[1], output[2], input[3]};
@@ -112,6 +107,16 @@ void backward_cpu(const KernelContext& c) {
   });
 }
 
+void resize_cuda(const KernelContext& c) {
+  const Resize sizes = resize_of(c.inputs[0].type.shape, c.outputs[0].type.shape);
+  launch_resize(c, {sizes, c.in<float>(0), c.out<float>(0)});
+}
+
+void backward_cuda(const KernelContext& c) {
+  const Resize sizes = resize_of(c.outputs[0].type.shape, c.inputs[0].type.shape);
+  launch_resize_backward(c, {sizes, c.in<float>(0), c.out<float>(0)});
+}
+
 void gradient(GradientContext& c) {
   const Shape& x = c.type(c.input(0)).shape;
   c.set(0, c.add("resize_bilinear_backward", {c.output_gradient(0)}, ResizeAttributes{{x[1], x[2]}})[0]);
@@ -120,13 +125,17 @@ void gradient(GradientContext& c) {
 }  // namespace
 
 void fill_resize_taps(int64_t inputs, int64_t outputs, ResizeTap* taps) {
-  const double scale = static_cast<double>(inputs) / static_cast<double>(outputs);
-  for (int64_t i = 0; i < outputs; ++i) {
-    const double at = std::max((static_cast<double>(i) + 0.5) * scale - 0.5, 0.0);
-    const int64_t low = std::min(static_cast<int64_t>(at), inputs - 1);
-    taps[i] = {static_cast<int32_t>(low), static_cast<int32_t>(std::min(low + 1, inputs - 1)),
-               static_cast<float>(at - static_cast<double>(low))};
-  }
+  for (int64_t i = 0; i < outputs; ++i) taps[i] = resize_tap(inputs, outputs, i);
+}
+
+void launch_resize(const KernelContext& c, const ResizeArgs& args) {
+  const Resize& s = args.sizes;
+  launch(c, "resize_forward", element_grid(s.batch * s.output_rows * s.output_columns * s.channels), args);
+}
+
+void launch_resize_backward(const KernelContext& c, const ResizeArgs& args) {
+  const Resize& s = args.sizes;
+  launch(c, "resize_backward", element_grid(s.batch * s.input_rows * s.input_columns * s.channels), args);
 }
 
 void register_resize_bilinear(OpRegistry& registry) {
@@ -134,12 +143,14 @@ void register_resize_bilinear(OpRegistry& registry) {
   op.infer = &infer;
   op.gradient = &gradient;
   op.cpu = {{"rows_then_columns", &resize_cpu}};
+  op.cuda = {{"elements", &resize_cuda}};
   op.work_bytes = &work_bytes;
   registry.add(std::move(op));
 
   OpDef backward = op_definition<ResizeAttributes>("resize_bilinear_backward");
   backward.infer = &infer;
   backward.cpu = {{"gather", &backward_cpu}};
+  backward.cuda = {{"gather", &backward_cuda}};
   backward.work_bytes = &backward_work_bytes;
   registry.add(std::move(backward));
 }

@@ -7,6 +7,7 @@
 #include <array>
 #include <cstdint>
 
+#include "core/host_device.h"
 #include "math/levels.h"
 
 namespace sfr {
@@ -24,6 +25,32 @@ struct ResizeTap {
   int32_t low, high;
   float weight;
 };
+
+/// The tap of output i of an axis.
+inline SFR_HOST_DEVICE ResizeTap resize_tap(int64_t inputs, int64_t outputs, int64_t i) {
+  const double scale = static_cast<double>(inputs) / static_cast<double>(outputs);
+  const double center = (static_cast<double>(i) + 0.5) * scale - 0.5, at = center > 0 ? center : 0;
+  const int64_t last = inputs - 1, whole = static_cast<int64_t>(at), low = whole < last ? whole : last;
+  return {static_cast<int32_t>(low), static_cast<int32_t>(low < last ? low + 1 : last),
+          static_cast<float>(at - static_cast<double>(low))};
+}
+
+/// Extents of both sides: `input` is what the forward op reads, `output` what it writes.
+struct Resize {
+  int64_t batch, input_rows, input_columns, output_rows, output_columns, channels;
+};
+
+/// Parameters of the kernels of resize_bilinear.cu: from x to y, the gradients of output and input or the
+/// other way round.
+struct ResizeArgs {
+  Resize sizes;
+  const float* x;
+  float* y;
+};
+
+struct KernelContext;
+void launch_resize(const KernelContext& c, const ResizeArgs& args);
+void launch_resize_backward(const KernelContext& c, const ResizeArgs& args);
 
 /// Taps of the outputs of one axis.
 void fill_resize_taps(int64_t inputs, int64_t outputs, ResizeTap* taps);

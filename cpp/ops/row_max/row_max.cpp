@@ -1,9 +1,9 @@
-// row_max: y = the largest of the last axis.   x [.., C] f32, C >= 1 -> y [..] f32
-// Rows may be long (all voxels of a sample): each is cut into chunks. NaN gives no promise. Not
-// differentiable.
+#include "ops/row_max/row_max.h"
+
 #include <algorithm>
 
 #include "core/chunks.h"
+#include "device/launch.h"
 #include "graph/graph.h"
 
 namespace sfr {
@@ -42,12 +42,19 @@ void row_max_cpu(const KernelContext& c) {
     c.out<float>(0)[row] = *std::max_element(partial + row * chunks, partial + (row + 1) * chunks);
 }
 
+void row_max_cuda(const KernelContext& c) {
+  const int64_t rows = c.outputs[0].count();
+  launch(c, "row_max", {static_cast<uint32_t>(std::min<int64_t>(rows, 16384))},
+         RowMaxArgs{c.in<float>(0), c.out<float>(0), rows, c.inputs[0].type.shape.back()});
+}
+
 }  // namespace
 
 void register_row_max(OpRegistry& registry) {
   OpDef op = op_definition<NoAttributes>("row_max");
   op.infer = &infer;
   op.cpu = {{"chunks", &row_max_cpu}};
+  op.cuda = {{"blocks", &row_max_cuda}};
   op.work_bytes = &work_bytes;
   registry.add(std::move(op));
 }

@@ -1,7 +1,6 @@
 #include "ops/segmentation_loss/segmentation_loss.h"
 
 #include "core/chunks.h"
-#include "cuda/column_grid.h"
 #include "graph/graph.h"
 #include "ops/segmentation_loss/resized_loss.h"
 
@@ -146,60 +145,6 @@ size_t resized_backward_work_bytes(const NodeTypes& t, int threads) {
   return resized_loss_backward_work_bytes(t.input(0).shape, t.input(1).shape, threads);
 }
 
-SegmentationLossArgs kernel_args(const KernelContext& c) {
-  SegmentationLossArgs args{};
-  args.logits = c.in<float>(0), args.labels = c.in<uint8_t>(1);
-  args.positions = c.inputs[1].count(), args.classes = c.inputs[0].type.shape.back();
-  args.smooth = c.as<SegmentationLossAttributes>().smooth;
-  return args;
-}
-
-/// Sums first, in double; three floats per position behind them.
-void carve_work(SegmentationLossArgs& args, void* work) {
-  args.class_sums = column_sums_of(args.positions, args.classes, 3, work);
-  args.entropy_sums = column_sums_of(args.positions, 1, 1, nullptr);
-  auto* bytes = static_cast<char*>(work) + column_sums_bytes(args.class_sums);
-  args.entropy_sums.partial = reinterpret_cast<double*>(bytes);
-  args.top = reinterpret_cast<float*>(bytes + column_sums_bytes(args.entropy_sums));
-  args.inverse = args.top + args.positions;
-  args.entropies = args.inverse + args.positions;
-}
-
-size_t loss_cuda_work_bytes(const NodeTypes& t) {
-  const int64_t positions = t.input(1).shape.count();
-  return column_sums_bytes(column_sums_of(positions, t.input(0).shape.back(), 3, nullptr)) +
-         column_sums_bytes(column_sums_of(positions, 1, 1, nullptr)) +
-         static_cast<size_t>(3 * positions) * sizeof(float);
-}
-
-void loss_cuda(const KernelContext& c) {
-  SegmentationLossArgs args = kernel_args(c);
-  args.cross_entropy = c.out<float>(0), args.dice = c.out<float>(1), args.sums_out = c.out<double>(2);
-  args.fault = c.fault, args.node = c.node;
-  carve_work(args, c.work);
-  launch(c, "segmentation_loss_positions", element_grid(args.positions), args);
-  launch(c, "segmentation_loss_class_sums", column_grid(args.class_sums), args);
-  launch(c, "segmentation_loss_entropy_sums", column_grid(args.entropy_sums), args);
-  launch(c, "segmentation_loss_classes", element_grid(args.classes), args);
-  launch(c, "segmentation_loss_values", {}, args);
-}
-
-size_t backward_cuda_work_bytes(const NodeTypes& t) {
-  return static_cast<size_t>(1 + 2 * t.input(0).shape.back()) * sizeof(float);
-}
-
-void backward_cuda(const KernelContext& c) {
-  SegmentationLossArgs args = kernel_args(c);
-  args.sums = c.in<double>(2), args.d_entropy = c.in<float>(3), args.d_dice = c.in<float>(4);
-  args.dlogits = c.out<float>(0), args.factors = static_cast<float*>(c.work);
-  launch(c, "segmentation_loss_factors", element_grid(args.classes), args);
-  launch(c, "segmentation_loss_gradient", element_grid(args.positions), args);
-}
-
-const char* refuses_resized(const NodeTypes& t) {
-  return is_resized(t.input(0).shape, t.input(1).shape) ? "wants logits on the grid of the labels" : nullptr;
-}
-
 std::string fault_text(const NodeTypes& t, int64_t position) {
   return "segmentation_loss: expected a class below " + std::to_string(t.input(0).shape.back()) +
          " or 255 (ignored) for labels, received another at index " + std::to_string(position) +
@@ -214,16 +159,16 @@ void register_segmentation_loss(OpRegistry& registry) {
   loss.gradient = &gradient;
   loss.cpu = {{"one_pass", &loss_cpu}};
   loss.work_bytes = &work_bytes;
-  loss.cuda = {{"by_positions", &loss_cuda, &refuses_resized}};
-  loss.cuda_work_bytes = &loss_cuda_work_bytes;
+  loss.cuda = {{"by_positions", &segmentation_loss_cuda}};
+  loss.cuda_work_bytes = &segmentation_loss_cuda_work_bytes;
   loss.fault_text = &fault_text;
   registry.add(std::move(loss));
 
   OpDef backward = op_definition<SegmentationLossAttributes>("segmentation_loss_backward");
   backward.infer = &infer_backward;
   backward.cpu = {{"one_pass", &backward_cpu}};
-  backward.cuda = {{"by_positions", &backward_cuda}};
-  backward.cuda_work_bytes = &backward_cuda_work_bytes;
+  backward.cuda = {{"by_positions", &segmentation_loss_backward_cuda}};
+  backward.cuda_work_bytes = &segmentation_loss_backward_cuda_work_bytes;
   backward.in_place_inputs = {0};
   registry.add(std::move(backward));
 
@@ -232,6 +177,8 @@ void register_segmentation_loss(OpRegistry& registry) {
   resized.infer = &infer_backward;
   resized.cpu = {{"row_by_row", &resized_backward_cpu}};
   resized.work_bytes = &resized_backward_work_bytes;
+  resized.cuda = {{"by_positions", &segmentation_loss_backward_cuda}};
+  resized.cuda_work_bytes = &segmentation_loss_backward_cuda_work_bytes;
   registry.add(std::move(resized));
 }
 

@@ -11,6 +11,7 @@
 // segmentation_loss_backward(logits, labels, sums, d cross_entropy, d dice) -> dlogits; either gradient may
 // be absent. resized_segmentation_loss_backward: the same where the logits are resized.
 #pragma once
+#include <cstddef>
 #include <cstdint>
 
 #include "cuda/columns.h"
@@ -43,6 +44,15 @@ struct SegmentationLossArgs {
   int32_t node;
   double smooth;
 };
+
+struct KernelContext;
+struct NodeTypes;
+// Launches of these kernels, for the ops and their gradients. Where the logits are on another grid than the
+// labels they are resized in work memory first, and so is their gradient.
+void segmentation_loss_cuda(const KernelContext& c);
+size_t segmentation_loss_cuda_work_bytes(const NodeTypes& t);
+void segmentation_loss_backward_cuda(const KernelContext& c);
+size_t segmentation_loss_backward_cuda_work_bytes(const NodeTypes& t);
 
 // Writes I, P, Y of each class and then the sum of the cross-entropies to sums [3 K + 1].
 // Returns the first position with a bad label, or -1; its sums mean nothing then.

@@ -4,6 +4,7 @@
 #include <cstring>
 
 #include "core/chunks.h"
+#include "device/launch.h"
 #include "graph/graph.h"
 
 namespace sfr {
@@ -169,6 +170,21 @@ void gradient_unstitch(GradientContext& c) {
   c.set(0, c.add("stitch", {c.output_gradient(0)}, a)[0]);
 }
 
+void stitch_cuda(const KernelContext& c) {
+  const auto& a = c.as<StitchAttributes>();
+  const TensorType& x = c.inputs[0].type;
+  launch(c, x.dtype == DType::f32 ? "stitch_f32" : "stitch_u8", element_grid(c.outputs[0].count()),
+         StitchArgs{a, c.inputs[0].data, c.outputs[0].data, x.shape[0], x.shape.rank() == 5 ? x.shape[4] : 1,
+                    a.fill});
+}
+
+void unstitch_cuda(const KernelContext& c) {
+  const TensorType& x = c.outputs[0].type;
+  launch(c, x.dtype == DType::f32 ? "unstitch_f32" : "unstitch_u8", element_grid(c.outputs[0].count()),
+         StitchArgs{c.as<StitchGeometryAttributes>(), c.inputs[0].data, c.outputs[0].data, x.shape[0],
+                    x.shape.rank() == 5 ? x.shape[4] : 1, 0});
+}
+
 }  // namespace
 
 void register_stitch(OpRegistry& registry) {
@@ -176,12 +192,14 @@ void register_stitch(OpRegistry& registry) {
   stitch.infer = &infer_stitch;
   stitch.gradient = &gradient_stitch;
   stitch.cpu = {{"copy_rows", &stitch_cpu}};
+  stitch.cuda = {{"elements", &stitch_cuda}};
   registry.add(std::move(stitch));
 
   OpDef unstitch = op_definition<StitchGeometryAttributes>("unstitch");
   unstitch.infer = &infer_unstitch;
   unstitch.gradient = &gradient_unstitch;
   unstitch.cpu = {{"copy_rows", &unstitch_cpu}};
+  unstitch.cuda = {{"elements", &unstitch_cuda}};
   registry.add(std::move(unstitch));
 }
 

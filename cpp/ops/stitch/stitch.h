@@ -52,6 +52,16 @@ struct StitchAttributes : StitchGeometryAttributes {
   }
 };
 
+/// Parameters of the kernels of stitch.cu: from x to y, `volumes` volumes of slices and their canvases or the
+/// other way round; elements are f32 or u8.
+struct StitchArgs {
+  StitchGeometryAttributes geometry;
+  const void* x;
+  void* y;
+  int64_t volumes, channels;
+  double fill;
+};
+
 /// Pieces of equal size, such as the rows of several slices that share a canvas line. All numbers are bytes.
 struct PieceCopy {
   char* to;

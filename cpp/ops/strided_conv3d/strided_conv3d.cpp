@@ -1,5 +1,6 @@
 #include "ops/strided_conv3d/strided_conv3d.h"
 
+#include "cuda/product_grid.h"
 #include "graph/graph.h"
 #include "ops/elementwise/elementwise.h"
 #include "ops/strided_conv3d/block_product.h"
@@ -190,6 +191,72 @@ size_t weight_work_bytes(const NodeTypes& t, int threads) {
       t.input(1 - kFine).shape[4], threads);
 }
 
+// ---- CUDA kernels
+
+/// `fine`: the shape of the volume that the block divides; `columns`: channels of the coarse one.
+BlockProductArgs kernel_args(const Shape& fine, const Block& block, int64_t columns) {
+  const BlockShape s = blocks_of(fine, block);
+  BlockProductArgs args{};
+  args.d = s.d, args.h = s.h, args.w = s.w, args.bd = s.bd, args.bh = s.bh, args.bw = s.bw;
+  args.channels = s.channels, args.columns = columns;
+  args.row_count = s.rows(), args.row_floats = s.row_floats(), args.parts = 1;
+  return args;
+}
+
+template <bool kTransposed>
+void gather_cuda(const KernelContext& c) {
+  BlockProductArgs args =
+      kernel_args(c.inputs[0].type.shape, c.as<StridedConv3dAttributes>().block, c.outputs[0].type.shape[4]);
+  args.volume = c.in<float>(0), args.weight = c.in<float>(1), args.bias = c.in<float>(2);
+  args.norm = c.in<float>(kStridedConv3dNorm), args.y = c.out<float>(0);
+  args.weight_row = kTransposed ? 1 : args.columns, args.weight_column = kTransposed ? args.row_floats : 1;
+  launch(c, "block_gather", product_grid(args.row_count, args.columns, 1), args);
+}
+
+template <bool kTransposed>
+void scatter_cuda(const KernelContext& c) {
+  BlockProductArgs args =
+      kernel_args(c.outputs[0].type.shape, c.as<StridedConv3dAttributes>().block, c.inputs[0].type.shape[4]);
+  args.rows = c.in<float>(0), args.weight = c.in<float>(1), args.bias = c.in<float>(2);
+  args.y = c.out<float>(0);
+  args.weight_row = kTransposed ? 1 : args.row_floats, args.weight_column = kTransposed ? args.columns : 1;
+  launch(c, "block_scatter", product_grid(args.row_count, args.row_floats, 1), args);
+}
+
+/// Without its tensors.
+template <size_t kFine>
+BlockProductArgs weight_args(const Shape& x, const Shape& dy, const Block& block) {
+  BlockProductArgs args = kernel_args(kFine == 0 ? x : dy, block, kFine == 0 ? dy[4] : x[4]);
+  args.weight_row = kFine == 0 ? args.columns : 1, args.weight_column = kFine == 0 ? 1 : args.row_floats;
+  args.parts = static_cast<int32_t>(product_parts(args.row_floats, args.columns, args.row_count));
+  return args;
+}
+
+template <size_t kFine>
+void weight_cuda(const KernelContext& c) {
+  const auto& a = c.as<StridedConv3dWeightAttributes>();
+  BlockProductArgs args = weight_args<kFine>(c.inputs[0].type.shape, c.inputs[1].type.shape, a.block);
+  const int64_t m = args.row_floats, n = args.columns;
+  args.volume = c.in<float>(kFine), args.rows = c.in<float>(1 - kFine);
+  args.norm = c.in<float>(kStridedConv3dWeightNorm);
+  args.y = args.parts == 1 ? c.out<float>(0) : static_cast<float*>(c.work);
+  launch(c, "block_weight", product_grid(m, n, args.parts), args);
+  void* rest = static_cast<char*>(c.work) + parts_bytes(m, n, args.parts);
+  const Shape& dy = c.inputs[1].type.shape;
+  if (args.parts > 1) sum_over_rows(c, args.y, args.parts, m * n, c.out<float>(0), rest);
+  if (a.bias) sum_over_rows(c, c.in<float>(1), dy.count(0, 4), dy[4], c.out<float>(1), rest);
+}
+
+template <size_t kFine>
+size_t weight_cuda_work_bytes(const NodeTypes& t) {
+  const auto& a = t.as<StridedConv3dWeightAttributes>();
+  const Shape& dy = t.input(1).shape;
+  const BlockProductArgs args = weight_args<kFine>(t.input(0).shape, dy, a.block);
+  const int64_t m = args.row_floats, n = args.columns;
+  return parts_bytes(m, n, args.parts) +
+         std::max(sum_over_rows_bytes(args.parts, m * n), sum_over_rows_bytes(dy.count(0, 4), dy[4]));
+}
+
 // ---- gradients
 
 void gradient(GradientContext& c, const char* of_input, const char* of_weight) {
@@ -229,21 +296,24 @@ double weight_flops(const NodeTypes& t) {
 }
 
 OpDef product(const char* name, void (*infer)(InferContext&), Kernel kernel,
-              size_t (*work_bytes)(const NodeTypes&, int)) {
+              size_t (*work_bytes)(const NodeTypes&, int), Kernel cuda) {
   OpDef op = op_definition<StridedConv3dAttributes>(name);
   op.infer = infer;
   op.cpu = {kernel};
   op.work_bytes = work_bytes;
+  op.cuda = {cuda};
   op.flops = &flops;
   return op;
 }
 
-OpDef weight_product(const char* name, void (*infer)(InferContext&), Kernel kernel,
-                     size_t (*work_bytes)(const NodeTypes&, int)) {
+template <size_t kFine>
+OpDef weight_product(const char* name, void (*infer)(InferContext&)) {
   OpDef op = op_definition<StridedConv3dWeightAttributes>(name);
   op.infer = infer;
-  op.cpu = {kernel};
-  op.work_bytes = work_bytes;
+  op.cpu = {{"gather", &weight_cpu<kFine>}};
+  op.work_bytes = &weight_work_bytes<kFine>;
+  op.cuda = {{"implicit_gemm", &weight_cuda<kFine>}};
+  op.cuda_work_bytes = &weight_cuda_work_bytes<kFine>;
   op.flops = &weight_flops;
   return op;
 }
@@ -251,25 +321,25 @@ OpDef weight_product(const char* name, void (*infer)(InferContext&), Kernel kern
 }  // namespace
 
 void register_strided_conv3d(OpRegistry& registry) {
-  OpDef strided =
-      product("strided_conv3d", &infer_strided, {"gather", &gather_cpu<false>}, &gather_work_bytes);
+  OpDef strided = product("strided_conv3d", &infer_strided, {"gather", &gather_cpu<false>},
+                          &gather_work_bytes, {"implicit_gemm", &gather_cuda<false>});
   strided.gradient = &gradient_strided;
   strided.repeat = Repeat::to_save_memory;
   registry.add(std::move(strided));
   registry.add(product("strided_conv3d_backward_input", &infer_strided_backward_input,
-                       {"scatter", &scatter_cpu<true>}, &scatter_work_bytes));
-  registry.add(weight_product("strided_conv3d_backward_weight", &infer_strided_backward_weight,
-                              {"gather", &weight_cpu<0>}, &weight_work_bytes<0>));
+                       {"scatter", &scatter_cpu<true>}, &scatter_work_bytes,
+                       {"implicit_gemm", &scatter_cuda<true>}));
+  registry.add(weight_product<0>("strided_conv3d_backward_weight", &infer_strided_backward_weight));
 
-  OpDef transposed =
-      product("transposed_conv3d", &infer_transposed, {"scatter", &scatter_cpu<false>}, &scatter_work_bytes);
+  OpDef transposed = product("transposed_conv3d", &infer_transposed, {"scatter", &scatter_cpu<false>},
+                             &scatter_work_bytes, {"implicit_gemm", &scatter_cuda<false>});
   transposed.gradient = &gradient_transposed;
   transposed.repeat = Repeat::to_save_memory;
   registry.add(std::move(transposed));
   registry.add(product("transposed_conv3d_backward_input", &infer_transposed_backward_input,
-                       {"gather", &gather_cpu<true>}, &gather_work_bytes));
-  registry.add(weight_product("transposed_conv3d_backward_weight", &infer_transposed_backward_weight,
-                              {"gather", &weight_cpu<1>}, &weight_work_bytes<1>));
+                       {"gather", &gather_cpu<true>}, &gather_work_bytes,
+                       {"implicit_gemm", &gather_cuda<true>}));
+  registry.add(weight_product<1>("transposed_conv3d_backward_weight", &infer_transposed_backward_weight));
 }
 
 }  // namespace sfr

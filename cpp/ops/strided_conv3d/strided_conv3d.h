@@ -42,4 +42,15 @@ struct StridedConv3dWeightAttributes {
   }
 };
 
+/// Parameters of the kernels of strided_conv3d.cu. The fine volume is [n, d bd, h bh, w bw, channels], its
+/// blocks the rows of a matrix; `rows`: the other matrix with as many rows, [n d h w, columns].
+struct BlockProductArgs {
+  int64_t d, h, w, bd, bh, bw, channels, columns;
+  int64_t row_count, row_floats;
+  const float *volume, *rows, *weight, *bias, *norm;  // null where a kernel has none
+  float* y;
+  int64_t weight_row, weight_column;  // strides of weight, or of y where that is the weight's gradient
+  int32_t parts;                      // of the rows, in the weight gradient
+};
+
 }  // namespace sfr

@@ -1,6 +1,7 @@
 #include "ops/window_accumulate/window_accumulate.h"
 
 #include "core/chunks.h"
+#include "device/launch.h"
 #include "graph/graph.h"
 #include "ops/softmax/softmax.h"
 
@@ -94,6 +95,32 @@ void accumulate_cpu(const KernelContext& c) {
   });
 }
 
+WindowArgs kernel_args(const KernelContext& c) {
+  const Shape& sums = c.inputs[0].type.shape;
+  WindowArgs args{};
+  args.sums = c.in<float>(0), args.counts = c.in<float>(1);
+  for (int axis = 0; axis < 3; ++axis) args.sizes[axis] = sums[axis];
+  args.classes = sums[3];
+  return args;
+}
+
+void accumulate_cuda(const KernelContext& c) {
+  const Shape window = window_of(c.inputs[2].type.shape);
+  WindowArgs args = kernel_args(c);
+  for (int axis = 0; axis < 3; ++axis) args.window[axis] = window[axis];
+  args.logits = c.in<float>(2), args.offset = c.in<int32_t>(3), args.weights = c.in<float>(4);
+  args.mirror = c.as<WindowAccumulateAttributes>().mirror;
+  args.fault = c.fault, args.node = c.node;
+  launch(c, "window_accumulate", element_grid(window.count()), args);
+}
+
+std::string fault_text(const NodeTypes& t, int64_t axis) {
+  const int a = static_cast<int>(axis);
+  const int64_t room = t.input(0).shape[a] - window_of(t.input(2).shape)[a];
+  return "window_accumulate: expected 0 to " + std::to_string(room) + " for offset " + "xyz"[2 - a] +
+         ", received another";
+}
+
 // ---- window_mean
 
 void infer_mean(InferContext& c) {
@@ -113,12 +140,20 @@ void mean_cpu(const KernelContext& c) {
   });
 }
 
+void mean_cuda(const KernelContext& c) {
+  WindowArgs args = kernel_args(c);
+  args.mean = c.out<float>(0);
+  launch(c, "window_mean", element_grid(c.outputs[0].count()), args);
+}
+
 }  // namespace
 
 void register_window_accumulate(OpRegistry& registry) {
   OpDef accumulate = op_definition<WindowAccumulateAttributes>("window_accumulate");
   accumulate.infer = &infer_accumulate;
   accumulate.cpu = {{"rows", &accumulate_cpu}};
+  accumulate.cuda = {{"voxels", &accumulate_cuda}};
+  accumulate.fault_text = &fault_text;
   accumulate.work_bytes = &accumulate_work_bytes;
   accumulate.writes = &writes;
   registry.add(std::move(accumulate));
@@ -126,6 +161,7 @@ void register_window_accumulate(OpRegistry& registry) {
   OpDef mean = op_definition<NoAttributes>("window_mean");
   mean.infer = &infer_mean;
   mean.cpu = {{"rows", &mean_cpu}};
+  mean.cuda = {{"elements", &mean_cuda}};
   mean.in_place_inputs = {0};
   registry.add(std::move(mean));
 }

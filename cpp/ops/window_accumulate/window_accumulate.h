@@ -12,6 +12,7 @@
 #pragma once
 #include <cstdint>
 
+#include "device/fault.h"
 #include "math/levels.h"
 
 namespace sfr {
@@ -22,6 +23,18 @@ struct WindowAccumulateAttributes {
   void visit(V& v) {
     v("mirror", mirror);
   }
+};
+
+/// Parameters of the kernels of window_accumulate.cu. `sizes` [D, H, W] of the volume, `window` [d, h, w];
+/// weights may be null.
+struct WindowArgs {
+  float *sums, *counts, *mean;
+  const float *logits, *weights;
+  const int32_t* offset;
+  int64_t sizes[3], window[3], classes;
+  int64_t mirror;
+  DeviceFault* fault;
+  int32_t node;
 };
 
 // sums[i] += x[i]
