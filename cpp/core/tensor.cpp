@@ -51,6 +51,11 @@ Tensor::Tensor(TensorType type, bool guarded)
   set_guard(data() + type_.bytes(), front_bytes_);
 }
 
+void Tensor::set_twin(std::shared_ptr<TensorTwin> twin) {
+  data();  // what the one before has
+  twin_ = std::move(twin);
+}
+
 const char* Tensor::guard_fault() const {
   if (device_ != nullptr) return nullptr;
   if (!guard_intact(memory_.get(), front_bytes_)) return "before";

@@ -48,6 +48,14 @@ bool guard_intact(const std::byte* p, size_t bytes);
 
 class Device;
 
+/// Another place for a tensor's elements, where they may be newer than at home.
+class TensorTwin {
+ public:
+  virtual ~TensorTwin() = default;
+  /// Copies them to `home` if they are newer; from here on those at home count.
+  virtual void bring_home(std::byte* home) = 0;
+};
+
 class Tensor {
  public:
   /// A zero-filled tensor of host memory. `guarded`: a pattern stands before and behind its elements (for
@@ -58,10 +66,18 @@ class Tensor {
       : type_(type), memory_(std::move(memory)), device_(device) {}
 
   const TensorType& type() const { return type_; }
-  std::byte* data() const { return memory_.get() + front_bytes_; }
+  /// The elements, to be read and written until the next run of a program that has them as state.
+  std::byte* data() const {
+    std::byte* home = memory_.get() + front_bytes_;
+    if (twin_) twin_->bring_home(home);
+    return home;
+  }
   TensorView view() const { return {data(), type_}; }
   /// Whose memory this is; null: the host's, which alone may be read and written here.
   const Device* device() const { return device_; }
+  /// Host tensors only; null: none.
+  const std::shared_ptr<TensorTwin>& twin() const { return twin_; }
+  void set_twin(std::shared_ptr<TensorTwin> twin);
 
   /// Where something was written beside the elements of a guarded tensor: "before" or "behind"; null when
   /// nowhere.
@@ -76,6 +92,7 @@ class Tensor {
   size_t front_bytes_ = 0;
   std::shared_ptr<std::byte> memory_;
   const Device* device_ = nullptr;
+  std::shared_ptr<TensorTwin> twin_;
 };
 
 using TensorPtr = std::shared_ptr<Tensor>;

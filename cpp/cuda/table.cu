@@ -86,6 +86,29 @@ int launch(const char* kernel, const uint32_t grid[3], uint32_t block, const voi
                           as_stream(stream));
 }
 
+cudaEvent_t as_event(void* event) {
+  return static_cast<cudaEvent_t>(event);
+}
+
+int create_event(void** event) {
+  return cudaEventCreate(reinterpret_cast<cudaEvent_t*>(event));
+}
+
+int destroy_event(void* event) {
+  return cudaEventDestroy(as_event(event));
+}
+
+int record_event(void* event, void* stream) {
+  return cudaEventRecord(as_event(event), as_stream(stream));
+}
+
+int elapsed(void* from, void* to, double* seconds) {
+  float milliseconds = 0;
+  const cudaError_t status = cudaEventElapsedTime(&milliseconds, as_event(from), as_event(to));
+  *seconds = static_cast<double>(milliseconds) * 1e-3;
+  return status;
+}
+
 int begin_capture(void* stream) {
   return cudaStreamBeginCapture(as_stream(stream), cudaStreamCaptureModeThreadLocal);
 }
@@ -107,25 +130,10 @@ int destroy_graph(void* graph) {
   return cudaGraphExecDestroy(static_cast<cudaGraphExec_t>(graph));
 }
 
-const SfrDeviceTable table = {SFR_DEVICE_TABLE_VERSION,
-                              "cuda",
-                              &error_text,
-                              &use,
-                              &allocate,
-                              &release,
-                              &allocate_pinned,
-                              &release_pinned,
-                              &create_stream,
-                              &destroy_stream,
-                              &synchronize,
-                              &copy,
-                              &fill,
-                              &launch,
-                              &begin_capture,
-                              &end_capture,
-                              &launch_graph,
-                              &destroy_graph,
+#define SFR_TABLE_ENTRY(name) &name
+const SfrDeviceTable table = {SFR_DEVICE_TABLE_VERSION, "cuda", SFR_DEVICE_FUNCTIONS(SFR_TABLE_ENTRY),
                               nullptr};
+#undef SFR_TABLE_ENTRY
 
 }  // namespace
 

@@ -59,24 +59,31 @@ PinnedBytes Device::allocate_pinned(size_t bytes) {
                      [&table = table_](std::byte* block) { table.release_pinned(block); });
 }
 
-TensorPtr Device::upload(const Tensor& host) {
+void Device::write(void* to, const void* from, size_t bytes) {
   const Lease lease(*this);
-  const size_t bytes = host.type().bytes();
   const PinnedBytes staging = allocate_pinned(bytes);
-  std::memcpy(staging.get(), host.data(), bytes);
-  const auto tensor = std::make_shared<Tensor>(host.type(), memory_->allocate(bytes), this);
-  copy(tensor->data(), staging.get(), bytes);
+  std::memcpy(staging.get(), from, bytes);
+  copy(to, staging.get(), bytes);
   synchronize();
+}
+
+void Device::read(void* to, const void* from, size_t bytes) {
+  const Lease lease(*this);
+  const PinnedBytes staging = allocate_pinned(bytes);
+  copy(staging.get(), from, bytes);
+  synchronize();
+  std::memcpy(to, staging.get(), bytes);
+}
+
+TensorPtr Device::upload(const Tensor& host) {
+  const size_t bytes = host.type().bytes();
+  const auto tensor = std::make_shared<Tensor>(host.type(), memory_->allocate(bytes), this);
+  write(tensor->data(), host.data(), bytes);
   return tensor;
 }
 
 void Device::download(const Tensor& from, Tensor& to) {
-  const Lease lease(*this);
-  const size_t bytes = from.type().bytes();
-  const PinnedBytes staging = allocate_pinned(bytes);
-  copy(staging.get(), from.data(), bytes);
-  synchronize();
-  std::memcpy(to.data(), staging.get(), bytes);
+  read(to.data(), from.data(), from.type().bytes());
 }
 
 void Device::copy(void* to, const void* from, size_t bytes) {
@@ -98,6 +105,22 @@ void Device::launch_graph(void* graph) {
 
 void Device::synchronize() {
   check(table_.synchronize(stream_), "the work before");
+}
+
+Event Device::create_event() {
+  void* event = nullptr;
+  check(table_.create_event(&event), "an event");
+  return Event(event, [&table = table_](void* e) { table.destroy_event(e); });
+}
+
+void Device::record(const Event& event) {
+  check(table_.record_event(event.get(), stream_), "an event");
+}
+
+double Device::seconds(const Event& from, const Event& to) const {
+  double seconds = 0;
+  check(table_.elapsed(from.get(), to.get(), &seconds), "the time between two events");
+  return seconds;
 }
 
 void Device::begin_capture() {

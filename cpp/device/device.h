@@ -17,6 +17,9 @@ struct Grid {
 /// Host memory that copies to and from a device reach directly.
 using PinnedBytes = std::shared_ptr<std::byte>;
 
+/// A point in a device's stream.
+using Event = std::shared_ptr<void>;
+
 class Device {
  public:
   /// Device `ordinal` of libsfr_cuda at `path`, holding at most `budget` bytes of it (0: nine tenths of what
@@ -37,6 +40,10 @@ class Device {
   /// The device's one stream, for libraries that are to work in it.
   void* stream() const { return stream_; }
 
+  /// Copies from host memory to the device and back, and waits for it. Not under a lease.
+  void write(void* to, const void* from, size_t bytes);
+  void read(void* to, const void* from, size_t bytes);
+
   /// A device tensor with the elements of a host tensor.
   TensorPtr upload(const Tensor& host);
   /// Copies a tensor of this device into a host tensor of its type; waits for it.
@@ -49,6 +56,11 @@ class Device {
   void launch(const char* kernel, Grid grid, uint32_t block, const void* args, size_t args_bytes);
   void launch_graph(void* graph);
   void synchronize();
+
+  Event create_event();
+  void record(const Event& event);
+  /// From one event to a later one; both have passed.
+  double seconds(const Event& from, const Event& to) const;
 
   void begin_capture();
   /// What was recorded; to be destroyed by its owner.

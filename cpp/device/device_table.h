@@ -6,7 +6,7 @@
 #include <stdint.h>
 
 /* Changes with every change of this file; a library of another version is refused. */
-#define SFR_DEVICE_TABLE_VERSION 1
+#define SFR_DEVICE_TABLE_VERSION 2
 /* Exported by the library: const SfrDeviceTable* sfr_device_table(void). */
 #define SFR_DEVICE_TABLE_SYMBOL "sfr_device_table"
 
@@ -53,6 +53,12 @@ typedef struct {
   int (*launch)(const char* kernel, const uint32_t grid[3], uint32_t block, const void* args,
                 size_t args_bytes, void* stream);
 
+  /* Points in the stream's time. `seconds` from one to a later one, once both have passed. */
+  int (*create_event)(void** event);
+  int (*destroy_event)(void* event);
+  int (*record_event)(void* event, void* stream);
+  int (*elapsed)(void* from, void* to, double* seconds);
+
   /* What comes into the stream from here on is recorded, not run. */
   int (*begin_capture)(void* stream);
   int (*end_capture)(void* stream, void** graph);
@@ -62,6 +68,13 @@ typedef struct {
   /* Confines the launches that follow to these regions; count 0 lifts that. Null where nothing can watch. */
   void (*watch)(const SfrRegion* regions, size_t count);
 } SfrDeviceTable;
+
+/* F(name) of all functions but watch, in their order: a library with functions of these names has its table.
+ */
+#define SFR_DEVICE_FUNCTIONS(F)                                                                            \
+  F(error_text), F(use), F(allocate), F(release), F(allocate_pinned), F(release_pinned), F(create_stream), \
+      F(destroy_stream), F(synchronize), F(copy), F(fill), F(launch), F(create_event), F(destroy_event),   \
+      F(record_event), F(elapsed), F(begin_capture), F(end_capture), F(launch_graph), F(destroy_graph)
 
 #ifdef __cplusplus
 }

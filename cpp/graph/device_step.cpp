@@ -17,16 +17,32 @@ size_t aligned(size_t bytes) {
 
 DeviceStep::DeviceStep(std::shared_ptr<Device> device, const Graph& graph, const MemoryPlan& plan,
                        const std::vector<const Kernel*>& kernels, const std::map<ValueId, TensorPtr>& outputs,
-                       bool confined)
-    : device_(std::move(device)), graph_(graph), plan_(plan), kernels_(kernels), confined_(confined) {
+                       DeviceRun mode)
+    : device_(std::move(device)), graph_(graph), plan_(plan), kernels_(kernels), mode_(mode) {
+  place_state();
   place_transfers(outputs);
   const Device::Lease lease(*device_);
   staging_ = device_->allocate_pinned(transfer_bytes_);
   transfers_ = device_->memory().allocate(transfer_bytes_);
+  for (size_t n = 0; mode_ == DeviceRun::timed && n <= graph_.nodes().size(); ++n)
+    events_.push_back(device_->create_event());
 }
 
 DeviceStep::~DeviceStep() {
   release_capture();
+}
+
+void DeviceStep::place_state() {
+  for (const Node& node : graph_.nodes()) {
+    const NodeTypes types = graph_.node_types(node);
+    for (size_t i = 0; i < node.inputs.size(); ++i) {
+      if (node.inputs[i] == kNoValue) continue;
+      const TensorPtr& state = graph_.value(node.inputs[i]).persistent;
+      if (!state || state->device() != nullptr) continue;
+      const std::shared_ptr<Mirror>& mirror = mirrors_[node.inputs[i]] = Mirror::of(*state, device_);
+      if (node.op->writes != nullptr && node.op->writes(types, i)) changed_.push_back(mirror);
+    }
+  }
 }
 
 /// Inputs and results one after the other; the fault comes first.
@@ -56,7 +72,7 @@ std::byte* DeviceStep::address(ValueId v) const {
     case Placement::Where::view:
       return address(p.owner);
     case Placement::Where::persistent:
-      return graph_.value(v).persistent->data();
+      return mirrors_.count(v) != 0 ? mirrors_.at(v)->address() : graph_.value(v).persistent->data();
     case Placement::Where::output:
     case Placement::Where::input:
       return transfers_.get() + offset_of_.at(v);
@@ -95,13 +111,14 @@ void DeviceStep::release_capture() {
 }
 
 void DeviceStep::run(const std::map<ValueId, TensorPtr>& inputs, const std::atomic<bool>& cancel) {
+  for (const auto& entry : mirrors_) entry.second->send(*graph_.value(entry.first).persistent);
   Device::Lease lease(*device_);
   bind(lease.arena(plan_.arena_bytes + plan_.work_bytes));
   for (const Transfer& t : in_)
     std::memcpy(staging_.get() + t.offset, inputs.at(t.value)->data(), graph_.type(t.value).bytes());
   if (cancel.load(std::memory_order_relaxed))
     throw Error(ErrorCode::cancelled, "run: stopped on request before the step's begin");
-  if (confined_) {
+  if (mode_ != DeviceRun::captured) {
     enqueue();
   } else {
     if (captured_ == nullptr) {
@@ -111,6 +128,7 @@ void DeviceStep::run(const std::map<ValueId, TensorPtr>& inputs, const std::atom
     }
     device_->launch_graph(captured_);
   }
+  for (const std::shared_ptr<Mirror>& mirror : changed_) mirror->set_changed();
   device_->synchronize();
   const auto code = reinterpret_cast<const DeviceFault*>(staging_.get())->code;
   if (code != kNoFault) throw_fault(code);
@@ -122,7 +140,11 @@ void DeviceStep::enqueue() {
   device_->fill(transfers_.get(), kPoison, sizeof(DeviceFault));  // kNoFault
   for (const Transfer& t : in_)
     device_->copy(transfers_.get() + t.offset, staging_.get() + t.offset, graph_.type(t.value).bytes());
-  for (size_t n = 0; n < graph_.nodes().size(); ++n) run_node(n);
+  for (size_t n = 0; n < graph_.nodes().size(); ++n) {
+    if (!events_.empty()) device_->record(events_[n]);
+    run_node(n);
+  }
+  if (!events_.empty()) device_->record(events_.back());
   device_->copy(staging_.get(), transfers_.get(), sizeof(DeviceFault));
   for (const Transfer& t : out_)
     device_->copy(staging_.get() + t.offset, transfers_.get() + t.offset, graph_.type(t.value).bytes());
@@ -135,9 +157,14 @@ void DeviceStep::run_node(size_t index) {
     if (to.data != from.data) device_->copy(to.data, from.data, to.type.bytes());
     return;
   }
-  if (confined_) confine(index);
+  const bool confined = mode_ == DeviceRun::confined;
+  if (confined) confine(index);
   kernels_[index]->run(context);
-  if (confined_ && device_->can_watch()) device_->watch({});
+  if (confined && device_->can_watch()) device_->watch({});
+}
+
+double DeviceStep::seconds(size_t index) const {
+  return events_.empty() ? 0 : device_->seconds(events_[index], events_[index + 1]);
 }
 
 void DeviceStep::confine(size_t index) const {

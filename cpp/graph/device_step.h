@@ -8,25 +8,32 @@
 
 #include "device/device.h"
 #include "device/fault.h"
+#include "device/mirror.h"
 #include "graph/graph.h"
 #include "graph/memory_plan.h"
 
 namespace sfr {
 
+/// Captured as one graph; node by node, each timed; or node by node and confined: outputs and work memory are
+/// filled with NaN before each node, and on a device that can watch, a node's launches may touch what belongs
+/// to the node and nothing else.
+enum class DeviceRun { captured, timed, confined };
+
 class DeviceStep {
  public:
-  /// `graph`, `plan` and `kernels` (one per node, null for views) must outlive the step. `confined`: nothing
-  /// is captured; outputs and work memory are filled with NaN before each node, and on a device that can
-  /// watch, a node's launches may touch what belongs to the node and nothing else.
+  /// `graph`, `plan` and `kernels` (one per node, null for views) must outlive the step.
   DeviceStep(std::shared_ptr<Device> device, const Graph& graph, const MemoryPlan& plan,
              const std::vector<const Kernel*>& kernels, const std::map<ValueId, TensorPtr>& outputs,
-             bool confined);
+             DeviceRun mode);
   ~DeviceStep();
 
   /// Runs the step on host tensors of the program's inputs and fills its output tensors on the host. Throws
   /// Error(data) when a node refused its input: no state has changed then. Throws Error(device) when memory
   /// does not suffice or the device refuses.
   void run(const std::map<ValueId, TensorPtr>& inputs, const std::atomic<bool>& cancel);
+
+  /// That node `index` took in the last timed run.
+  double seconds(size_t index) const;
 
  private:
   /// A value that comes from or goes to the host: its place in the device's and in the pinned memory.
@@ -35,6 +42,7 @@ class DeviceStep {
     size_t offset;
   };
 
+  void place_state();
   void place_transfers(const std::map<ValueId, TensorPtr>& outputs);
   void bind(std::byte* arena);
   std::byte* address(ValueId v) const;
@@ -49,7 +57,9 @@ class DeviceStep {
   const Graph& graph_;
   const MemoryPlan& plan_;
   const std::vector<const Kernel*>& kernels_;
-  const bool confined_;
+  const DeviceRun mode_;
+  std::map<ValueId, std::shared_ptr<Mirror>> mirrors_;  // of state whose home is the host
+  std::vector<std::shared_ptr<Mirror>> changed_;        // those that the step writes
   std::vector<Transfer> in_, out_;
   std::map<ValueId, TensorPtr> results_;
   std::map<ValueId, size_t> offset_of_;
@@ -58,6 +68,7 @@ class DeviceStep {
   DeviceBytes transfers_;
   std::byte* arena_ = nullptr;
   std::vector<KernelContext> contexts_;
+  std::vector<Event> events_;  // when timed: before each node, and behind the last
   void* captured_ = nullptr;
 };
 

@@ -55,4 +55,14 @@ void Engine::release_arena() {
   arena_bytes_ = 0;
 }
 
+std::shared_ptr<Device> Engine::device() {
+  const std::lock_guard<std::mutex> lock(mutex_);
+  return device_;
+}
+
+void Engine::set_device(std::shared_ptr<Device> device) {
+  const std::lock_guard<std::mutex> lock(mutex_);
+  device_ = std::move(device);
+}
+
 }  // namespace sfr

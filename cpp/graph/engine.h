@@ -9,6 +9,7 @@
 
 #include "core/tensor.h"
 #include "core/thread_pool.h"
+#include "device/device.h"
 
 namespace sfr {
 
@@ -24,6 +25,10 @@ class Engine {
   /// repeat_nodes.
   size_t memory_limit() const { return memory_limit_; }
   void set_memory_limit(size_t bytes) { memory_limit_ = bytes; }
+
+  /// Where programs run that are compiled for a device from now on; null: on the CPU like all others.
+  std::shared_ptr<Device> device();
+  void set_device(std::shared_ptr<Device> device);
 
   /// Bytes of the arena as it is; waits for a running step.
   size_t arena_bytes();
@@ -58,6 +63,8 @@ class Engine {
   Engine();
   std::mutex mutex_;
   std::unique_ptr<ThreadPool> pool_;
+  // Never destroyed: when the process ends, the device's library may be gone before this is.
+  std::shared_ptr<Device>& device_ = *std::make_unique<std::shared_ptr<Device>>().release();
   AlignedBytes arena_;
   size_t arena_bytes_ = 0;
   std::atomic<size_t> memory_limit_{0};

@@ -33,7 +33,7 @@ Program::Program(Graph graph, const std::vector<ValueId>& outputs, CompileOption
   const std::vector<ValueId> now = differentiate(graph_);
   for (ValueId& v : outputs_) v = now[static_cast<size_t>(v)];
   verify_graph(graph_, outputs_, "differentiate");
-  if (options_.fuse && !options_.device) {  // CUDA kernels do not normalise
+  if (options_.fuse) {
     normalise_on_load(graph_, kStreamBytes);
     verify_graph(graph_, outputs_, "normalise_on_load");
   }
@@ -66,16 +66,21 @@ Program::Program(Graph graph, const std::vector<ValueId>& outputs, CompileOption
   }
   if (!options_.device) return;
   for (const BoundNode& node : bound_) device_kernels_.push_back(node.kernel);
-  device_step_ = std::make_unique<DeviceStep>(options_.device, graph_, plan_, device_kernels_,
-                                              output_of_value_, options_.guards);
+  const DeviceRun mode = options_.guards       ? DeviceRun::confined
+                         : options_.time_nodes ? DeviceRun::timed
+                                               : DeviceRun::captured;
+  device_step_ =
+      std::make_unique<DeviceStep>(options_.device, graph_, plan_, device_kernels_, output_of_value_, mode);
 }
 
 void Program::expect_state_at_hand() const {
   for (const Value& value : graph_.values())
-    if (value.persistent && value.persistent->device() != options_.device.get())
-      throw Error(ErrorCode::device, "program: expected the state " + value.name + " in the memory of " +
-                                         (options_.device ? options_.device->name() : "the CPU") +
-                                         ", received it elsewhere; copy it there first");
+    if (value.persistent && value.persistent->device() != nullptr &&
+        value.persistent->device() != options_.device.get())
+      throw Error(ErrorCode::device,
+                  "program: expected the state " + value.name + " in host memory" +
+                      (options_.device ? " or that of " + options_.device->name() : std::string()) +
+                      ", received it elsewhere; copy it there first");
 }
 
 size_t Program::arena_limit() const {
@@ -85,8 +90,10 @@ size_t Program::arena_limit() const {
   size_t fixed = plan_lifetimes(graph_, outputs_, true).output_bytes;
   if (options_.device) {
     fixed += options_.device->memory().bytes_in_use() + work_bytes_on_cuda(graph_);
-    for (const Value& value : graph_.values())
-      if (value.kind == ValueKind::input) fixed += value.type.bytes();
+    for (const Value& value : graph_.values()) {
+      const bool is_there = value.persistent && (value.persistent->device() || value.persistent->twin());
+      if (value.kind == ValueKind::input || (value.persistent && !is_there)) fixed += value.type.bytes();
+    }
   } else {
     fixed += Engine::instance().bytes_beside_arena() + work_bytes_on_cpu(graph_, planned_threads_);
   }
@@ -156,12 +163,17 @@ void Program::check_inputs(const std::map<ValueId, TensorPtr>& inputs) const {
 void Program::run(const std::map<ValueId, TensorPtr>& inputs, const std::atomic<bool>& cancel) {
   check_inputs(inputs);
   if (device_step_)
-    device_step_->run(inputs, cancel);
+    run_on_device(inputs, cancel);
   else
     run_on_cpu(inputs, cancel);
   for (const ValueId v : outputs_)
     if (graph_.value(v).kind == ValueKind::input)
       std::memcpy(output_of_value_.at(v)->data(), inputs.at(v)->data(), graph_.type(v).bytes());
+}
+
+void Program::run_on_device(const std::map<ValueId, TensorPtr>& inputs, const std::atomic<bool>& cancel) {
+  device_step_->run(inputs, cancel);
+  for (size_t n = 0; options_.time_nodes && n < seconds_.size(); ++n) seconds_[n] = device_step_->seconds(n);
 }
 
 void Program::run_on_cpu(const std::map<ValueId, TensorPtr>& inputs, const std::atomic<bool>& cancel) {

@@ -20,8 +20,10 @@ struct CompileOptions {
   bool guards = false;  // fill outputs and work memory with NaN before each node, check a pattern before and
                         // behind every buffer after it
   bool keep_bf16 = false;  // values wait for the backward pass as bf16, see keep_as_bf16; needs fuse
-  std::shared_ptr<Device> device = nullptr;  // to run on; null: the CPU. State must lie in its memory, inputs
-                                             // and results are host tensors
+  std::shared_ptr<Device> device = nullptr;  // to run on; null: the CPU. State lies in its memory or is
+                                             // mirrored there, inputs and results are host tensors
+  bool time_nodes = false;  // a device runs node after node and times each for explain(), rather than the
+                            // step as a whole; the CPU always does
 };
 
 /// What a node will run as.
@@ -56,6 +58,7 @@ class Program {
  private:
   void bind_kernels();
   void expect_state_at_hand() const;
+  void run_on_device(const std::map<ValueId, TensorPtr>& inputs, const std::atomic<bool>& cancel);
   void run_on_cpu(const std::map<ValueId, TensorPtr>& inputs, const std::atomic<bool>& cancel);
   /// Bytes that the engine's memory limit or the device's budget leaves for the arena, at least 1; 0 without
   /// a limit.
