@@ -13,7 +13,7 @@ namespace sfr::binding {
 
 namespace {
 
-/// engineInfo(): { threads, simd, bestSimd, bf16, compiler, memoryBytes, arenaBytes, busySeconds,
+/// engineInfo(): { threads, simd, bestSimd, bf16, compiler, device, memoryBytes, arenaBytes, busySeconds,
 ///                 ops: { name: [attribute names] } }
 Napi::Value engine_info(const Napi::CallbackInfo& info) {
   const Napi::Env env = info.Env();
@@ -30,6 +30,8 @@ Napi::Value engine_info(const Napi::CallbackInfo& info) {
     result["bestSimd"] = Napi::String::New(env, simd_level_name(best_simd_level()));
     result["bf16"] = Napi::String::New(env, simd_level() == SimdLevel::v4_bf16 ? "native" : "rounded");
     result["compiler"] = Napi::String::New(env, SFR_COMPILER);
+    const auto device = Engine::instance().device();
+    result["device"] = Napi::String::New(env, device ? device->name() : "cpu");
     result["memoryBytes"] = Napi::Number::New(env, static_cast<double>(Engine::instance().memory_limit()));
     result["arenaBytes"] = Napi::Number::New(env, static_cast<double>(Engine::instance().arena_bytes()));
     result["busySeconds"] = Napi::Number::New(env, Engine::instance().busy_seconds());
@@ -38,7 +40,17 @@ Napi::Value engine_info(const Napi::CallbackInfo& info) {
   });
 }
 
-/// configureEngine({ threads?, simd?, memoryBytes? }): for the whole process.
+/// The device of { library, ordinal, memoryBytes }; null for null.
+std::shared_ptr<Device> to_device(const Napi::Value& v) {
+  if (v.IsNull()) return nullptr;
+  if (!v.IsObject()) fail("cuda", "an object or null");
+  const auto cuda = v.As<Napi::Object>();
+  return Device::load(to_string(cuda.Get("library"), "library"),
+                      static_cast<int>(to_integer(cuda.Get("ordinal"), "ordinal")),
+                      static_cast<size_t>(to_integer(cuda.Get("memoryBytes"), "memoryBytes")));
+}
+
+/// configureEngine({ threads?, simd?, memoryBytes?, cuda? }): for the whole process.
 Napi::Value configure_engine(const Napi::CallbackInfo& info) {
   guarded(info.Env(), [&] {
     if (!info[0].IsObject()) fail("options", "an object");
@@ -48,6 +60,7 @@ Napi::Value configure_engine(const Napi::CallbackInfo& info) {
     if (options.Has("memoryBytes"))
       Engine::instance().set_memory_limit(
           static_cast<size_t>(to_integer(options.Get("memoryBytes"), "memoryBytes")));
+    if (options.Has("cuda")) Engine::instance().set_device(to_device(options.Get("cuda")));
     if (!options.Has("simd")) return;
     const std::string name = to_string(options.Get("simd"), "simd");
     for (const SimdLevel level : kSimdLevels)

@@ -2,6 +2,7 @@
 
 #include "convert.h"
 #include "env_data.h"
+#include "graph/engine.h"
 #include "promise_worker.h"
 #include "tensor_wrap.h"
 
@@ -62,6 +63,8 @@ Napi::Value GraphWrap::compile(const Napi::CallbackInfo& info) {
       const auto given = info[1].As<Napi::Object>();
       if (given.Has("fuse")) options.fuse = given.Get("fuse").ToBoolean();
       if (given.Has("keepBf16")) options.keep_bf16 = given.Get("keepBf16").ToBoolean();
+      if (given.Has("onDevice") && given.Get("onDevice").ToBoolean())
+        options.device = Engine::instance().device();
       if (given.Has("guards")) options.guards = given.Get("guards").ToBoolean();
     }
     auto program = std::make_unique<Program>(graph_, to_ids(info[0], "outputs"), options);

@@ -1,6 +1,7 @@
 import { UsageError } from "../errors.js";
-import type { DeviceRequest, InferenceEngine } from "../onnxruntime/engine.js";
+import type { InferenceEngine } from "../onnxruntime/engine.js";
 import type { Arguments, Context, Flag } from "./command.js";
+import { deviceNamed } from "./device-flags.js";
 
 const engines = ["native", "onnx"] as const;
 
@@ -70,11 +71,4 @@ function engineNamed(text: string): (typeof engines)[number] {
   throw new UsageError(
     `--engine: expected one of ${engines.join(", ")}, received '${text}'; correct the value`,
   );
-}
-
-function deviceNamed(text: string): DeviceRequest {
-  if (text === "cpu" || text === "auto") return text;
-  const cuda = /^cuda(?::(\d{1,3}))?$/.exec(text);
-  if (cuda !== null) return { cuda: Number(cuda[1] ?? 0) };
-  throw new UsageError(`--device: expected cpu, cuda, cuda:N or auto, received '${text}'; correct the value`);
 }

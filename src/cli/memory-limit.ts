@@ -15,11 +15,16 @@ const units: Readonly<Record<string, number>> = { MB: 1e6, GB: 1e9, MiB: 2 ** 20
 export function memoryLimit(text: string | undefined): number {
   if (text === undefined)
     return Math.max(least, process.memoryUsage.rss() + process.availableMemory() - reserve);
+  return memorySize("--memory", text);
+}
+
+/** Bytes of a flag's text such as `8GB` or `512MiB`. Throws UsageError when it is no size, or a useless one. */
+export function memorySize(flag: string, text: string): number {
   const [, amount, unit = ""] = /^(\d+(?:\.\d+)?) ?([A-Za-z]+)$/.exec(text) ?? [];
   const bytes = Number(amount) * (units[unit] ?? Number.NaN);
   if (!(bytes >= least))
     throw new UsageError(
-      `--memory: expected a size of at least 500MB such as 8GB or 6GiB, received '${text}'`,
+      `${flag}: expected a size of at least 500MB such as 8GB or 6GiB, received '${text}'`,
     );
   return Math.floor(bytes);
 }

@@ -5,6 +5,7 @@ import { settings } from "../config/settings.js";
 import type { LastStage } from "../run/pipeline.js";
 import type { JsonValue } from "../run/stage-key.js";
 import { type Arguments, type Command, type Context, exitCodes, type Flag, outFlag } from "./command.js";
+import { deviceFlags, trainingEngine } from "./device-flags.js";
 
 /** What differs between the commands that run stages of a configuration. */
 interface StageCommand {
@@ -22,13 +23,14 @@ export function stageCommand({ name, summary, until, examples }: StageCommand): 
     positionals: [{ name: "config", help: "Configuration file (YAML)", count: "one" }],
     flags: [
       outFlag("Run folder; a started run of the same configuration in it goes on", "runs/<name>"),
+      ...deviceFlags,
       skipCheckFlag,
     ],
     settings,
     examples,
     async run(args, context) {
       const config = resolveConfig(args.text("config"), args.overrides);
-      return runStagesOf(config, runFolderOf(args, config), until, context, args.is("skip-check"));
+      return runStagesOf(config, runFolderOf(args, config), until, context, args);
     },
   };
 }
@@ -45,15 +47,16 @@ function runFolderOf(args: Arguments, config: Config): string {
   return args.optional("out") ?? join("runs", config.name);
 }
 
-/** Runs stages and prints what they gave. @returns the exit code */
+/** Runs stages on the device of the flags and prints what they gave. @returns the exit code */
 export async function runStagesOf(
   config: Config,
   out: string,
   until: LastStage,
   context: Context,
-  skipCheck = false,
+  args: Arguments,
 ): Promise<number> {
-  const engine = await context.engine();
+  const engine = await trainingEngine(args, context);
+  const skipCheck = args.is("skip-check");
   const { failureLines, runPipeline } = await import("../run/pipeline.js");
   const { scoreTable } = await import("../run/score-table.js");
   const { progress, signal } = context;

@@ -63,6 +63,17 @@ export interface EngineOptions {
   simd?: string;
   /** Bytes that the process should fit while it runs a program compiled from now on; 0: no limit. */
   memoryBytes?: number;
+  /** What programs run on that are compiled with `onDevice` from now on; null: the CPU. */
+  cuda?: CudaDevice | null;
+}
+
+/** A device of libsfr_cuda. */
+export interface CudaDevice {
+  /** Path of the library. */
+  readonly library: string;
+  readonly ordinal: number;
+  /** Most of its memory to use; 0: nine tenths of what is free. */
+  readonly memoryBytes: number;
 }
 
 /** How a graph is compiled; see Graph.compile. */
@@ -70,6 +81,8 @@ export interface CompileOptions {
   fuse?: boolean;
   keepBf16?: boolean;
   guards?: boolean;
+  /** Runs where configureEngine's `cuda` says; state stays with its tensors, which fetch it when they are read. */
+  onDevice?: boolean;
 }
 
 export interface NativeGraph {
@@ -145,6 +158,8 @@ export interface EngineInfo {
   bf16: "native" | "rounded";
   /** Compiler that built the addon. */
   compiler: string;
+  /** Where programs run that are compiled with `onDevice`: cpu, or such as `cuda:0 NVIDIA H200`. */
+  device: string;
   /** Memory limit of configureEngine; 0: none. */
   memoryBytes: number;
   /** Memory that the engine holds for the values between nodes; all programs take turns in it. */
@@ -181,6 +196,11 @@ export function callNative<T>(body: () => T): T {
   } catch (error) {
     throw typedError(error);
   }
+}
+
+/** Where libsfr_cuda stands once `cmake --build build --target sfr_cuda` has made it; SFR_CUDA_LIBRARY names another. */
+export function cudaLibrary(): string {
+  return process.env.SFR_CUDA_LIBRARY ?? join(packageRoot(), "build", "cuda", "libsfr_cuda.so");
 }
 
 function packageRoot(): string {

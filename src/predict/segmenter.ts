@@ -118,7 +118,7 @@ export class Segmenter implements WindowModel {
     const { classes, patch } = metadata;
     const graph = new Graph();
     const logits = forward(graph, graph.input("x", "f32", [1, patch[2], patch[1], patch[0], 1]));
-    return new Segmenter(weights, graph.compile({ logits }), classes, patch);
+    return new Segmenter(weights, graph.compile({ logits }, { onDevice: true }), classes, patch);
   }
 
   get usualStride(): Voxels {

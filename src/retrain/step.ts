@@ -148,7 +148,10 @@ export class RetrainStep implements Disposable {
     );
     terms.afterUpdate?.();
     const keepBf16 = this.options.precision === "bf16";
-    return { program: graph.compile({ loss: terms.total, ...terms.terms }, { keepBf16 }), scalars };
+    return {
+      program: graph.compile({ loss: terms.total, ...terms.terms }, { keepBf16, onDevice: true }),
+      scalars,
+    };
   }
 
   /** Pseudo-labels of the first `count` unlabelled crops. */

@@ -221,7 +221,7 @@ function identityOf(config: Config, engine: EngineInfo): RunIdentity {
     seed: config.seed,
     versions: { sfr: version, node: process.version, compiler: engine.compiler },
     cpuLevel: engine.simd,
-    device: "cpu",
+    device: engine.device,
   };
 }
 

@@ -3,6 +3,7 @@ import { fileURLToPath } from "node:url";
 import { resolveConfig } from "../../config/load.js";
 import { settings } from "../../config/settings.js";
 import { type Command, outFlag } from "../command.js";
+import { deviceFlags } from "../device-flags.js";
 import { runStagesOf } from "../run-command.js";
 
 const configPath = fileURLToPath(new URL("../../../../configs/demo.yaml", import.meta.url));
@@ -11,7 +12,7 @@ export const demo: Command = {
   name: "demo",
   summary: "Generate a phantom data set and run the whole chain on it",
   positionals: [],
-  flags: [outFlag("Run folder; the phantoms go to data/ in it", "runs/demo")],
+  flags: [outFlag("Run folder; the phantoms go to data/ in it", "runs/demo"), ...deviceFlags],
   settings,
   examples: [
     ["sfr demo", "A first result in a few minutes"],
@@ -25,6 +26,6 @@ export const demo: Command = {
       const { ensurePhantoms } = await import("../../run/phantom-stage.js");
       await ensurePhantoms(root, config.seed, context);
     }
-    return runStagesOf(config, out, "report", context);
+    return runStagesOf(config, out, "report", context, args);
   },
 };
