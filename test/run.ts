@@ -42,7 +42,15 @@ function testFiles(): string[] {
 
 if (!slow && filters.length === 0) {
   command("check", "npm", ["run", "--silent", "check"]);
-  command("native build", "cmake", ["--build", "build", "--target", "sfr_native_test", "--parallel", "2"]);
+  command("native build", "cmake", [
+    "--build",
+    "build",
+    "--target",
+    "sfr_native_test",
+    "sfr_shim",
+    "--parallel",
+    "2",
+  ]);
   command("native tests", join(root, "build", "sfr_native_test"), []);
   if (findNvcc() === undefined) console.log("== CUDA library: not built, there is no nvcc here");
   else command("CUDA library", "cmake", ["--build", "build", "--target", "sfr_cuda"]);

@@ -1,19 +1,37 @@
-// sfr_native_bench [--cuda libsfr_cuda.so] [levels filters side batch]: seconds of V-Net's training step,
-// half of the batch labelled, with Mean Teacher; on the CPU, or on card 0. One line of JSON; status 3 when
-// there is no card. The first steps, which capture and warm up, do not count.
+// sfr_native_bench [--cuda libsfr_cuda.so] vnet|unet|sam [sizes]: seconds of a network's training step, on
+// the CPU or on card 0. Sizes: levels filters side batch of vnet (half of the batch labelled, with Mean
+// Teacher) and unet; width depth heads canvas batch of sam (LoRA on weights in bf16). Two lines of JSON: the
+// times, where the first steps, which capture and warm up, do not count; and explain() with the seconds of
+// each node. Status 3 when there is no card.
 #include <algorithm>
 #include <chrono>
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
 
-#include "native/training_step.h"
+#include "native/sam_step.h"
+#include "native/unet_step.h"
+#include "native/vnet_step.h"
 
 namespace {
 
-constexpr int kWarmUp = 2, kSteps = 10, kNoCard = 3;
+using namespace sfr::test;
 
-void report(sfr::test::TrainingStep& step, const sfr::test::StepSize& size, const std::string& device) {
+constexpr int kWarmUp = 2, kSteps = 10, kNoCard = 3, kUsage = 2;
+
+/// What was asked for: a network and its numbers.
+struct Request {
+  std::string network;
+  std::vector<int64_t> sizes;
+  std::shared_ptr<sfr::Device> device;
+  int64_t size(size_t i, int64_t otherwise) const {
+    return i < sizes.size() ? std::max<int64_t>(sizes[i], 1) : otherwise;
+  }
+};
+
+template <class Step, class Size>
+void report(const Request& request, const Size& size) {
+  Step step(size, request.device);
   std::vector<double> seconds;
   float loss = 0;
   for (int t = 0; t < kWarmUp + kSteps; ++t) {
@@ -24,38 +42,69 @@ void report(sfr::test::TrainingStep& step, const sfr::test::StepSize& size, cons
   }
   std::sort(seconds.begin(), seconds.end());
   const sfr::MemoryPlan& plan = step.program().plan();
+  std::string sizes;
+  for (const int64_t size : request.sizes) sizes += (sizes.empty() ? "" : ",") + std::to_string(size);
   std::printf(
-      "{\"work\":\"vnet mean-teacher step\",\"device\":\"%s\",\"levels\":%lld,\"filters\":%lld,"
-      "\"side\":%lld,\"batch\":%lld,\"median\":%.6g,\"min\":%.6g,\"max\":%.6g,\"arenaBytes\":%zu,"
-      "\"loss\":%.6g}\n",
-      device.c_str(), static_cast<long long>(size.levels), static_cast<long long>(size.filters),
-      static_cast<long long>(size.side), static_cast<long long>(size.labelled + size.unlabelled),
+      "{\"work\":\"%s training step\",\"sizes\":[%s],\"device\":\"%s\",\"median\":%.6g,\"min\":%.6g,"
+      "\"max\":%.6g,\"arenaBytes\":%zu,\"loss\":%.6g}\n",
+      request.network.c_str(), sizes.c_str(), request.device ? request.device->name().c_str() : "cpu",
       seconds[seconds.size() / 2], seconds.front(), seconds.back(), plan.arena_bytes + plan.work_bytes,
       static_cast<double>(loss));
+  Step timed(size, request.device, StepRun::timed);
+  for (int t = 0; t < kWarmUp; ++t) timed.run(t);
+  std::printf("%s\n", timed.program().explain().c_str());
+}
+
+void time_vnet(const Request& r) {
+  VnetSize size;
+  size.levels = r.size(0, 5), size.filters = r.size(1, 16), size.side = r.size(2, 96);
+  size.labelled = size.unlabelled = std::max<int64_t>(r.size(3, 4) / 2, 1);
+  size.mean_teacher = true;
+  report<VnetStep>(r, size);
+}
+
+void time_unet(const Request& r) {
+  UnetSize size;
+  size.levels = r.size(0, 5), size.filters = r.size(1, 16), size.side = r.size(2, 96);
+  size.batch = r.size(3, 2);
+  report<UnetStep>(r, size);
+}
+
+void time_sam(const Request& r) {
+  SamSize size;
+  size.width = r.size(0, 768), size.depth = r.size(1, 12), size.heads = r.size(2, 12);
+  size.canvas = r.size(3, 1024), size.batch = r.size(4, 2);
+  size.window = 14, size.decoder_width = 256, size.decoder_mlp = 2048, size.decoder_heads = 8, size.rank = 4;
+  size.bf16 = true;
+  report<SamStep>(r, size);
 }
 
 }  // namespace
 
 int main(int argc, char** argv) {
-  std::shared_ptr<sfr::Device> device;
+  Request request;
   int next = 1;
   try {
     if (argc > 2 && std::strcmp(argv[1], "--cuda") == 0) {
-      device = sfr::Device::load(argv[2], 0, 0);
+      request.device = sfr::Device::load(argv[2], 0, 0);
       next = 3;
     }
   } catch (const sfr::Error& error) {
     std::printf("%s\n", error.what());
     return kNoCard;
   }
-  const auto number = [&](int i, int64_t otherwise) {
-    return next + i < argc ? std::max<int64_t>(std::atoll(argv[next + i]), 1) : otherwise;
-  };
-  sfr::test::StepSize size;
-  size.levels = number(0, 5), size.filters = number(1, 16), size.side = number(2, 96);
-  size.labelled = size.unlabelled = std::max<int64_t>(number(3, 4) / 2, 1);
-  size.mean_teacher = true;
-  sfr::test::TrainingStep step(size, device);
-  report(step, size, device ? device->name() : "cpu");
+  if (next < argc) request.network = argv[next++];
+  for (; next < argc; ++next) request.sizes.push_back(std::atoll(argv[next]));
+  if (request.network == "vnet") {
+    time_vnet(request);
+  } else if (request.network == "unet") {
+    time_unet(request);
+  } else if (request.network == "sam") {
+    time_sam(request);
+  } else {
+    std::printf("sfr_native_bench: expected vnet, unet or sam for the network, received %s\n",
+                request.network.empty() ? "none" : request.network.c_str());
+    return kUsage;
+  }
   return 0;
 }

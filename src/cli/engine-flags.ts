@@ -1,5 +1,5 @@
 import { UsageError } from "../errors.js";
-import type { InferenceEngine } from "../onnxruntime/engine.js";
+import type { DeviceRequest, InferenceEngine } from "../onnxruntime/engine.js";
 import type { Arguments, Context, Flag } from "./command.js";
 import { deviceNamed } from "./device-flags.js";
 

@@ -9,6 +9,7 @@
 #include "graph/program.h"
 #include "math/levels.h"
 #include "native/devices.h"
+#include "native/expected.h"
 #include "op_test.h"
 
 namespace sfr::test {
@@ -40,27 +41,6 @@ std::set<std::string>& ops_run() {
   return ops;
 }
 
-double draw(const InputSpec& spec, uint32_t stream, int64_t i) {
-  const auto w = philox({7, 0, stream}, static_cast<uint64_t>(i));
-  const double u = uniform_from_word(w[0]);
-  switch (spec.fill) {
-    case Fill::normal:
-      return static_cast<float>(spec.scale * normals_from_words(w[0], w[1])[0]);
-    case Fill::uniform:
-      return static_cast<float>(spec.scale * u);
-    case Fill::positive:
-      return static_cast<float>(spec.scale * (0.1 + u));
-    case Fill::labels:
-    case Fill::indices:
-      return std::floor(u * spec.scale);
-    case Fill::ones:
-      return 1;
-    case Fill::zeros:
-      return 0;
-  }
-  return 0;
-}
-
 std::vector<double> content(const InputSpec& spec, size_t index) {
   std::vector<double> data = spec.values;
   data.resize(static_cast<size_t>(spec.shape.count()));
@@ -76,15 +56,6 @@ std::vector<double> content(const InputSpec& spec, size_t index) {
 bool has_bf16(const OpCase& c) {
   return std::any_of(c.inputs.begin(), c.inputs.end(),
                      [](const InputSpec& spec) { return spec.dtype == DType::bf16; });
-}
-
-template <class T>
-std::vector<RefTensor<T>> reference_inputs(const OpCase& c, const std::vector<std::vector<double>>& data) {
-  std::vector<RefTensor<T>> inputs;
-  for (size_t i = 0; i < c.inputs.size(); ++i)
-    inputs.push_back(
-        {{c.inputs[i].dtype, c.inputs[i].shape}, {data[i].begin(), data[i].end()}, !c.inputs[i].absent});
-  return inputs;
 }
 
 double element(const Tensor& t, int64_t i) {
@@ -177,8 +148,7 @@ CaseProgram build(const OpTest& test, const OpCase& c, const std::vector<std::ve
     for (size_t o = 0; o < built.outputs; ++o) {
       if (graph.type(results[o]).dtype != DType::f32) continue;
       auto weight = std::make_shared<Tensor>(graph.type(results[o]));
-      for (int64_t k = 0; k < weight->type().shape.count(); ++k)
-        set_element(*weight, k, draw({}, stream_id("loss" + std::to_string(o)), k));
+      for (int64_t k = 0; k < weight->type().shape.count(); ++k) set_element(*weight, k, loss_weight(o, k));
       const ValueId w = graph.add_input("weight" + std::to_string(o), weight->type());
       built.inputs[w] = weight;
       const ValueId term =
@@ -192,16 +162,10 @@ CaseProgram build(const OpTest& test, const OpCase& c, const std::vector<std::ve
   return built;
 }
 
-template <class T>
-std::vector<RefTensor<T>> run_reference(void (*reference)(RefContext<T>&),
-                                        const std::vector<TensorType>& types,
-                                        std::vector<RefTensor<T>>& inputs, const void* attributes) {
-  std::vector<RefTensor<T>> outputs;
-  for (const TensorType& type : types)
-    outputs.push_back({type, std::vector<T>(static_cast<size_t>(type.shape.count()), T(0)), true});
-  RefContext<T> context{inputs, outputs, attributes};
-  reference(context);
-  return outputs;
+std::vector<TensorType> output_types(const CaseProgram& built) {
+  std::vector<TensorType> types;
+  for (size_t o = 0; o < built.outputs; ++o) types.push_back(built.program->outputs()[o]->type());
+  return types;
 }
 
 /// |ours - truth| must be within factor x the float loop's largest error, plus 8 units in the last place of
@@ -223,55 +187,19 @@ void compare(const std::string& what, const Tensor& ours, const std::vector<doub
   }
 }
 
-void distrust(const std::string& what, const std::vector<double>& truth, bool sparse) {
-  size_t zeros = 0;
-  for (const double v : truth) {
-    expect(std::isfinite(v), what + ": reference is not finite");
-    zeros += v == 0 ? 1 : 0;
-  }
-  expect(sparse || truth.empty() || zeros * 10 <= truth.size() * 9,
-         what + ": more than 90 % zeros prove nothing");
-}
-
-/// Weighted sum of the reference's outputs, whose derivative the gradients must equal.
-double reference_loss(const OpTest& test, const OpCase& c, const std::vector<std::vector<double>>& data,
-                      const std::vector<TensorType>& types, const void* attributes) {
-  std::vector<RefTensor<double>> inputs = reference_inputs<double>(c, data);
-  const auto outputs = run_reference(test.in_double, types, inputs, attributes);
-  double loss = 0;
-  for (size_t o = 0; o < outputs.size(); ++o) {
-    if (outputs[o].type.dtype != DType::f32) continue;
-    for (int64_t k = 0; k < outputs[o].count(); ++k)
-      loss += outputs[o][k] * draw({}, stream_id("loss" + std::to_string(o)), k);
-  }
-  return loss;
-}
-
-/// Central differences in double at up to 12 entries per input. Step 1e-5 leaves about 1e-9 of truncation;
-/// the bound is rounding of the f32 backward pass: 1e-3 of the largest gradient entry seen.
-void check_gradients(const OpTest& test, const OpCase& c, std::vector<std::vector<double>> data,
-                     const std::vector<TensorType>& types, const void* attributes, const CaseProgram& built) {
+/// The bound is rounding of the f32 backward pass: 1e-3 of the largest gradient entry seen.
+void check_gradients(const Expected& expected, const CaseProgram& built) {
   for (size_t g = 0; g < built.differentiated.size(); ++g) {
     const size_t input = built.differentiated[g];
     const Tensor& gradient = *built.program->outputs()[built.outputs + g];
-    const int64_t count = c.inputs[input].shape.count();
     double largest = 1e-6;
-    for (int64_t k = 0; k < count; ++k) largest = std::max(largest, std::abs(element(gradient, k)));
-    const int64_t samples = std::min<int64_t>(count, 12);
-    for (int64_t s = 0; s < samples; ++s) {
-      const int64_t k =
-          count <= 12 ? s : static_cast<int64_t>(philox({11, 0, 0}, static_cast<uint64_t>(s))[0] % count);
-      double& x = data[input][static_cast<size_t>(k)];
-      const double kept = x, step = 1e-5;
-      x = kept + step;
-      const double up = reference_loss(test, c, data, types, attributes);
-      x = kept - step;
-      const double down = reference_loss(test, c, data, types, attributes);
-      x = kept;
-      const double expected = (up - down) / (2 * step), received = element(gradient, k);
-      expect(std::abs(expected - received) <= 1e-3 * std::max(largest, std::abs(expected)),
-             "gradient of input " + std::to_string(input) + " at " + std::to_string(k) + ": expected " +
-                 std::to_string(expected) + ", received " + std::to_string(received));
+    for (int64_t k = 0; k < gradient.type().shape.count(); ++k)
+      largest = std::max(largest, std::abs(element(gradient, k)));
+    for (const Slope& slope : expected.slopes[g]) {
+      const double received = element(gradient, slope.at);
+      expect(std::abs(slope.value - received) <= 1e-3 * std::max(largest, std::abs(slope.value)),
+             "gradient of input " + std::to_string(input) + " at " + std::to_string(slope.at) +
+                 ": expected " + std::to_string(slope.value) + ", received " + std::to_string(received));
     }
   }
 }
@@ -296,31 +224,22 @@ void fetch_state(CaseProgram& built, Device& device) {
 }
 
 /// Results and gradients of a case that has run against its reference.
-void check_results(const std::string& where, const OpTest& test, const OpCase& c,
-                   const std::vector<std::vector<double>>& data, const void* attributes,
+void check_results(const std::string& where, const Expected& expected, double factor,
                    const CaseProgram& built) {
-  std::vector<TensorType> types;
-  for (size_t o = 0; o < built.outputs; ++o) types.push_back(built.program->outputs()[o]->type());
-  auto in_double = reference_inputs<double>(c, data);
-  auto in_float = reference_inputs<float>(c, data);
-  const auto truth = run_reference(test.in_double, types, in_double, attributes);
-  const auto loop = run_reference(test.in_float, types, in_float, attributes);
-  for (size_t o = 0; o < built.outputs; ++o) {
-    distrust(where + " output " + std::to_string(o), truth[o].data, c.sparse);
-    compare(where + " output " + std::to_string(o), *built.program->outputs()[o], truth[o].data, loop[o].data,
-            c.tolerance_factor);
-  }
+  for (size_t o = 0; o < built.outputs; ++o)
+    compare(where + " output " + std::to_string(o), *built.program->outputs()[o], expected.outputs[o].data,
+            expected.loop_outputs[o].data, factor);
   for (size_t i = 0; i < built.state.size(); ++i)
     if (built.state[i])
-      compare(where + " state " + std::to_string(i), *built.state[i], in_double[i].data, in_float[i].data,
-              c.tolerance_factor);
-  check_gradients(test, c, data, types, attributes, built);
+      compare(where + " state " + std::to_string(i), *built.state[i], expected.inputs[i].data,
+              expected.loop_inputs[i].data, factor);
+  check_gradients(expected, built);
 }
 
 /// Node by node, watched where that can be; a card runs it as one captured step as well, for the same bits
 /// (the shim does so in training_step_test.cpp).
 void run_on_device(const std::shared_ptr<Device>& device, const OpTest& test, const OpCase& c,
-                   const std::vector<std::vector<double>>& data, const void* attributes) {
+                   const std::vector<std::vector<double>>& data, const Expected& expected) {
   const std::atomic<bool> never{false};
   std::vector<std::vector<std::byte>> watched;
   for (const bool watches : {true, false}) {
@@ -333,7 +252,7 @@ void run_on_device(const std::shared_ptr<Device>& device, const OpTest& test, co
       continue;
     }
     watched = results_of(built);
-    check_results(device->name(), test, c, data, attributes, built);
+    check_results(device->name(), expected, c.tolerance_factor, built);
   }
 }
 
@@ -347,6 +266,7 @@ void run_case(const OpTest& test, const OpCase& c) {
   const std::atomic<bool> never{false};
   const SimdLevel best = simd_level();
   bool on_devices = false;
+  Expected expected;
   for (const SimdLevel level : kSimdLevels) {
     if ((level == SimdLevel::v4_bf16 && !has_bf16(c)) || !set_simd_level(level)) continue;
     std::vector<std::vector<std::byte>> first;
@@ -359,13 +279,15 @@ void run_case(const OpTest& test, const OpCase& c) {
       if (first.empty()) first = bytes;
       expect(bytes == first, "results differ between 1 and " + std::to_string(threads) + " threads");
       if (threads != 1) continue;
-      check_results(simd_level_name(level), test, c, data, attributes.get(), built);
+      if (expected.outputs.empty() && expected.inputs.empty())
+        expected = expectations(test, c, data, attributes.get(), output_types(built), built.differentiated);
+      check_results(simd_level_name(level), expected, c.tolerance_factor, built);
     }
   }
   set_simd_level(best);
   Engine::instance().set_threads(2);
   if (!on_devices) return;
-  for (const auto& device : devices_under_test()) run_on_device(device, test, c, data, attributes.get());
+  for (const auto& device : devices_under_test()) run_on_device(device, test, c, data, expected);
 }
 
 std::vector<NamedTest> sweep_tests() {

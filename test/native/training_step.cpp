@@ -7,8 +7,6 @@
 
 namespace sfr::test {
 
-namespace {
-
 TensorPtr normals(const Shape& shape, const std::string& name, double offset, double scale) {
   auto t = std::make_shared<Tensor>(TensorType{DType::f32, shape});
   for (int64_t i = 0; i < shape.count(); ++i) {
@@ -18,49 +16,34 @@ TensorPtr normals(const Shape& shape, const std::string& name, double offset, do
   return t;
 }
 
-/// Half of each volume is the object, in slabs.
-TensorPtr slabs(const Shape& shape) {
-  auto t = std::make_shared<Tensor>(TensorType{DType::u8, shape});
-  for (int64_t i = 0; i < shape.count(); ++i)
-    t->view().as<uint8_t>()[i] = static_cast<uint8_t>(i % shape[3] < shape[3] / 2 ? 1 : 0);
-  return t;
-}
-
-}  // namespace
-
-TrainingStep::TrainingStep(const StepSize& size, const std::shared_ptr<Device>& device, bool guards)
-    : size_(size), device_(device) {
-  const int64_t n = size.side, batch = size.labelled + (size.mean_teacher ? size.unlabelled : 0);
-  rng_ = input("rng", std::make_shared<Tensor>(TensorType{DType::i32, {3}}));
-  labels_ = input("labels", slabs({size.labelled, n, n, n}));
-  const ValueId images = input("images", normals({batch, n, n, n, 1}, "images", 0, 1));
-  const ValueId logits = vnet("student", images);
-  const ValueId labelled = node("slice", {logits}, {{"end", static_cast<double>(size.labelled)}});
-  const auto losses = graph_.add_node("segmentation_loss", {labelled, labels_}, {}, "loss");
-  ValueId loss = node("affine", {node("add", {losses[0], losses[1]})}, {{"factor", 0.5}});
-  if (size.mean_teacher) loss = node("add", {loss, consistency(images, logits)});
-  update(loss);
-  program_ = std::make_unique<Program>(graph_, std::vector<ValueId>{loss},
-                                       CompileOptions{true, guards, false, device});
-}
-
 ValueId TrainingStep::node(const char* op, const std::vector<ValueId>& in, const AttributeMap& attributes) {
   return graph_.add_node(op, in, attributes, op)[0];
 }
 
-TensorPtr TrainingStep::tensor(const std::string& name, const Shape& shape, double offset, double scale) {
+ValueId TrainingStep::reshape(ValueId x, const std::vector<int64_t>& shape) {
+  return node("reshape", {x}, {{"shape", std::vector<double>(shape.begin(), shape.end())}});
+}
+
+ValueId TrainingStep::constant(const std::string& name, const Shape& shape, double offset, double scale) {
   TensorPtr& t = tensors_[name];
-  // The teacher begins as the student.
+  // A teacher begins as its student: what stands before the slash does not count.
   t = normals(shape, name.substr(name.find('/')), offset, scale);
-  if (device_) t = device_->upload(*t);
-  return t;
+  return graph_.add_persistent(t, name);
+}
+
+ValueId TrainingStep::half_constant(const std::string& name, const Shape& shape, double scale) {
+  const TensorPtr wide = normals(shape, name, 0, scale);
+  auto half = std::make_shared<Tensor>(TensorType{DType::bf16, shape});
+  for (int64_t i = 0; i < shape.count(); ++i)  // the upper half: any bf16 will do
+    std::memcpy(half->data() + 2 * i, wide->data() + 4 * i + 2, 2);
+  return graph_.add_persistent(half, name);
 }
 
 ValueId TrainingStep::parameter(const std::string& net, const std::string& name, const Shape& shape,
                                 double offset) {
   const int64_t inputs = std::max<int64_t>(shape.count() / shape.back(), 4);
   const double scale = offset != 0 ? 0.1 : 1 / std::sqrt(static_cast<double>(inputs));
-  const ValueId v = graph_.add_persistent(tensor(net + name, shape, offset, scale), net + name);
+  const ValueId v = constant(net + name, shape, offset, scale);
   parameters_[net].push_back(v);
   return v;
 }
@@ -77,96 +60,62 @@ ValueId TrainingStep::scalar(const std::string& name, float value) {
   return input(name, t);
 }
 
-/// relu(batch_norm(x)) + skip.
-ValueId TrainingStep::normalised(const std::string& net, const std::string& name, ValueId x, ValueId skip) {
-  const Shape shape = graph_.type(x).shape, channels{shape.back()};
-  const ValueId scale = parameter(net, name + "/scale", channels, 1);
-  const ValueId shift = parameter(net, name + "/shift", channels);
-  const ValueId mean = graph_.add_persistent(tensor(net + name + "/mean", channels, 0, 0), "mean");
-  const ValueId variance =
-      graph_.add_persistent(tensor(net + name + "/variance", channels, 1, 0), "variance");
-  const auto y = graph_.add_node("batch_norm", {x, scale, shift, mean, variance}, {}, name);
-  graph_.add_node("batch_norm_update", {mean, variance, y[1], y[2]},
-                  {{"count", static_cast<double>(shape.count() / shape.back())}}, name);
-  const ValueId open = node("relu", {y[0]});
-  return skip == kNoValue ? open : node("add", {open, skip});
+ValueId TrainingStep::add_labels(const Shape& shape) {
+  auto t = std::make_shared<Tensor>(TensorType{DType::u8, shape});
+  for (int64_t i = 0; i < shape.count(); ++i)
+    t->view().as<uint8_t>()[i] = static_cast<uint8_t>(i % shape.back() < shape.back() / 2 ? 1 : 0);
+  return labels_ = input("labels", t);
 }
 
-/// One to three convolutions, as V-Net has them on its levels.
-ValueId TrainingStep::block(const std::string& net, const std::string& name, ValueId x, int64_t level) {
-  const int64_t out = size_.filters << level;
-  for (int64_t i = 0; i < std::min<int64_t>(level + 1, 3); ++i) {
-    const std::string layer = name + "/" + std::to_string(i);
-    const ValueId weight = parameter(net, layer + "/weight", {3, 3, 3, graph_.type(x).shape.back(), out});
-    x = normalised(net, layer, node("conv3d", {x, weight, parameter(net, layer + "/bias", {out})}));
+ValueId TrainingStep::supervised_loss(ValueId logits, ValueId labels) {
+  const auto losses = graph_.add_node("segmentation_loss", {logits, labels}, {}, "loss");
+  return node("affine", {node("add", {losses[0], losses[1]})}, {{"factor", 0.5}});
+}
+
+ValueId TrainingStep::dropped(const std::string& name, ValueId x, double rate) {
+  if (rng_ == kNoValue) rng_ = input("rng", std::make_shared<Tensor>(TensorType{DType::i32, {3}}));
+  return node("dropout", {x, rng_}, {{"rate", rate}, {"channels", true}, {"stream", name}});
+}
+
+ValueId TrainingStep::linear(const std::string& net, const std::string& name, ValueId x, int64_t out) {
+  const ValueId weight = parameter(net, name + "/weight", {shape(x).back(), out});
+  return node("linear", {x, weight, parameter(net, name + "/bias", {out})});
+}
+
+void TrainingStep::add_sgd(const std::string& net, ValueId loss) {
+  const std::vector<ValueId>& trained = parameters_[net];
+  const auto gradients = graph_.add_gradients(loss, trained);
+  std::vector<ValueId> in = {scalar("learningRate", 0.05f)};
+  for (size_t i = 0; i < trained.size(); ++i)
+    in.insert(in.end(),
+              {trained[i], gradients[i], moment("/momentum" + std::to_string(i), shape(trained[i]))});
+  graph_.add_node("sgd", in, {{"momentum", 0.9}, {"weightDecay", 1e-4}}, "sgd");
+}
+
+void TrainingStep::add_adamw(const std::string& net, ValueId loss) {
+  const std::vector<ValueId>& trained = parameters_[net];
+  const auto gradients = graph_.add_gradients(loss, trained);
+  step_ = scalar("step", 1);
+  std::vector<ValueId> in = {scalar("learningRate", 1e-3f), step_};
+  for (size_t i = 0; i < trained.size(); ++i) {
+    const std::string number = std::to_string(i);
+    in.insert(in.end(), {trained[i], gradients[i], moment("/first" + number, shape(trained[i])),
+                         moment("/second" + number, shape(trained[i]))});
   }
-  return x;
+  // A large epsilon: else the sign of a gradient that is nothing but rounding moves a weight by a whole step.
+  graph_.add_node("adamw", in, {{"epsilon", 1e-3}, {"weightDecay", 0.1}}, "adamw");
 }
 
-ValueId TrainingStep::dropped(const std::string& net, const std::string& name, ValueId x) {
-  return node("dropout", {x, rng_}, {{"rate", 0.5}, {"channels", true}, {"stream", net + name}});
-}
-
-/// What comes of x on a level and those below it.
-ValueId TrainingStep::level(const std::string& net, ValueId x, int64_t l) {
-  const std::string name = "/" + std::to_string(l);
-  const int64_t f = size_.filters << l;
-  const std::vector<double> two = {2, 2, 2};
-  const ValueId y = block(net, name + "/encoder", x, l);
-  if (l + 1 == size_.levels) return dropped(net, "/bottleneck", y);
-  const ValueId down = node("linear", {node("space_to_depth", {y}, {{"block", two}}),
-                                       parameter(net, name + "/down/weight", {8 * f, 2 * f}),
-                                       parameter(net, name + "/down/bias", {2 * f})});
-  const ValueId below = level(net, normalised(net, name + "/down", down), l + 1);
-  const ValueId wide = node("linear", {below, parameter(net, name + "/up/weight", {2 * f, 8 * f})});
-  const ValueId up = node("depth_to_space", {wide, parameter(net, name + "/up/bias", {f})}, {{"block", two}});
-  return block(net, name + "/decoder", normalised(net, name + "/up", up, y), l);
-}
-
-/// Logits [N, D, H, W, K].
-ValueId TrainingStep::vnet(const std::string& net, ValueId images) {
-  const ValueId y = dropped(net, "/head", level(net, images, 0));
-  return node("linear", {y, parameter(net, "/head/weight", {size_.filters, kClasses}),
-                         parameter(net, "/head/bias", {kClasses})});
-}
-
-/// 5 times the mean squared distance of the unlabelled crops' probabilities from those of the teacher, which
-/// sees them with noise.
-ValueId TrainingStep::consistency(ValueId images, ValueId logits) {
-  const AttributeMap unlabelled = {{"begin", static_cast<double>(size_.labelled)},
-                                   {"end", static_cast<double>(size_.labelled + size_.unlabelled)}};
-  const ValueId crops = node("slice", {images}, unlabelled);
-  std::vector<double> shape;
-  for (const int64_t extent : graph_.type(crops).shape.extents())
-    shape.push_back(static_cast<double>(extent));
-  const ValueId noise =
-      node("gaussian_noise", {rng_},
-           {{"shape", shape}, {"scale", 0.1}, {"limit", 0.2}, {"stream", std::string("noise")}});
-  const ValueId theirs = node("softmax", {vnet("teacher", node("add", {crops, noise}))});
-  const ValueId ours = node("softmax", {node("slice", {logits}, unlabelled)});
-  const ValueId distance = node("mean_squared_error", {ours, node("stop_gradient", {theirs})});
-  return node("multiply", {distance, scalar("consistency", 5)});
-}
-
-void TrainingStep::update(ValueId loss) {
-  const std::vector<ValueId>& student = parameters_["student"];
-  const auto gradients = graph_.add_gradients(loss, student);
-  std::vector<ValueId> sgd = {scalar("learningRate", 0.05f)};
-  for (size_t i = 0; i < student.size(); ++i) {
-    const std::string name = "/momentum" + std::to_string(i);
-    const TensorPtr momentum = tensor(name, graph_.type(student[i]).shape, 0, 0);
-    sgd.insert(sgd.end(), {student[i], gradients[i], graph_.add_persistent(momentum, name)});
-  }
-  graph_.add_node("sgd", sgd, {{"momentum", 0.9}, {"weightDecay", 1e-4}}, "sgd");
-  if (!size_.mean_teacher) return;
-  std::vector<ValueId> ema = {scalar("alpha", 0.9f)};
-  for (size_t i = 0; i < student.size(); ++i) ema.insert(ema.end(), {parameters_["teacher"][i], student[i]});
-  graph_.add_node("ema", ema, {}, "ema");
+void TrainingStep::compile(ValueId loss, StepRun run) {
+  program_ = std::make_unique<Program>(
+      graph_, std::vector<ValueId>{loss},
+      CompileOptions{true, run == StepRun::guarded, false, device_, run == StepRun::timed});
 }
 
 float TrainingStep::run(int32_t t) {
   const int32_t words[3] = {11, 0, t};
-  std::memcpy(inputs_.at(rng_)->data(), words, sizeof words);
+  if (rng_ != kNoValue) std::memcpy(inputs_.at(rng_)->data(), words, sizeof words);
+  if (step_ != kNoValue) *inputs_.at(step_)->view().as<float>() = static_cast<float>(t + 1);
   const std::atomic<bool> never{false};
   program_->run(inputs_, never);
   return *program_->outputs()[0]->view().as<float>();
@@ -176,10 +125,7 @@ std::map<std::string, TensorPtr> TrainingStep::state() const {
   std::map<std::string, TensorPtr> copy;
   for (const auto& entry : tensors_) {
     auto host = std::make_shared<Tensor>(entry.second->type());
-    if (device_)
-      device_->download(*entry.second, *host);
-    else
-      std::memcpy(host->data(), entry.second->data(), host->type().bytes());
+    std::memcpy(host->data(), entry.second->data(), host->type().bytes());
     copy[entry.first] = host;
   }
   return copy;

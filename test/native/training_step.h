@@ -1,5 +1,5 @@
-// A training step of V-Net, labelled only or with Mean Teacher, for the CPU or a device: what the tests
-// compare and sfr_native_bench times where there is no Node. src/models/vnet.ts is what trains.
+// What training steps of small networks are made of, for the CPU or a device: the tests compare them and
+// sfr_native_bench times them where there is no Node. src/models is what trains.
 #pragma once
 #include <map>
 
@@ -7,52 +7,66 @@
 
 namespace sfr::test {
 
-/// V-Net with `levels` resolutions (the real one has 5, and 16 filters) on cubes of `side` voxels.
-struct StepSize {
-  int64_t levels = 2, filters = 4, side = 8, labelled = 1, unlabelled = 1;
-  bool mean_teacher = false;
-};
+/// As it trains; guarded (CompileOptions::guards); or with each node timed on a device.
+enum class StepRun { plain, guarded, timed };
 
+/// A graph whose weights depend on their names alone; derived classes build it and compile it.
 class TrainingStep {
  public:
-  static constexpr int64_t kClasses = 2;
-
-  /// On the CPU without a device. Weights depend on their names alone.
-  TrainingStep(const StepSize& size, const std::shared_ptr<Device>& device, bool guards = false);
-
   /// Runs step `t` and returns its loss.
   float run(int32_t t);
 
   /// Everything that the step changes, by name; as it is now, on the host.
   std::map<std::string, TensorPtr> state() const;
 
-  /// u8 [labelled, side, side, side], to be changed between steps.
+  /// u8, of the shape that the network labels; to be changed between steps.
   Tensor& labels() { return *inputs_.at(labels_); }
   const Program& program() const { return *program_; }
 
- private:
+ protected:
+  /// On the CPU without a device.
+  explicit TrainingStep(std::shared_ptr<Device> device) : device_(std::move(device)) {}
+  ~TrainingStep() = default;
+
   ValueId node(const char* op, const std::vector<ValueId>& in, const AttributeMap& attributes = {});
-  TensorPtr tensor(const std::string& name, const Shape& shape, double offset, double scale);
+  ValueId reshape(ValueId x, const std::vector<int64_t>& shape);
+  Shape shape(ValueId v) const { return graph_.type(v).shape; }
+
+  /// State: a parameter of network `net`, which the optimiser trains, a tensor that it does not, or moments.
   ValueId parameter(const std::string& net, const std::string& name, const Shape& shape, double offset = 0);
+  ValueId constant(const std::string& name, const Shape& shape, double offset, double scale);
+  /// The same in bf16.
+  ValueId half_constant(const std::string& name, const Shape& shape, double scale);
+  ValueId moment(const std::string& name, const Shape& shape) { return constant(name, shape, 0, 0); }
+
   ValueId input(const std::string& name, const TensorPtr& content);
   ValueId scalar(const std::string& name, float value);
+  /// The input `labels`: half of each row is the object.
+  ValueId add_labels(const Shape& shape);
+  /// Half cross-entropy, half Dice.
+  ValueId supervised_loss(ValueId logits, ValueId labels);
+  ValueId dropped(const std::string& name, ValueId x, double rate);
+  /// Weight [in, out] and bias.
+  ValueId linear(const std::string& net, const std::string& name, ValueId x, int64_t out);
 
-  ValueId normalised(const std::string& net, const std::string& name, ValueId x, ValueId skip = kNoValue);
-  ValueId block(const std::string& net, const std::string& name, ValueId x, int64_t level);
-  ValueId dropped(const std::string& net, const std::string& name, ValueId x);
-  ValueId level(const std::string& net, ValueId x, int64_t level);
-  ValueId vnet(const std::string& net, ValueId images);
-  ValueId consistency(ValueId images, ValueId logits);
-  void update(ValueId loss);
+  /// The gradients of the loss, and an update of all parameters of a network.
+  void add_sgd(const std::string& net, ValueId loss);
+  void add_adamw(const std::string& net, ValueId loss);
+  void compile(ValueId loss, StepRun run);
 
-  const StepSize size_;
   const std::shared_ptr<Device> device_;
   Graph graph_;
-  std::map<std::string, TensorPtr> tensors_;
   std::map<std::string, std::vector<ValueId>> parameters_;  // by network
+  ValueId rng_ = kNoValue;
+
+ private:
+  std::map<std::string, TensorPtr> tensors_;
   std::map<ValueId, TensorPtr> inputs_;
-  ValueId rng_ = kNoValue, labels_ = kNoValue;
+  ValueId labels_ = kNoValue, step_ = kNoValue;
   std::unique_ptr<Program> program_;
 };
+
+/// Normal numbers that depend on the name.
+TensorPtr normals(const Shape& shape, const std::string& name, double offset, double scale);
 
 }  // namespace sfr::test

@@ -1,5 +1,6 @@
 #include "native/shim/shim_device.h"
 
+#include <chrono>
 #include <cstring>
 #include <functional>
 #include <map>
@@ -93,7 +94,11 @@ int create_stream(void** stream) {
   return kFine;
 }
 
-int nothing(void*) {
+int destroy_stream(void*) {
+  return kFine;
+}
+
+int synchronize(void*) {
   return kFine;
 }
 
@@ -126,6 +131,32 @@ int launch(const char* kernel, const uint32_t grid[3], uint32_t block, const voi
   });
 }
 
+using Clock = std::chrono::steady_clock;
+
+int create_event(void** event) {
+  *event = std::make_unique<Clock::time_point>().release();
+  return kFine;
+}
+
+int destroy_event(void* event) {
+  const std::unique_ptr<Clock::time_point> owned(static_cast<Clock::time_point*>(event));
+  return kFine;
+}
+
+int record_event(void* event, void*) {
+  return enqueue([=] {
+    *static_cast<Clock::time_point*>(event) = Clock::now();
+    return kFine;
+  });
+}
+
+int elapsed(void* from, void* to, double* seconds) {
+  const std::chrono::duration<double> taken =
+      *static_cast<Clock::time_point*>(to) - *static_cast<Clock::time_point*>(from);
+  *seconds = taken.count();
+  return kFine;
+}
+
 int begin_capture(void*) {
   state().capture = std::make_unique<Captured>();
   return kFine;
@@ -154,25 +185,10 @@ void watch(const SfrRegion* regions, size_t count) {
 }  // namespace
 
 const SfrDeviceTable& shim_table() {
-  static const SfrDeviceTable table = {SFR_DEVICE_TABLE_VERSION,
-                                       "shim",
-                                       &error_text,
-                                       &use,
-                                       &allocate,
-                                       &release,
-                                       &allocate_pinned,
-                                       &release_pinned,
-                                       &create_stream,
-                                       &nothing,
-                                       &nothing,
-                                       &copy,
-                                       &fill,
-                                       &launch,
-                                       &begin_capture,
-                                       &end_capture,
-                                       &launch_graph,
-                                       &destroy_graph,
-                                       &watch};
+#define SFR_TABLE_ENTRY(name) &name
+  static const SfrDeviceTable table = {SFR_DEVICE_TABLE_VERSION, "shim",
+                                       SFR_DEVICE_FUNCTIONS(SFR_TABLE_ENTRY), &watch};
+#undef SFR_TABLE_ENTRY
   return table;
 }
 
