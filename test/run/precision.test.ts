@@ -96,7 +96,9 @@ test("V-Net learns in bf16 as in f32, with less memory between forward and backw
 });
 
 test("bf16 has stage keys of its own where it changes results, f32 those from before there was a choice", () => {
-  const [none, f32, bf16] = [{}, { precision: "f32" }, { precision: "bf16" }].map((settings) => keysOf(settings));
+  const [none, f32, bf16] = [{}, { precision: "f32" }, { precision: "bf16" }].map((settings) =>
+    keysOf(settings),
+  );
   assert.deepEqual(f32, none);
   assert.equal(bf16?.prepare, f32?.prepare);
   for (const stage of ["finetune", "pseudoLabels", "weights", "predict"] as const)
