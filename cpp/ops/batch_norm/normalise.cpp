@@ -4,6 +4,7 @@
 #include <cmath>
 #include <numeric>
 
+#include "core/carver.h"
 #include "core/chunks.h"
 #include "ops/batch_norm/batch_norm.h"
 
@@ -39,23 +40,6 @@ Layout layout_of(int64_t rows, int64_t channels) {
   l.chunks = chunk_count(l.rows, kElementGrain / l.channels + 1);
   return l;
 }
-
-/// Hands out aligned pieces of the work memory; with a null block it only counts.
-class Carver {
- public:
-  explicit Carver(void* block) : block_(static_cast<char*>(block)) {}
-  template <class T>
-  T* take(int64_t count) {
-    T* piece = block_ ? reinterpret_cast<T*>(block_ + used_) : nullptr;
-    used_ += (static_cast<size_t>(count) * sizeof(T) + 63) / 64 * 64;
-    return piece;
-  }
-  size_t used() const { return used_; }
-
- private:
-  char* block_;
-  size_t used_ = 0;
-};
 
 /// Work memory of the forward pass.
 struct ForwardWork {
