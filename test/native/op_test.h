@@ -2,6 +2,7 @@
 // in float (the yardstick for rounding), and a list of cases. `cpp/ops/<op>/<op>_ref.cpp` registers both with
 // SFR_OP_TEST; the sweep (sweep.cpp) does the rest for every SIMD level and number of threads.
 #pragma once
+#include <algorithm>
 #include <string>
 #include <vector>
 
@@ -59,6 +60,19 @@ struct OpCase {
 template <class T>
 T rounded_like(const RefTensor<T>& weight, T x) {
   return weight.type.dtype == DType::bf16 ? rounded_to_bf16(x) : x;
+}
+
+/// relu((x - mean) * scale + bias) with norm [3, C]: mean, scale and bias of the channels, the last axis of
+/// x.
+template <class T>
+RefTensor<T> normalised(const RefTensor<T>& x, const RefTensor<T>& norm) {
+  RefTensor<T> y = x;
+  const int64_t channels = norm.dim(1);
+  for (int64_t i = 0; i < x.count(); ++i) {
+    const int64_t c = i % channels;
+    y[i] = std::max(T(0), (x[i] - norm[c]) * norm[channels + c] + norm[2 * channels + c]);
+  }
+  return y;
 }
 
 template <class T>

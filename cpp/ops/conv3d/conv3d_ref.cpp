@@ -1,5 +1,3 @@
-#include <algorithm>
-
 #include "native/op_test.h"
 #include "ops/conv3d/conv3d.h"
 
@@ -20,17 +18,6 @@ void add_taps(const RefTensor<T>& x, const RefTensor<T>& w, int64_t n, int64_t z
     for (int64_t i = 0; i < in; ++i)
       for (int64_t o = 0; o < channels; ++o) out[o] += x[from + i] * w[(tap * in + i) * channels + o];
   }
-}
-
-template <class T>
-RefTensor<T> normalised(const RefTensor<T>& x, const RefTensor<T>& norm) {
-  RefTensor<T> y = x;
-  const int64_t channels = norm.dim(1);
-  for (int64_t i = 0; i < x.count(); ++i) {
-    const int64_t c = i % channels;
-    y[i] = std::max(T(0), (x[i] - norm[c]) * norm[channels + c] + norm[2 * channels + c]);
-  }
-  return y;
 }
 
 /// Input 0 after norm, skip and skip_norm, which begin at input `first`.

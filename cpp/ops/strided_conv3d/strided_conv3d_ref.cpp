@@ -1,5 +1,3 @@
-#include <algorithm>
-
 #include "native/op_test.h"
 #include "ops/strided_conv3d/strided_conv3d.h"
 
@@ -21,23 +19,10 @@ void over_voxels(const Shape& fine, const Block& b, F f) {
   }
 }
 
-/// Input 0 after its norm, input `index`.
-template <class T>
-RefTensor<T> loaded(const RefContext<T>& c, size_t index) {
-  RefTensor<T> x = c.inputs[0];
-  if (!c.has(index)) return x;
-  const RefTensor<T>& norm = c.inputs[index];
-  const int64_t channels = x.dim(4);
-  for (int64_t i = 0; i < x.count(); ++i) {
-    const int64_t ch = i % channels;
-    x[i] = std::max(T(0), (x[i] - norm[ch]) * norm[channels + ch] + norm[2 * channels + ch]);
-  }
-  return x;
-}
-
 template <class T>
 void strided_reference(RefContext<T>& c) {
-  const RefTensor<T> x = loaded(c, kStridedConv3dNorm);
+  const RefTensor<T> x =
+      c.has(kStridedConv3dNorm) ? normalised(c.inputs[0], c.inputs[kStridedConv3dNorm]) : c.inputs[0];
   const RefTensor<T>& w = c.inputs[1];
   RefTensor<T>& y = c.outputs[0];
   const int64_t channels = x.dim(4), outputs = w.dim(1);
@@ -69,7 +54,9 @@ void transposed_reference(RefContext<T>& c) {
 
 template <class T>
 void strided_weight_reference(RefContext<T>& c) {
-  const RefTensor<T> x = loaded(c, kStridedConv3dWeightNorm);
+  const RefTensor<T> x = c.has(kStridedConv3dWeightNorm)
+                             ? normalised(c.inputs[0], c.inputs[kStridedConv3dWeightNorm])
+                             : c.inputs[0];
   const RefTensor<T>& dy = c.inputs[1];
   const int64_t channels = x.dim(4), outputs = dy.dim(4);
   over_voxels(x.type.shape, c.template as<StridedConv3dWeightAttributes>().block,
