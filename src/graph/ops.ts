@@ -18,6 +18,12 @@ function first(values: readonly Value[]): Value {
   return value;
 }
 
+function named<Name extends string>(values: readonly Value[], names: readonly Name[]): Record<Name, Value> {
+  if (values.length !== names.length)
+    throw new UsageError(`graph: expected an op with ${names.length} outputs, received ${values.length}`);
+  return Object.fromEntries(names.map((name, i) => [name, values[i]])) as Record<Name, Value>;
+}
+
 // ---- elementwise and reductions
 
 /** a + b; b has a's shape, a suffix of it, or is a scalar. */
@@ -432,10 +438,32 @@ export const windowMean = (sums: Value, counts: Value): Value =>
 /** Confusion matrix i32 [K,K] of two u8 label volumes; rows are the reference. */
 export const overlapCounts = (prediction: Value, reference: Value, classes: number): Value =>
   only(prediction.graph.node("overlap_counts", [prediction, reference], { classes }));
-/** u8 [D,H,W]: 1 at voxels of the mask that have one of their six neighbours outside it, or outside the volume. */
-export const border = (mask: Value): Value => only(mask.graph.node("border", [mask]));
-/** u8 [D+1,H+1,W+1]: per cell of eight voxels, voxel i of them in bit i (x fastest); 0 in cells of one kind alone. */
-export const surfaceCodes = (mask: Value): Value => only(mask.graph.node("surface_codes", [mask]));
-/** Distance of each marked element of a to the nearest one of b (f32 [D,H,W], elsewhere -1); spacing (x, y, z). */
-export const surfaceDistance = (a: Value, b: Value, spacing: readonly number[]): Value =>
-  only(a.graph.node("surface_distance", [a, b], { spacing }));
+/**
+ * i32 [K-1,8] by class 1..K-1 of u8 [D,H,W]: the box of its voxels, first (z, y, x) and extents, its border voxels (one of
+ * six neighbours is outside) and its surface cells (of their eight voxels some are outside). 0 where it has no voxel.
+ */
+export const classSurfaces = (labels: Value, classes: number): Value =>
+  only(labels.graph.node("class_surfaces", [labels], { classes }));
+/** A class in two volumes, and the box (z, y, x) that holds all its voxels in both. */
+export interface SurfacePair {
+  readonly label: number;
+  readonly begin: readonly number[];
+  readonly extents: readonly number[];
+  /** (x, y, z). */
+  readonly spacing: readonly number[];
+  /** What `classSurfaces` counts: border voxels of a and b, cells of a and b. */
+  readonly counts: readonly number[];
+}
+/**
+ * How far the surface elements of a class are from those of the other volume, f32 in the order they lie in memory, and
+ * what the cells hold: voxel i of the eight in bit i (x fastest), u8.
+ */
+export const surfaceDistances = (a: Value, b: Value, pair: SurfacePair) =>
+  named(a.graph.node("surface_distances", [a, b], { ...pair }), [
+    "borderOfA",
+    "borderOfB",
+    "cellsOfA",
+    "cellsOfB",
+    "codesOfA",
+    "codesOfB",
+  ]);

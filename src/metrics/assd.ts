@@ -1,9 +1,11 @@
 import type { ClassEvidence } from "./evidence.js";
+import { sum } from "./statistics.js";
 
 /** Average symmetric surface distance, medpy's `assd`: the mean of the surface distances of both directions together. */
 export function assd({ borders }: ClassEvidence): number {
   const { predictionToReference, referenceToPrediction } = borders;
-  const add = (sum: number, distance: number) => sum + distance;
-  const sum = referenceToPrediction.reduce(add, predictionToReference.reduce(add, 0));
-  return sum / (predictionToReference.length + referenceToPrediction.length);
+  return (
+    sum(referenceToPrediction, sum(predictionToReference)) /
+    (predictionToReference.length + referenceToPrediction.length)
+  );
 }

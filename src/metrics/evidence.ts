@@ -16,11 +16,11 @@ export interface BorderDistances {
   readonly referenceToPrediction: Float32Array;
 }
 
-/** Surface of a class in one volume. */
-export interface Surface {
-  /** Of its elements, in mm^2 (voxel faces where the spacing is not known). */
-  readonly areas: Float32Array;
-  /** Of its elements to the nearest one of the other volume's surface. */
+/** Cells of eight voxels at the border of a class in one volume. */
+export interface SurfaceCells {
+  /** Which voxels of each cell are of the class (`ops.surfaceDistances`). */
+  readonly codes: Uint8Array;
+  /** Of each cell to the nearest one of the other volume, in the unit of the spacing. */
   readonly distances: Float32Array;
 }
 
@@ -28,7 +28,9 @@ export interface Surface {
 export interface ClassEvidence {
   readonly counts: Counts;
   readonly borders: BorderDistances;
-  readonly surfaces: { readonly prediction: Surface; readonly reference: Surface };
+  readonly cells: { readonly prediction: SurfaceCells; readonly reference: SurfaceCells };
+  /** Area of the surface in a cell by its code (`surfaceAreas`). */
+  readonly areas: Float32Array;
   /** Distance up to which surfaces count as equal, in the unit of the spacing. */
   readonly tolerance: number;
 }

@@ -2,6 +2,11 @@ import type { ClassEvidence } from "./evidence.js";
 
 /** Hausdorff distance, medpy's `hd`: the largest surface distance of either direction. */
 export function hd({ borders }: ClassEvidence): number {
-  const larger = (a: number, b: number) => Math.max(a, b);
-  return borders.referenceToPrediction.reduce(larger, borders.predictionToReference.reduce(larger, 0));
+  return Math.max(largest(borders.predictionToReference), largest(borders.referenceToPrediction));
+}
+
+function largest(distances: Float32Array): number {
+  let most = 0;
+  for (let i = 0; i < distances.length; i++) most = Math.max(most, distances[i] ?? 0);
+  return most;
 }

@@ -1,5 +1,5 @@
 import type { ClassEvidence } from "./evidence.js";
-import { percentile } from "./statistics.js";
+import { percentileOfDistances } from "./statistics.js";
 
 /**
  * 95 % Hausdorff distance, medpy's `hd95`: the 95th percentile (numpy's linear interpolation) of the surface
@@ -10,5 +10,5 @@ export function hd95({ borders }: ClassEvidence): number | null {
   const all = new Float32Array(predictionToReference.length + referenceToPrediction.length);
   all.set(predictionToReference);
   all.set(referenceToPrediction, predictionToReference.length);
-  return percentile(all.sort(), 0.95);
+  return percentileOfDistances(all, 0.95);
 }

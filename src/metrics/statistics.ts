@@ -1,12 +1,16 @@
 /** What is said about a list of scores. */
 import { RandomStream } from "../data/random.js";
 
+/** `start` plus all values, from the first on. */
+export function sum(values: ArrayLike<number>, start = 0): number {
+  let total = start;
+  for (let i = 0; i < values.length; i++) total += values[i] ?? 0;
+  return total;
+}
+
 /** Null for an empty list. */
 export function mean(values: ArrayLike<number>): number | null {
-  if (values.length === 0) return null;
-  let sum = 0;
-  for (let i = 0; i < values.length; i++) sum += values[i] ?? 0;
-  return sum / values.length;
+  return values.length === 0 ? null : sum(values) / values.length;
 }
 
 /** Standard deviation with n - 1; null for fewer than two values. */
@@ -18,7 +22,37 @@ export function sampleSd(values: readonly number[]): number | null {
 
 /** Value at `fraction` of a sorted list, interpolated between neighbours as numpy does; null when it is empty. */
 export function percentile(sorted: ArrayLike<number>, fraction: number): number | null {
-  const at = fraction * (sorted.length - 1);
+  return interpolate(sorted, fraction * (sorted.length - 1));
+}
+
+/**
+ * `percentile` of distances (>= 0) in any order. Their bits are ordered as they are: values are counted by the upper
+ * half, and only those are sorted that share it with the wanted ones.
+ */
+export function percentileOfDistances(distances: Float32Array, fraction: number): number | null {
+  const at = fraction * (distances.length - 1);
+  const bits = new Uint32Array(distances.buffer, distances.byteOffset, distances.length);
+  const counts = new Uint32Array(1 << 16);
+  for (let i = 0; i < bits.length; i++) {
+    const upper = (bits[i] ?? 0) >>> 16;
+    counts[upper] = (counts[upper] ?? 0) + 1;
+  }
+  // Upper halves from `first` on hold place floor(at) and, before `end`, ceil(at); `below` values are lower.
+  let [first, below] = [0, 0];
+  while (first < counts.length && below + (counts[first] ?? 0) <= at) below += counts[first++] ?? 0;
+  let [end, through] = [first, below];
+  while (end < counts.length && through <= Math.ceil(at)) through += counts[end++] ?? 0;
+  const near = new Float32Array(through - below);
+  let next = 0;
+  for (let i = 0; i < bits.length; i++) {
+    const upper = (bits[i] ?? 0) >>> 16;
+    if (upper >= first && upper < end) near[next++] = distances[i] ?? 0;
+  }
+  return interpolate(near.sort(), at - below);
+}
+
+/** Value at a place between two elements of a sorted list; null beyond its ends. */
+function interpolate(sorted: ArrayLike<number>, at: number): number | null {
   const [below, above] = [sorted[Math.floor(at)], sorted[Math.ceil(at)]];
   if (below === undefined || above === undefined) return null;
   return below + (above - below) * (at - Math.floor(at));

@@ -8,7 +8,7 @@ type Triangle = readonly [Point, Point, Point];
 const corners: readonly Point[] = Array.from({ length: 8 }, (_, i): Point => [i >> 2, (i >> 1) & 1, i & 1]);
 
 /**
- * Area by code of a cell (`ops.surfaceCodes`): f32 [256], in squared units of the spacing (x, y, z). A surface cuts the
+ * Area by code of a cell (`ops.surfaceDistances`): f32 [256], in squared units of the spacing (x, y, z). A surface cuts the
  * cell's edges in their middles; each connected group of at most four voxels lies behind a polygon of its own (marching
  * cubes). Where a polygon is not flat, the triangles that fill it are chosen to have the largest area in a cubic cell,
  * which gives the areas of surface-distance's table.

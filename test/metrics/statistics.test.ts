@@ -2,7 +2,12 @@ import assert from "node:assert/strict";
 import { readFileSync } from "node:fs";
 import { test } from "node:test";
 import { fileURLToPath } from "node:url";
-import { bootstrapInterval, percentile, wilcoxonSignedRank } from "../../src/metrics/statistics.js";
+import {
+  bootstrapInterval,
+  percentile,
+  percentileOfDistances,
+  wilcoxonSignedRank,
+} from "../../src/metrics/statistics.js";
 
 const fixture = fileURLToPath(new URL("../../../test/fixtures/metrics.json", import.meta.url));
 
@@ -33,4 +38,24 @@ test("the bootstrap interval lies where normal theory puts it, and says nothing 
   assert.deepEqual(bootstrapInterval([2, 2, 2]), [2, 2]);
   assert.equal(bootstrapInterval([2]), null);
   assert.equal(percentile([], 0.5), null);
+});
+
+test("a percentile of unsorted distances is that of the sorted ones", () => {
+  const lists = [
+    [3],
+    [0, 1e-3],
+    [5, 5, 5, 5, 2],
+    // Many ties, neighbours that differ in the last bits only, and one that is infinite.
+    Array.from({ length: 997 }, (_, i) => Math.sqrt((i * i * 31) % 57)),
+    Array.from({ length: 1000 }, (_, i) => 1 + (((i * 7919) % 1000) * 2 ** -22) / 5),
+    [1, Number.POSITIVE_INFINITY, 2, 0.5],
+  ];
+  for (const list of lists) {
+    for (const fraction of [0, 0.5, 0.95, 1]) {
+      const sorted = Float32Array.from(list).sort();
+      const ours = percentileOfDistances(Float32Array.from(list), fraction);
+      assert.equal(ours, percentile(sorted, fraction), `${list.slice(0, 5)} at ${fraction}`);
+    }
+  }
+  assert.equal(percentileOfDistances(new Float32Array(0), 0.95), null);
 });
