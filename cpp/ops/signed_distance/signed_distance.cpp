@@ -1,12 +1,9 @@
 #include "ops/signed_distance/signed_distance.h"
 
 #include <algorithm>
-#include <cmath>
-#include <limits>
 
-#include "core/chunks.h"
 #include "graph/graph.h"
-#include "math/distance_transform.h"
+#include "math/nearest_marks.h"
 
 namespace sfr {
 
@@ -23,60 +20,74 @@ void infer(InferContext& c) {
   c.output({DType::f32, Shape(extents)});
 }
 
-size_t work_bytes(const NodeTypes& types, int threads) {
-  const Shape& s = types.input(0).shape;
-  return static_cast<size_t>(s[1] * s[2] * s[3]) * 8 +
-         distance_work_bytes(std::max({s[1], s[2], s[3]}), threads);
-}
-
-/// One class of one sample.
-class ClassMap {
- public:
-  ClassMap(const KernelContext& c, int64_t sample, int64_t label)
-      : pool_(*c.pool),
-        extents_{c.inputs[0].type.shape[1], c.inputs[0].type.shape[2], c.inputs[0].type.shape[3]},
-        voxels_(extents_[0] * extents_[1] * extents_[2]),
-        labels_(c.in<uint8_t>(0) + sample * voxels_),
-        label_(static_cast<uint8_t>(label)),
-        grid_(static_cast<double*>(c.work)),
-        maps_(c.outputs[0].type.shape.back()),
-        y_(c.out<float>(0) + sample * voxels_ * maps_ + label - 1) {}
-
-  void fill() {
-    const int64_t inside = std::count(labels_, labels_ + voxels_, label_);
-    for (int64_t i = 0; i < voxels_; ++i) y_[i * maps_] = 0;
-    if (inside == 0 || inside == voxels_) return;
-    add_distances(true, 1);
-    add_distances(false, -1);
-  }
-
- private:
-  /// Adds factor * distance to the class (or to what is outside it), divided by the largest.
-  void add_distances(bool to_class, double factor) {
-    for (int64_t i = 0; i < voxels_; ++i)
-      grid_[i] = (labels_[i] == label_) == to_class ? 0 : std::numeric_limits<double>::infinity();
-    squared_distances(pool_, grid_, extents_, {1, 1, 1}, grid_ + voxels_);
-    const double largest = std::sqrt(*std::max_element(grid_, grid_ + voxels_));
-    for (int64_t i = 0; i < voxels_; ++i) {
-      const bool border = !to_class && grid_[i] == 1;  // a face neighbour is outside the class
-      if (grid_[i] > 0 && !border) y_[i * maps_] = static_cast<float>(factor * std::sqrt(grid_[i]) / largest);
-    }
-  }
-
-  ThreadPool& pool_;
-  std::array<int64_t, 3> extents_;
-  int64_t voxels_;
-  const uint8_t* labels_;
-  uint8_t label_;
-  double* grid_;
-  int64_t maps_;
-  float* y_;
+/// A class of one sample, what is outside it, and how far each voxel is from the other of the two.
+struct Work {
+  Marks inside, outside;
+  NearestWork nearest;
+  float* distances;  // of either
+  Work(Carver& carver, const Extents& e, int threads)
+      : inside(carve_marks(carver, e)),
+        outside(carve_marks(carver, e)),
+        nearest(carver, e, threads),
+        distances(carver.take<float>(e[0] * e[1] * e[2])) {}
 };
 
+Extents extents_of(const Shape& labels) {
+  return {labels[1], labels[2], labels[3]};
+}
+
+size_t work_bytes(const NodeTypes& types, int threads) {
+  Carver carver(nullptr);
+  Work(carver, extents_of(types.input(0).shape), threads);
+  return carver.used();
+}
+
+/// Adds factor * distance of the marks of `from` to those of `to`, divided by the largest, to y, whose voxels
+/// are `pitch` apart. Distances below `least` count as 0.
+void add_distances(ThreadPool& pool, const Work& w, const Marks& from, const Marks& to, float least,
+                   float factor, float* y, int64_t pitch) {
+  nearest_distances(pool, from, to, {1, 1, 1}, w.nearest, w.distances);
+  const int64_t rows = from.depth * from.height;
+  const float largest = *std::max_element(w.distances, w.distances + from.starts[rows]);
+  over_rows(pool, from, [&](int64_t i) {
+    const float* distance = w.distances + from.starts[i];
+    over_marks(from, i, [&](int64_t x) {
+      if (*distance >= least) y[(i * from.width + x) * pitch] = factor * (*distance / largest);
+      ++distance;
+    });
+  });
+}
+
+/// The map of a class in one sample [D, H, W].
+void fill_map(ThreadPool& pool, const Work& w, const uint8_t* labels, int64_t label, float* y,
+              int64_t pitch) {
+  const int64_t rows = w.inside.depth * w.inside.height, width = w.inside.width;
+  const auto mark = SFR_DISPATCH(mark_equal);
+  mark_rows(pool, w.inside, [&](int64_t i, uint64_t* words) {
+    return mark(labels + i * width, width, static_cast<uint8_t>(label), words);
+  });
+  mark_rows(pool, w.outside, [&](int64_t i, uint64_t* words) {
+    const uint64_t* inside = w.inside.words + i * w.inside.row_words;
+    for (int64_t word = 0; word < w.inside.row_words; ++word) words[word] = ~inside[word];
+    if (width % 64 != 0) words[width / 64] &= (uint64_t{1} << width % 64) - 1;
+    return width - (w.inside.starts[i + 1] - w.inside.starts[i]);
+  });
+  for (int64_t i = 0; i < rows * width; ++i) y[i * pitch] = 0;
+  if (w.inside.starts[rows] == 0 || w.outside.starts[rows] == 0) return;
+  add_distances(pool, w, w.outside, w.inside, 1, 1, y, pitch);
+  // At 1 a face neighbour is outside the class: that is its border.
+  add_distances(pool, w, w.inside, w.outside, 1.1f, -1, y, pitch);
+}
+
 void signed_distance_cpu(const KernelContext& c) {
-  const int64_t classes = c.as<SignedDistanceAttributes>().classes;
-  for (int64_t sample = 0; sample < c.inputs[0].type.shape[0]; ++sample)
-    for (int64_t label = 1; label < classes; ++label) ClassMap(c, sample, label).fill();
+  const int64_t classes = c.as<SignedDistanceAttributes>().classes, maps = classes - 1;
+  const Shape& s = c.inputs[0].type.shape;
+  Carver carver(c.work);
+  const Work work(carver, extents_of(s), c.pool->threads());
+  for (int64_t sample = 0; sample < s[0]; ++sample)
+    for (int64_t label = 1; label < classes; ++label)
+      fill_map(*c.pool, work, c.in<uint8_t>(0) + sample * s.count(1, 4), label,
+               c.out<float>(0) + sample * s.count(1, 4) * maps + label - 1, maps);
 }
 
 }  // namespace
@@ -84,7 +95,7 @@ void signed_distance_cpu(const KernelContext& c) {
 void register_signed_distance(OpRegistry& registry) {
   OpDef op = op_definition<SignedDistanceAttributes>("signed_distance");
   op.infer = &infer;
-  op.cpu = {{"separable_envelope", &signed_distance_cpu}};
+  op.cpu = {{"separable_search", &signed_distance_cpu}};
   op.work_bytes = &work_bytes;
   registry.add(std::move(op));
 }

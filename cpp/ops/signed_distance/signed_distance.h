@@ -5,7 +5,7 @@
 //   sample's own voxels. Negative inside, positive outside, in [-1, 1]; 0 at voxels of the class with a face
 //   neighbour outside it. 0 everywhere where a sample has no voxel of the class (as in the method's code) or
 //   no other (there 0 / 0).
-// Distances in voxels, exact (math/distance_transform.h), in double. Not differentiable.
+// Distances in voxels, squared exactly (math/nearest_marks.h). Not differentiable.
 #pragma once
 #include <cstdint>
 
