@@ -244,10 +244,12 @@ describe("sfr, the whole chain on tiny phantoms", () => {
     const predictions = join(reference(), "arms", "sfr-random-sam", "predictions");
     for (const [index, references] of [join(set.data, "labelsTs"), set.data].entries()) {
       const out = join(root, `scores-${index}`);
-      const words = ["evaluate", predictions, references, "--out", out];
+      const words = ["evaluate", predictions, references, "--out", out, "--paper", "--tolerance", "1"];
       const { summary } = await succeedWithJson<{ summary: Summary }>(...words);
       for (const part of ["foreground_mean", "foreground_sd", "mean", "sd", "n_valid"] as const)
         assert.deepEqual(summary[part], expected[part], part);
+      assert.equal(summary.nsd_tolerance, 1);
+      assert.match(summary.paper?.rule ?? "", /the prediction lacks/);
       assert.deepEqual(
         summary.metric_per_case.map(({ id, metrics }) => [id, metrics]),
         expected.metric_per_case.map(({ id, metrics }) => [id, metrics]),
