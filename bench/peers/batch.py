@@ -45,7 +45,7 @@ class Labeller:
         weights = inputs.weights(sam.parameter_shapes(config))
         sdpa = "sdpa" in request.options
         self.patch, self.classes, self.canvas, self.geometry = c["patch"], c["classes"], c["canvas"], c["geometry"]
-        self.forward = peer.compiled(
+        self.forward = peer.prepared(
             request, lambda x: sam.full_size(sam.forward(weights, config, x, None, sdpa), config.canvas)
         )
 
