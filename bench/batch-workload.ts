@@ -40,7 +40,14 @@ export async function startBatch(request: BatchRequest): Promise<Workload> {
   const model = await loadBatchModel(weights, null, { engine: engineOf(request) });
   const cases = await findCases([join(folder, "in")]);
   const post = { largestComponent: false, fillHoles: false, minVolume: null };
-  const settings = { stride: null, weighting: "uniform", mirror: false, maps: "confidence", post } as const;
+  const settings = {
+    frame: null,
+    stride: null,
+    weighting: "uniform",
+    mirror: false,
+    maps: "confidence",
+    post,
+  } as const;
   const label = async (index: number): Promise<string> => {
     const out = join(folder, `out-${index}`);
     const progress = new Progress({ quiet: true });

@@ -233,7 +233,7 @@ class Batch {
 
   private async bytesOf({ id, image }: BatchCase): Promise<number> {
     const { model, settings } = this.options;
-    const geometry = largestGeometry(model.card.plan, await readGrid(image), id);
+    const geometry = largestGeometry(model.card.plan, await readGrid(image, settings.frame), id);
     return caseBytes(geometry, model.network, settings.maps);
   }
 
@@ -275,7 +275,8 @@ class Batch {
       if (entry.problem !== undefined) throw new DataError(entry.problem);
       leave = await this.gate.enter(entry.id, await this.bytesOf(entry));
       this.throwIfStopped();
-      return { read: await readCase(entry, this.options.model.card.plan, this.signal), claim, leave };
+      const { settings, model } = this.options;
+      return { read: await readCase(entry, settings, model.card.plan, this.signal), claim, leave };
     } catch (error) {
       leave();
       await this.failOrThrow(entry, claim, error);

@@ -24,6 +24,8 @@ import { type PostProcessing, postProcess } from "./postprocess.js";
 
 /** How cases are labelled. */
 export interface BatchSettings {
+  /** Which volume of 4D images is labelled, from 0; null: images are 3D. */
+  readonly frame: number | null;
   /** Step between windows, voxels (x, y, z); null: the network's usual one. */
   readonly stride: Voxels | null;
   readonly weighting: NonNullable<SlidingWindowOptions["weighting"]>;
@@ -72,13 +74,14 @@ export async function fileState(path: string): Promise<{ bytes: number; modified
 /** Reads a case and prepares its image. @throws DataError naming the file */
 export async function readCase(
   entry: BatchCase,
+  { frame }: Pick<BatchSettings, "frame">,
   plan: PreprocessingPlan,
   signal?: AbortSignal,
 ): Promise<ReadCase> {
   const start = performance.now();
   const sha256 = await hashFiles([entry.image], signal);
   const state = await fileState(entry.image);
-  const volume = await readImage(entry.image);
+  const volume = await readImage(entry.image, frame);
   const { image, geometry } = await prepareImage(volume, plan, entry.id);
   return {
     entry,

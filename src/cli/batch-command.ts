@@ -8,7 +8,7 @@ import { settings } from "../config/settings.js";
 import { DataError, UsageError } from "../errors.js";
 import type { InferenceEngine } from "../onnxruntime/engine.js";
 import type { KeptMaps } from "../predict/volume-labels.js";
-import { type Arguments, type Context, exitCodes, type Flag } from "./command.js";
+import { type Arguments, type Context, exitCodes, type Flag, frameFlag } from "./command.js";
 import { engineFlags, enginesOf } from "./engine-flags.js";
 
 /** The flag `--stride`. */
@@ -22,6 +22,7 @@ export const strideSetting = settings
 
 /** Flags of the commands that label many volumes. */
 export const batchFlags: readonly Flag[] = [
+  frameFlag,
   ...engineFlags,
   {
     name: "sam-checkpoint",
@@ -75,6 +76,7 @@ export async function runBatchCommand(
 ): Promise<number> {
   const { title, out, review, weighting, mirror } = command;
   const batchSettings: BatchSettings = {
+    frame: args.integer("frame", 0) ?? null,
     stride: readStride(args.overrides["predict.stride"]),
     weighting,
     mirror,

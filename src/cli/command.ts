@@ -96,6 +96,13 @@ export const outFlag = (help: string, fallback?: string): Flag => ({
   ...(fallback === undefined ? { required: true } : { default: fallback }),
 });
 
+/** The flag of commands that read volumes. */
+export const frameFlag: Flag = {
+  name: "frame",
+  kind: "integer",
+  help: "Which volume of 4D images to take, counted from 0",
+};
+
 /** Flags of every command. */
 export const commonFlags: readonly Flag[] = [
   { name: "json", kind: "boolean", help: "Print the result as one JSON value on standard output" },

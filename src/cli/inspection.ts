@@ -18,13 +18,13 @@ export interface Inspection {
 /** Label ids are listed when a volume holds at most so many whole numbers. */
 const maxLabels = 64;
 
-/** Looks at a file or folder by its name. @throws DataError when there is nothing that we can read */
-export async function inspectPath(path: string): Promise<Inspection> {
+/** Looks at a file or folder by its name. @param frame which volume of a 4D one @throws DataError when there is nothing that we can read */
+export async function inspectPath(path: string, frame: number | null): Promise<Inspection> {
   const kind = await pathKind(path);
   if (kind === null)
     throw new DataError(`${path}: expected a file or folder, received nothing; correct the path`);
   if (kind === "folder") return readRunRecord(path) === undefined ? inspectDataset(path) : inspectRun(path);
-  if (splitVolumeName(path)) return inspectVolume(path);
+  if (splitVolumeName(path)) return inspectVolume(path, frame);
   if (/\.(safetensors|pth|pt|bin)$/i.test(path)) return inspectWeights(path);
   if (/\.(list|txt|tsv|json)$/i.test(path)) return inspectDataset(path);
   throw new DataError(
@@ -70,9 +70,13 @@ class VoxelStatistics {
   }
 }
 
-async function inspectVolume(path: string): Promise<Inspection> {
+async function inspectVolume(path: string, frame: number | null): Promise<Inspection> {
   const statistics = new VoxelStatistics();
-  const header = await streamVolume(path, "image", () => (values, count) => statistics.add(values, count));
+  const header = await streamVolume(
+    path,
+    { content: "image", frame },
+    () => (values, count) => statistics.add(values, count),
+  );
   const { format, shape, spacing, type, slope, intercept, affine, orientation } = header;
   return table({
     kind: `${format} volume`,

@@ -13,6 +13,12 @@ const caseChoice = (text: string) =>
 const dataSettings = z.strictObject({
   root: z.string().describe("Folder of the data set"),
   layout: z.string().default("auto").describe("Layout of the folder; auto detects it"),
+  frame: z
+    .int()
+    .min(0)
+    .nullable()
+    .default(null)
+    .describe("Which volume of 4D images to take, counted from 0; null: images are 3D"),
   labelled: z
     .union([z.int().min(1), z.array(z.string()).min(1)])
     .describe("Labelled cases: the first n of the training list, or their ids"),

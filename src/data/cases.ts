@@ -22,17 +22,24 @@ const layoutNames: readonly string[] = ["auto", ...layouts.map((layout) => layou
  * none or several fit, the error says what was looked for and what is there.
  *
  * @param root a folder, or the file of a list
+ * @param frame which volume of the images to take, where they are 4D
  * @throws DataError when nothing or several layouts fit, or the files do not fit together; UsageError for
  *   an unknown layout name
  */
-export async function openDataset(root: string, layout = "auto"): Promise<Dataset> {
+export async function openDataset(
+  root: string,
+  layout = "auto",
+  frame: number | null = null,
+): Promise<Dataset> {
   if ((await pathKind(root)) === null) {
     throw new DataError(`${root}: expected a data set, received nothing at this path; correct the path`);
   }
   const found = layout === "auto" ? await detectLayout(root) : namedLayout(layout);
   const lists = await found.list(root);
   checkCases(root, lists);
-  return { layout: found.name, root, ...lists };
+  if (frame === null) return { layout: found.name, root, ...lists };
+  const withFrame = (cases: readonly Case[]): Case[] => cases.map((entry) => ({ ...entry, frame }));
+  return { layout: found.name, root, ...lists, train: withFrame(lists.train), test: withFrame(lists.test) };
 }
 
 function namedLayout(name: string): Layout {

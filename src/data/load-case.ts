@@ -17,7 +17,7 @@ export interface LoadedCase {
 
 /** Reads the image of a case; intensities as stored, no normalisation. @throws DataError */
 export function loadImage(entry: UnlabelledCase): Promise<ImageVolume> {
-  return readImage(entry.image);
+  return readImage(entry.image, entry.frame);
 }
 
 /** Reads the label ids of a case as they are stored. @throws DataError also when the case has no label */

@@ -61,8 +61,8 @@ function requireLabel(root: string, entry: Case): LabelledCase {
   );
 }
 
-function withoutLabel({ id, image }: Case): UnlabelledCase {
-  return { id, image };
+function withoutLabel({ label: _, ...entry }: Case): UnlabelledCase {
+  return entry;
 }
 
 type Wanted = SplitRequest["unlabelled"];

@@ -4,7 +4,7 @@ import { DataError } from "../errors.js";
 import { version } from "../version.js";
 import { writeFileAtomic } from "./atomic-file.js";
 import { describeReadError } from "./formats/byte-stream.js";
-import type { Content, VoxelHeader, VoxelKind, VoxelSource } from "./formats/format.js";
+import type { VoxelHeader, VoxelKind, VoxelSource, WantedVolume } from "./formats/format.js";
 import { formatOf } from "./formats/index.js";
 import { type VoxelType, voxelTypes } from "./formats/voxel-type.js";
 import type { Grid } from "./grid-match.js";
@@ -41,17 +41,16 @@ type VoxelSink = (values: Float64Array, count: number, start: number) => void;
 /**
  * Reads a volume piece by piece. Beyond what the sink keeps, memory does not grow with the file (h5: by the dataset).
  *
- * @param content which volume of a file that holds image and label
  * @param makeSink called once, when the header is known and the file is long enough for it
- * @throws DataError when the file cannot be read, is no 3D volume of real numbers, or has too few or too many voxels
+ * @throws DataError when the file cannot be read, has not this 3D volume of real numbers, or has too few or too many voxels
  */
 export async function streamVolume(
   path: string,
-  content: Content,
+  wanted: WantedVolume,
   makeSink: (header: VoxelHeader) => VoxelSink,
 ): Promise<VoxelHeader> {
   try {
-    await using source = await formatOf(path).open(path, content);
+    await using source = await formatOf(path).open(path, wanted);
     const { header } = source;
     // Checked before the voxels get memory: a damaged header can promise terabytes.
     if (voxelCount(header.shape) * header.type.bytes > source.maxBytes) refuseSize(path, header, "fewer");
@@ -98,11 +97,12 @@ function refuseSize(path: string, { shape, type }: VoxelHeader, received: string
  * Reads intensities, float32 after slope and intercept (applied in double; for NIfTI equal to nibabel's get_fdata
  * rounded to float32). Axes are brought to memory's orientation on the way: one copy of the voxels in all.
  *
+ * @param frame which volume of a 4D file, from 0
  * @throws DataError as streamVolume, and when a voxel is not a finite float32
  */
-export async function readImage(path: string): Promise<ImageVolume> {
+export async function readImage(path: string, frame: number | null = null): Promise<ImageVolume> {
   let data = new Float32Array(0);
-  const header = await streamVolume(path, "image", (found) => {
+  const header = await streamVolume(path, { content: "image", frame }, (found) => {
     data = new Float32Array(voxelCount(found.shape));
     const placement = new Placement(found.shape, found.orientation, found.fastest);
     return (values, count, start) => {
@@ -142,11 +142,12 @@ function voxelAt({ shape, fastest }: VoxelHeader, position: number): Vec3 {
 /**
  * Reads label ids, stored as any integer or float type: Uint8Array when no id is above 255, else Uint16Array.
  *
+ * @param frame which volume of a 4D file, from 0
  * @throws DataError as streamVolume, and when a voxel is no integer in 0..65535
  */
-export async function readLabels(path: string): Promise<LabelVolume> {
+export async function readLabels(path: string, frame: number | null = null): Promise<LabelVolume> {
   let data: Uint8Array | Uint16Array = new Uint8Array(0);
-  const header = await streamVolume(path, "label", (found) => {
+  const header = await streamVolume(path, { content: "label", frame }, (found) => {
     data = new Uint8Array(voxelCount(found.shape));
     const placement = new Placement(found.shape, found.orientation, found.fastest);
     return (values, count, start) => {
@@ -182,10 +183,10 @@ function roundLabels(
   return largest;
 }
 
-/** Reads where an image lies and leaves its voxels. @throws DataError as streamVolume */
-export async function readGrid(path: string): Promise<Grid> {
+/** Reads where an image (or a frame of it) lies and leaves its voxels. @throws DataError as streamVolume */
+export async function readGrid(path: string, frame: number | null = null): Promise<Grid> {
   try {
-    await using source = await formatOf(path).open(path, "image");
+    await using source = await formatOf(path).open(path, { content: "image", frame });
     return gridInMemory(source.header);
   } catch (error) {
     throw describeReadError(path, error);

@@ -43,13 +43,13 @@ export class CaseStore {
     accept: (split: Split) => void,
     signal: AbortSignal | undefined,
   ): Promise<CaseStore> {
-    const { labels, ignore, ...dataset } = await openDataset(settings.root, settings.layout);
+    const { labels, ignore, ...dataset } = await openDataset(settings.root, settings.layout, settings.frame);
     const fileLabels = { ...(labels && { labels }), ...(ignore !== undefined && { ignore }) };
     const split = splitCases(dataset, settings);
     accept(split);
     const grids: Grid[] = [];
     if (preprocess.spacing === "median") {
-      for (const { image } of [...split.labelled, ...split.unlabelled]) grids.push(await readGrid(image));
+      for (const { image, frame } of [...split.labelled, ...split.unlabelled]) grids.push(await readGrid(image, frame));
     }
     const plan = makePlan(preprocess, settings.halve, grids);
     const ignored: Relabelling = ignore === undefined ? {} : { [ignore]: "ignore" };

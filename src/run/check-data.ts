@@ -13,7 +13,7 @@ import type { RunContext } from "./stage.js";
 export async function checkData({ cases, config, progress, signal }: RunContext): Promise<void> {
   const { root, layout } = config.data;
   const { labelled, unlabelled, test } = cases.split;
-  const train: Case[] = [...labelled, ...unlabelled.map(({ id, image }) => ({ id, image }))];
+  const train: Case[] = [...labelled, ...unlabelled];
   const cachePath = defaultCachePath(root);
   const cache = await readCache(cachePath);
   const start = performance.now();

@@ -210,7 +210,8 @@ async function caseInput(
 ): Promise<TestInput | undefined> {
   if (config === undefined) return undefined;
   try {
-    const [entry] = splitCases(await openDataset(config.data.root, config.data.layout), config.data).labelled;
+    const { root, layout, frame } = config.data;
+    const [entry] = splitCases(await openDataset(root, layout, frame), config.data).labelled;
     if (entry === undefined) return undefined;
     const prepared = await prepareCase(entry, { needLabel: false, labelIds: undefined, plan });
     try {

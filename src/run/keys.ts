@@ -26,6 +26,7 @@ export class StageKeys {
       patch: config.patch,
       halve: config.data.halve,
       ...this.preparation(),
+      frame: config.data.frame ?? undefined,
       labelIds: cases.labelIds,
       labelled: cases.hashesOf(cases.split.labelled),
     };

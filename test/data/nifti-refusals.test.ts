@@ -34,7 +34,11 @@ const REFUSED: readonly (readonly [string, Buffer, RegExp])[] = [
   ["wrong magic", niftiBytes(magic("abc\0")), /another file \(size field 348, magic "abc\\u0000"\)/],
   ["magic not ended", niftiBytes(magic("n+1x")), /another file/],
   ["wrong size field", niftiBytes((view) => view.setInt32(0, 7, true)), /another file \(size field 7/],
-  ["4D", niftiBytes(word(40, 4), word(48, 2)), /one 3D volume, received 2 x 3 x 4 x 2; split/],
+  [
+    "4D",
+    niftiBytes(word(40, 4), word(48, 2)),
+    /one 3D volume, received 2 x 3 x 4 x 2; choose one of its 2 frames, counted from 0, by --frame/,
+  ],
   ["6D", niftiBytes(word(40, 6), word(52, 2)), /one 3D volume, received 2 x 3 x 4 x 1 x 1 x 2/],
   ["no dimensions", niftiBytes(word(40, 0)), /1 to 7 for the number of dimensions, received 0/],
   ["empty", niftiBytes(word(44, 0)), /at least 1 voxel along every axis, received 2 x 0 x 4/],

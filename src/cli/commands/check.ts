@@ -1,6 +1,6 @@
 import { resolve } from "node:path";
 import { openDataset } from "../../data/cases.js";
-import { type Command, exitCodes } from "../command.js";
+import { type Command, exitCodes, frameFlag } from "../command.js";
 
 export const check: Command = {
   name: "check",
@@ -8,6 +8,7 @@ export const check: Command = {
   positionals: [{ name: "data", help: "Folder or list of the data set", count: "one" }],
   flags: [
     { name: "layout", kind: "text", help: "Layout of the data set", default: "auto" },
+    frameFlag,
     {
       name: "cache",
       kind: "text",
@@ -24,7 +25,7 @@ export const check: Command = {
     const { checkDataset } = await import("../../data/check/check.js");
     const { defaultCachePath, readCache, writeCache } = await import("../../data/check/cache-file.js");
     const root = args.text("data");
-    const dataset = await openDataset(root, args.optional("layout") ?? "auto");
+    const dataset = await openDataset(root, args.optional("layout"), args.integer("frame", 0));
     const cachePath = args.optional("cache") ?? defaultCachePath(resolve(root));
     const cache = await readCache(cachePath);
     const total = dataset.train.length + dataset.test.length;

@@ -5,7 +5,7 @@ import { nearestName } from "../../data/nearest-name.js";
 import { type Preset, presets } from "../../data/presets.js";
 import { type Vec3, voxelCount } from "../../data/volume.js";
 import { UsageError } from "../../errors.js";
-import type { Command } from "../command.js";
+import { type Command, frameFlag } from "../command.js";
 
 /** Extents of a crop that the networks take: multiples of 16. */
 const PATCH_STEP = 16;
@@ -31,6 +31,7 @@ export const init: Command = {
       default: "by the layout",
     },
     { name: "layout", kind: "text", help: "Layout of the data set", default: "auto" },
+    frameFlag,
     { name: "out", kind: "text", help: "Configuration to write", default: "<name of the folder>.yaml" },
   ],
   settings: [],
@@ -45,7 +46,8 @@ export const init: Command = {
     const { stringify } = await import("yaml");
     const { writeFileAtomic } = await import("../../data/atomic-file.js");
     const root = args.text("data");
-    const dataset = await openDataset(root, args.optional("layout") ?? "auto");
+    const frame = args.integer("frame", 0);
+    const dataset = await openDataset(root, args.optional("layout"), frame);
     const name = basename(resolve(root)).replace(/\.[a-z]+$/, "");
     const out = args.optional("out") ?? `${name}.yaml`;
     if (existsSync(out)) {
@@ -62,7 +64,7 @@ export const init: Command = {
     const data = { root: resolve(root), layout: dataset.layout, labelled, unlabelled: "all", test: "all" };
     const config = {
       name,
-      data: { ...data, ...(relabel && { relabel }) },
+      data: { ...data, ...(frame !== undefined && { frame }), ...(relabel && { relabel }) },
       ...groups,
       patch,
       sam: { size: "tiny", canvas: canvasFor(patch) },
@@ -123,8 +125,9 @@ function commentOf(preset: Preset | undefined): string {
 async function lookAtFirst({ root, train, test }: Dataset): Promise<{ shape: Vec3; text: string }> {
   const { readGrid } = await import("../../data/volume-file.js");
   const { orientationLetters } = await import("../../data/orientation.js");
-  const path = [...train, ...test][0]?.image ?? root;
-  const { shape, spacing, grid } = await readGrid(path);
+  const first = [...train, ...test][0];
+  const path = first?.image ?? root;
+  const { shape, spacing, grid } = await readGrid(path, first?.frame);
   const place = grid ? `, axes ${orientationLetters(grid.orientation)}` : "";
   const size =
     spacing === null ? "unknown" : `${spacing.map((step) => Number(step.toPrecision(4))).join(" x ")} mm`;

@@ -1,4 +1,4 @@
-import type { Command } from "../command.js";
+import { type Command, frameFlag } from "../command.js";
 
 export const inspect: Command = {
   name: "inspect",
@@ -6,7 +6,7 @@ export const inspect: Command = {
   positionals: [
     { name: "path", help: "Volume, folder of a data set or run, list file, or weights file", count: "one" },
   ],
-  flags: [],
+  flags: [frameFlag],
   settings: [],
   examples: [
     ["sfr inspect heart.nii.gz", "Extents, spacing, affine, value range, label ids"],
@@ -15,7 +15,7 @@ export const inspect: Command = {
   ],
   async run(args, context) {
     const { inspectPath } = await import("../inspection.js");
-    const { lines, value } = await inspectPath(args.text("path"));
+    const { lines, value } = await inspectPath(args.text("path"), args.integer("frame", 0) ?? null);
     context.result(lines.join("\n"), value);
     return undefined;
   },

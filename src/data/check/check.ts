@@ -56,8 +56,11 @@ export async function checkDataset(
       const entry = cases[index];
       if (signal?.aborted) throw new CancelledError("check: stopped on request");
       if (!entry) return;
-      const image = await cache.examine(entry.image, "image");
-      const label = entry.label === undefined ? undefined : await cache.examine(entry.label, "label");
+      const image = await cache.examine(entry.image, { content: "image", frame: entry.frame ?? null });
+      const label =
+        entry.label === undefined
+          ? undefined
+          : await cache.examine(entry.label, { content: "label", frame: null });
       examined[index] = { entry, image, label };
       progress(examined.filter(Boolean).length);
     }

@@ -2,7 +2,7 @@ import { stat } from "node:fs/promises";
 import { crc32 } from "node:zlib";
 import { z } from "zod";
 import { DataError } from "../../errors.js";
-import type { Content } from "../formats/format.js";
+import type { WantedVolume } from "../formats/format.js";
 import { orientationLetters } from "../orientation.js";
 import { gridInMemory, readLabels, streamVolume } from "../volume-file.js";
 
@@ -54,13 +54,14 @@ export class FactsCache {
   }
 
   /** Reads a volume unless its file has the size and time of an earlier check. Problems are not remembered. */
-  async examine(path: string, content: Content): Promise<Finding> {
+  async examine(path: string, wanted: WantedVolume): Promise<Finding> {
+    const { content, frame } = wanted;
     try {
       const { size: bytes, mtimeMs: modified } = await stat(path).catch(() => ({ size: -1, mtimeMs: -1 }));
-      const key = `${content} ${path}`;
+      const key = `${content}${frame ?? ""} ${path}`;
       const known = Object.hasOwn(this.before, key) ? this.before[key] : undefined;
       const isSame = known?.bytes === bytes && known.modified === modified;
-      const facts = isSame ? known.facts : await (content === "image" ? imageFacts(path) : labelFacts(path));
+      const facts = isSame ? known.facts : await (content === "image" ? imageFacts(path, frame) : labelFacts(path));
       this.#next[key] = { bytes, modified, facts };
       return { facts };
     } catch (error) {
@@ -70,9 +71,9 @@ export class FactsCache {
   }
 }
 
-async function imageFacts(path: string): Promise<VolumeFacts> {
+async function imageFacts(path: string, frame: number | null): Promise<VolumeFacts> {
   let [low, high, notFinite, checksum] = [Number.POSITIVE_INFINITY, Number.NEGATIVE_INFINITY, 0, 0];
-  const header = await streamVolume(path, "image", () => (values, count) => {
+  const header = await streamVolume(path, { content: "image", frame }, () => (values, count) => {
     for (let i = 0; i < count; i++) {
       const value = values[i] ?? 0;
       if (value - value !== 0) notFinite++;

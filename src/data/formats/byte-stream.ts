@@ -3,7 +3,7 @@ import { type FileHandle, open } from "node:fs/promises";
 import { pipeline, Readable } from "node:stream";
 import { createGunzip, createUnzip } from "node:zlib";
 import { DataError } from "../../errors.js";
-import type { VoxelHeader, VoxelSource } from "./format.js";
+import type { Frame, VoxelHeader, VoxelSource } from "./format.js";
 
 /** Bytes per piece of a stream. */
 const PIECE = 1 << 18;
@@ -12,8 +12,8 @@ export const MAX_DEFLATE_RATIO = 1040;
 
 /** A file that is read once from front to back, unpacked on the way, in pieces that do not grow with it. */
 export class ByteStream implements AsyncDisposable {
-  readonly #source: Readable;
-  readonly #pieces: AsyncIterator<Buffer>;
+  #source: Readable;
+  #pieces: AsyncIterator<Buffer>;
   /** Bytes that were read from the source and not yet taken. */
   #pending: Buffer = Buffer.alloc(0);
   #taken = 0;
@@ -23,13 +23,11 @@ export class ByteStream implements AsyncDisposable {
     source: Readable,
     /** The stream cannot hold more bytes than this. */
     readonly maxBytes: number,
-    /** Where the bytes come from, when they are unpacked on the way. */
-    readonly packed?: ByteStream,
+    /** Where the bytes come from: this place of a file as it stands, or a stream that is unpacked on the way. */
+    private readonly from: { readonly start: number } | { readonly packed?: ByteStream },
   ) {
     this.#source = source;
-    // Whoever takes the bytes gets the error; without a listener one before that would end the process.
-    source.on("error", () => undefined);
-    this.#pieces = source[Symbol.asyncIterator]();
+    this.#pieces = piecesOf(source);
   }
 
   /**
@@ -41,8 +39,9 @@ export class ByteStream implements AsyncDisposable {
   static async open(path: string): Promise<ByteStream> {
     const { isGzip, bytes } = await lookAt(path);
     const file = createReadStream(path, { highWaterMark: PIECE });
-    if (!isGzip) return new ByteStream(path, file, bytes);
-    return new ByteStream(path, through(file, createGunzip({ chunkSize: PIECE })), bytes * MAX_DEFLATE_RATIO);
+    if (!isGzip) return new ByteStream(path, file, bytes, { start: 0 });
+    const unpacker = createGunzip({ chunkSize: PIECE });
+    return new ByteStream(path, through(file, unpacker), bytes * MAX_DEFLATE_RATIO, {});
   }
 
   /**
@@ -54,11 +53,8 @@ export class ByteStream implements AsyncDisposable {
   static async openData(path: string, from: number): Promise<ByteStream> {
     const { bytes } = await lookAt(path);
     const start = from < 0 ? Math.max(0, bytes + from) : from;
-    return new ByteStream(
-      path,
-      createReadStream(path, { highWaterMark: PIECE, start }),
-      Math.max(0, bytes - start),
-    );
+    const file = createReadStream(path, { highWaterMark: PIECE, start });
+    return new ByteStream(path, file, Math.max(0, bytes - start), { start });
   }
 
   /** The next `count` bytes, fewer only at the end of the file. */
@@ -79,8 +75,17 @@ export class ByteStream implements AsyncDisposable {
     return parts.length === 1 && parts[0] ? parts[0] : Buffer.concat(parts);
   }
 
-  /** Passes over bytes. */
+  /** Passes over bytes, without reading them where the file is not packed. */
   async skip(count: number): Promise<void> {
+    if ("start" in this.from && count > this.#pending.length + PIECE) {
+      this.#taken += count;
+      this.#pending = Buffer.alloc(0);
+      this.#source.destroy();
+      const start = this.from.start + this.#taken;
+      this.#source = createReadStream(this.path, { highWaterMark: PIECE, start });
+      this.#pieces = piecesOf(this.#source);
+      return;
+    }
     for (let left = count; left > 0; ) {
       const { length } = await this.take(Math.min(left, PIECE));
       if (length === 0) return;
@@ -116,14 +121,26 @@ export class ByteStream implements AsyncDisposable {
     return Math.max(0, this.maxBytes - this.#taken);
   }
 
-  /** What is left, as the voxels of a file with this header; disposing of them closes the file. */
-  asSource(header: VoxelHeader): VoxelSource {
+  /** One of the volumes that are left, as the voxels of a file with this header; disposing of them closes the file. */
+  async asSource(header: VoxelHeader, { shape, index, count }: Frame): Promise<VoxelSource> {
+    const bytes = shape.reduce((product, extent) => product * extent, header.type.bytes);
+    await this.skip(index * bytes);
     return {
       header,
       maxBytes: this.maxLeft,
-      voxels: this.rest(),
+      voxels: index === count - 1 ? this.rest() : this.first(bytes),
       [Symbol.asyncDispose]: () => this[Symbol.asyncDispose](),
     };
+  }
+
+  /** So many of the bytes that have not been taken. */
+  private async *first(bytes: number): AsyncGenerator<Buffer> {
+    let left = bytes;
+    for await (const piece of this.rest()) {
+      yield piece.subarray(0, left);
+      left -= piece.length;
+      if (left <= 0) return;
+    }
   }
 
   /** All bytes that have not been taken. */
@@ -147,15 +164,21 @@ export class ByteStream implements AsyncDisposable {
       this.path,
       through(packed, createUnzip({ chunkSize: PIECE })),
       this.maxLeft * MAX_DEFLATE_RATIO,
-      this,
+      { packed: this },
     );
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
     this.#source.destroy();
     await this.#pieces.return?.();
-    await this.packed?.[Symbol.asyncDispose]();
+    if ("packed" in this.from) await this.from.packed?.[Symbol.asyncDispose]();
   }
+}
+
+/** Whoever takes the bytes gets the error; without a listener one before that would end the process. */
+function piecesOf(source: Readable): AsyncIterator<Buffer> {
+  source.on("error", () => undefined);
+  return source[Symbol.asyncIterator]();
 }
 
 /** Errors of either stream come out of the second; destroying the second destroys the first. */

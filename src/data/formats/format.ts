@@ -38,6 +38,23 @@ export interface VoxelSource extends AsyncDisposable {
 /** Which of two volumes to read, where one file holds both. */
 export type Content = "image" | "label";
 
+/** Which volume of a file to read. */
+export interface WantedVolume {
+  readonly content: Content;
+  /** Of the volumes of a 4D file, counted from 0; null: the file must hold one alone. */
+  readonly frame: number | null;
+}
+
+/** A volume among those of its shape that follow one another in a file. */
+export interface Frame {
+  /** Extents, voxels. */
+  readonly shape: Vec3;
+  /** Which one, from 0. */
+  readonly index: number;
+  /** How many there are. */
+  readonly count: number;
+}
+
 /** The grid of a file to be written; axes are the file's. */
 export interface FileGrid {
   /** Extents, voxels. */
@@ -77,37 +94,61 @@ export interface VolumeFormat {
   readonly holdsLabel: boolean;
   /** Ending of results that belong to an image of this format. */
   readonly resultExtension: ".nii.gz" | ".nrrd" | ".mha";
-  /** Reads the header. @throws DataError when this is no file of the format with one 3D volume of real numbers */
-  open(path: string, content: Content): Promise<VoxelSource>;
+  /** Reads the header. @throws DataError when this is no file of the format with this 3D volume of real numbers */
+  open(path: string, wanted: WantedVolume): Promise<VoxelSource>;
   /** Absent for formats that are only read. */
   plan?(path: string, grid: FileGrid, kind: VoxelKind): FilePlan;
 }
 
-/** Three extents that hold at least one voxel each. @throws DataError */
-export function checkShape(path: string, extents: readonly number[]): Vec3 {
+/**
+ * Finds the wanted volume in a file with these extents, of which the fourth counts volumes.
+ *
+ * @throws DataError when an extent is below 1, the file is 2D or has further axes, and when it holds several volumes of
+ *   which none was chosen, or not the one that was
+ */
+export function chooseFrame(path: string, extents: readonly number[], { content, frame }: WantedVolume): Frame {
   const given = extents.join(" x ");
   if (extents.some((extent) => !Number.isSafeInteger(extent) || extent < 1)) {
     throw new DataError(
       `${path}: expected at least 1 voxel along every axis, received ${given}; the file is empty or damaged`,
     );
   }
-  const [x, y, z, ...more] = extents;
+  const [x, y, z, count = 1, ...more] = extents;
   if (x === undefined || y === undefined || z === undefined) {
     throw new DataError(
       `${path}: expected one 3D volume, received ${extents.length} axes (${given}); put the slices into one volume`,
     );
   }
-  if (more.some((extent) => extent > 1)) {
+  if (more.some((extent) => extent > 1)) throw severalVolumes(path, extents, SPLIT);
+  if (count > 1 && frame === null) {
+    const cure = `choose one of its ${count} frames, counted from 0, by --frame (data.frame in a configuration)`;
+    throw severalVolumes(path, extents, content === "label" ? SPLIT : cure);
+  }
+  const index = frame ?? 0;
+  if (index >= count) {
     throw new DataError(
-      `${path}: expected one 3D volume, received ${given}; split the file into one file per volume`,
+      `${path}: expected a file of more than ${index} volumes for frame ${index}, received ${count}; ` +
+        "choose another frame, counted from 0",
     );
   }
-  if (!Number.isSafeInteger(x * y * z * 8)) {
+  if (!Number.isSafeInteger(x * y * z * 8 * count)) {
     throw new DataError(
       `${path}: expected a volume that fits into memory, received ${given}; the header is damaged`,
     );
   }
-  return [x, y, z];
+  return { shape: [x, y, z], index, count };
+}
+
+/** Extents of the one volume of a file whose format holds no more. @throws DataError as chooseFrame */
+export function checkShape(path: string, extents: readonly number[], wanted: WantedVolume): Vec3 {
+  if (extents.slice(3).some((extent) => extent > 1)) throw severalVolumes(path, extents, SPLIT);
+  return chooseFrame(path, extents, wanted).shape;
+}
+
+const SPLIT = "split the file into one file per volume";
+
+function severalVolumes(path: string, extents: readonly number[], cure: string): DataError {
+  return new DataError(`${path}: expected one 3D volume, received ${extents.join(" x ")}; ${cure}`);
 }
 
 /** @returns the affine itself. @throws DataError when an entry is no number */

@@ -3,7 +3,7 @@ import type * as H5wasm from "h5wasm/node";
 import { DataError } from "../../errors.js";
 import { AS_STORED } from "../orientation.js";
 import type { Vec3 } from "../volume.js";
-import { type Content, checkShape, type VolumeFormat } from "./format.js";
+import { checkShape, type VolumeFormat, type WantedVolume } from "./format.js";
 import { type VoxelType, voxelTypes } from "./voxel-type.js";
 
 /** Bytes per piece that is handed on; a multiple of every voxel's size. */
@@ -34,8 +34,8 @@ export const h5: VolumeFormat = {
   extensions: [".hdf5", ".h5"],
   holdsLabel: true,
   resultExtension: ".nii.gz",
-  async open(path, content) {
-    const { shape, values } = await readDataset(path, content);
+  async open(path, wanted) {
+    const { shape, values } = await readDataset(path, wanted);
     return {
       header: {
         format: "HDF5",
@@ -73,7 +73,11 @@ function typeOf(values: NumberArray): VoxelType {
   return signed ? voxelTypes[`int${bits}`] : voxelTypes[`uint${bits}`];
 }
 
-async function readDataset(path: string, name: Content): Promise<{ shape: Vec3; values: NumberArray }> {
+async function readDataset(
+  path: string,
+  wanted: WantedVolume,
+): Promise<{ shape: Vec3; values: NumberArray }> {
+  const name = wanted.content;
   await checkFile(path);
   const h5 = await loadLibrary();
   let file: H5wasm.File | undefined;
@@ -87,7 +91,10 @@ async function readDataset(path: string, name: Content): Promise<{ shape: Vec3; 
           "store the volume under this name",
       );
     }
-    return { shape: checkShape(path, entry.shape ?? []), values: numberValues(entry.value, path, name) };
+    return {
+      shape: checkShape(path, entry.shape ?? [], wanted),
+      values: numberValues(entry.value, path, name),
+    };
   } catch (error) {
     throw describeError(path, error);
   } finally {

@@ -2,12 +2,14 @@ import { DataError } from "../../errors.js";
 import type { Vec3 } from "../volume.js";
 import { ByteStream } from "./byte-stream.js";
 import {
-  checkShape,
+  chooseFrame,
   type FileGrid,
   type FilePlan,
+  type Frame,
   type VolumeFormat,
   type VoxelHeader,
   type VoxelKind,
+  type WantedVolume,
 } from "./format.js";
 import {
   type Axes,
@@ -46,26 +48,26 @@ const WRITTEN_TYPES: Partial<Record<VoxelType["name"], string>> = {
 const STORAGE =
   /^(ObjectType|NDims|DimSize|BinaryData|BinaryDataByteOrderMSB|ElementByteOrderMSB|CompressedData|CompressedDataSize|CompressionLevel|ElementType|ElementNumberOfChannels|ElementMin|ElementMax|HeaderSize|ElementDataFile|Comment)$/;
 
-/** MetaImage, one file (.mha) or two (.mhd), raw or zlib; results are one file and keep the keys of their image. */
+/** MetaImage, one file (.mha) or two (.mhd), raw or zlib, 3D or 4D; results are one file and keep the keys of their image. */
 export const metaimage: VolumeFormat = {
   extensions: [".mha", ".mhd"],
   holdsLabel: false,
   resultExtension: ".mha",
-  async open(path) {
+  async open(path, wanted) {
     let stream = await ByteStream.open(path);
     try {
       const { keys, bytes } = await readKeys(stream, path);
-      const header = describe(path, keys, bytes);
+      const { header, frame } = describe(path, keys, bytes, wanted);
       const isPacked = readFlag(path, keys, "CompressedData");
       const dataFile = required(path, keys, "ElementDataFile");
       if (dataFile !== "LOCAL") {
         await stream[Symbol.asyncDispose]();
         const voxelBytes = header.shape.reduce((product, extent) => product * extent, header.type.bytes);
         const skip = readHeaderSize(path, keys);
-        stream = await ByteStream.openData(besideHeader(path, dataFile), skip === -1 ? -voxelBytes : skip);
+        stream = await ByteStream.openData(besideHeader(path, dataFile), skip === -1 ? -voxelBytes * frame.count : skip);
       }
       if (isPacked) stream = stream.unpacked();
-      return stream.asSource(header);
+      return await stream.asSource(header, frame);
     } catch (error) {
       await stream[Symbol.asyncDispose]();
       throw error;
@@ -96,11 +98,16 @@ async function readKeys(stream: ByteStream, path: string): Promise<{ keys: Keys;
   return { keys, bytes: new TextEncoder().encode(lines.join("\n")) };
 }
 
-function describe(path: string, keys: Keys, bytes: Uint8Array): VoxelHeader {
+function describe(
+  path: string,
+  keys: Keys,
+  bytes: Uint8Array,
+  wanted: WantedVolume,
+): { header: VoxelHeader; frame: Frame } {
   const [dimensions = 0] = readNumbers(path, "NDims", required(path, keys, "NDims"), 1);
   const extents = readNumbers(path, "DimSize", required(path, keys, "DimSize"), dimensions);
   const channels = keys.get("ElementNumberOfChannels") ?? "1";
-  if (channels !== "1" || extents.length !== 3) {
+  if (channels !== "1" || extents.length < 3 || extents.length > 4) {
     throw new DataError(
       `${path}: expected one 3D volume of numbers, received ${extents.length} axes (${extents.join(" x ")}) ` +
         `with ${channels} numbers per voxel; write each component into a file of its own`,
@@ -110,17 +117,20 @@ function describe(path: string, keys: Keys, bytes: Uint8Array): VoxelHeader {
     throw new DataError(`${path}: expected binary voxels, received voxels as text; convert the file`);
   }
   const msb = keys.has("ElementByteOrderMSB") ? "ElementByteOrderMSB" : "BinaryDataByteOrderMSB";
-  return {
+  const frame = chooseFrame(path, extents, wanted);
+  const header: VoxelHeader = {
     format: "MetaImage",
-    shape: checkShape(path, extents),
-    ...placeAxes(path, readAxes(path, keys)),
+    shape: frame.shape,
+    ...placeAxes(path, readAxes(path, keys, extents.length)),
     fastest: "x",
     type: readType(path, required(path, keys, "ElementType")),
     littleEndian: !readFlag(path, keys, msb),
     slope: 1,
     intercept: 0,
-    source: { format: "metaimage", bytes, littleEndian: true },
+    // The header of a 4D file has numbers for four axes.
+    source: extents.length > 3 ? null : { format: "metaimage", bytes, littleEndian: true },
   };
+  return { header, frame };
 }
 
 function required(path: string, keys: Keys, name: string): string {
@@ -156,21 +166,26 @@ function readHeaderSize(path: string, keys: Keys): number {
 }
 
 /** Row i of TransformMatrix is the direction of axis i, not the i-th row of a matrix. */
-function readAxes(path: string, keys: Keys): Axes | null {
+function readAxes(path: string, keys: Keys, dimensions: number): Axes | null {
   const first = (...names: string[]): string | undefined => names.map((name) => keys.get(name)).find(Boolean);
   const steps = first("ElementSpacing", "ElementSize");
   if (steps === undefined) return null;
-  const spacing = readNumbers(path, "ElementSpacing", steps, 3);
-  const matrix = first("TransformMatrix", "Rotation", "Orientation") ?? "1 0 0 0 1 0 0 0 1";
-  const directions = readNumbers(path, "TransformMatrix", matrix, 9);
-  const origin = readNumbers(path, "Offset", first("Offset", "Origin", "Position") ?? "0 0 0", 3);
+  const spacing = readNumbers(path, "ElementSpacing", steps, dimensions);
+  const matrix = first("TransformMatrix", "Rotation", "Orientation") ?? identity(dimensions);
+  const directions = readNumbers(path, "TransformMatrix", matrix, dimensions ** 2);
+  const place = first("Offset", "Origin", "Position") ?? "0 ".repeat(dimensions);
+  const origin = readNumbers(path, "Offset", place, dimensions);
   const step = (axis: 0 | 1 | 2): Vec3 => {
-    const [x = 0, y = 0, z = 0] = directions.slice(3 * axis, 3 * axis + 3);
+    const [x = 0, y = 0, z = 0] = directions.slice(dimensions * axis);
     const length = spacing[axis] ?? 0;
     return [x * length, y * length, z * length];
   };
   const [x = 0, y = 0, z = 0] = origin;
   return { columns: [step(0), step(1), step(2), [x, y, z]], toRas: LPS };
+}
+
+function identity(dimensions: number): string {
+  return Array.from({ length: dimensions ** 2 }, (_, i) => (i % (dimensions + 1) === 0 ? 1 : 0)).join(" ");
 }
 
 /** One file with plain voxels: the size of packed ones would have to stand before them. */

@@ -35,18 +35,18 @@ export const npz: VolumeFormat = {
   extensions: [".npz"],
   holdsLabel: true,
   resultExtension: ".nii.gz",
-  async open(path, content) {
+  async open(path, wanted) {
     const zip = await openPromise(path, { lazyEntries: true, autoClose: false }).catch((error: unknown) => {
       throw zipError(path, error);
     });
     try {
       const entries = await listEntries(path, zip);
-      const { name, entry } = chooseArray(path, entries, content);
+      const { name, entry } = chooseArray(path, entries, wanted.content);
       const array = await openArray(path, zip, entry);
       const place = await readPlace(path, zip, entries);
       const header: VoxelHeader = {
         format: `NumPy array '${name}'`,
-        shape: checkShape(path, array.shape),
+        shape: checkShape(path, array.shape, wanted),
         ...place,
         fastest: array.isFortran ? "x" : "z",
         type: array.type,

@@ -2,12 +2,14 @@ import { DataError } from "../../errors.js";
 import type { FileHeader, Vec3 } from "../volume.js";
 import { ByteStream } from "./byte-stream.js";
 import {
-  checkShape,
+  chooseFrame,
   type FileGrid,
   type FilePlan,
+  type Frame,
   type VolumeFormat,
   type VoxelHeader,
   type VoxelKind,
+  type WantedVolume,
 } from "./format.js";
 import {
   type Axes,
@@ -44,29 +46,32 @@ const SPACES: readonly (readonly [RegExp, Vec3])[] = [
 const STORAGE =
   /^(type|dimension|sizes|encoding|endian|content|data ?file|byte ?skip|line ?skip|number|block ?size|min|max|old ?min|old ?max|sample ?units)$/i;
 
-/** NRRD 1 to 5, attached or detached, raw or gzip; results are attached and keep the fields of their image. */
+/** NRRD 1 to 5, attached or detached, raw or gzip, 3D or 4D; results are attached and keep the fields of their image. */
 export const nrrd: VolumeFormat = {
   extensions: [".seg.nrrd", ".nrrd", ".nhdr"],
   holdsLabel: false,
   resultExtension: ".nrrd",
-  async open(path) {
+  async open(path, wanted) {
     let stream = await ByteStream.open(path);
     try {
       const { fields, bytes } = await readFields(stream, path);
-      const header = describe(path, fields, bytes);
+      const { header, frame } = describe(path, fields, bytes, wanted);
       const voxelBytes = header.shape.reduce((product, extent) => product * extent, header.type.bytes);
       const dataFile = fields.get("data file") ?? fields.get("datafile");
       const isGzip = readEncoding(path, fields) === "gzip";
       const byteSkip = readSkip(path, fields, "byte skip");
       if (dataFile !== undefined) {
         await stream[Symbol.asyncDispose]();
-        stream = await ByteStream.openData(besideHeader(path, dataFile), byteSkip === -1 ? -voxelBytes : 0);
+        stream = await ByteStream.openData(
+          besideHeader(path, dataFile),
+          byteSkip === -1 ? -voxelBytes * frame.count : 0,
+        );
       }
       for (let lines = readSkip(path, fields, "line skip"); lines > 0; lines--)
         await stream.line(MAX_TEXT_HEADER);
       if (isGzip) stream = stream.unpacked();
       if (byteSkip > 0) await stream.skip(byteSkip);
-      return stream.asSource(header);
+      return await stream.asSource(header, frame);
     } catch (error) {
       await stream[Symbol.asyncDispose]();
       throw error;
@@ -105,28 +110,38 @@ async function readFields(stream: ByteStream, path: string): Promise<{ fields: F
   return { fields, bytes: new TextEncoder().encode(lines.join("\n")) };
 }
 
-function describe(path: string, fields: Fields, bytes: Uint8Array): VoxelHeader {
+function describe(
+  path: string,
+  fields: Fields,
+  bytes: Uint8Array,
+  wanted: WantedVolume,
+): { header: VoxelHeader; frame: Frame } {
   const dimension = readNumbers(path, "dimension", required(path, fields, "dimension"), 1)[0] ?? 0;
   const sizes = readNumbers(path, "sizes", required(path, fields, "sizes"), dimension);
   const given = fields.get("space directions") ?? "";
-  if (sizes.length !== 3 || /none/.test(given)) {
+  // A fourth axis counts volumes when it alone has no direction; in front of others it counts numbers per voxel.
+  const isPlain = sizes.length === 3 ? !given.includes("none") : /^[^n]+none$/.test(given);
+  if (sizes.length < 3 || sizes.length > 4 || !isPlain) {
     throw new DataError(
       `${path}: expected one 3D volume of numbers, received ${sizes.length} axes (${sizes.join(" x ")})` +
         `${/none/.test(given) ? ", some without direction" : ""}; write each component into a file of its own`,
     );
   }
   const type = readType(path, required(path, fields, "type"));
-  return {
+  const frame = chooseFrame(path, sizes, wanted);
+  const header: VoxelHeader = {
     format: "NRRD",
-    shape: checkShape(path, sizes),
+    shape: frame.shape,
     ...placeAxes(path, readAxes(path, fields)),
     fastest: "x",
     type,
     littleEndian: readEndian(path, fields, type),
     slope: 1,
     intercept: 0,
-    source: { format: "nrrd", bytes, littleEndian: true },
+    // The header of a 4D file has fields for four axes.
+    source: sizes.length > 3 ? null : { format: "nrrd", bytes, littleEndian: true },
   };
+  return { header, frame };
 }
 
 function required(path: string, fields: Fields, name: string): string {

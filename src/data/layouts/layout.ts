@@ -11,6 +11,8 @@ export interface Case {
   readonly image: string;
   /** Path of the label file (an h5 case: the same file); absent for unlabelled cases. */
   readonly label?: string;
+  /** Which volume of a 4D image, from 0; absent: the image is 3D. */
+  readonly frame?: number;
 }
 
 /** What a layout finds under a root. */

@@ -1,14 +1,16 @@
 import { DataError } from "../../../errors.js";
 import { closestOrientation } from "../../orientation.js";
-import type { Affine, FileHeader, Vec3 } from "../../volume.js";
+import type { Affine, FileHeader } from "../../volume.js";
 import { ByteStream } from "../byte-stream.js";
 import {
-  checkShape,
+  chooseFrame,
   type FileGrid,
   type FilePlan,
+  type Frame,
   type VolumeFormat,
   type VoxelHeader,
   type VoxelKind,
+  type WantedVolume,
 } from "../format.js";
 import { type VoxelType, voxelTypes } from "../voxel-type.js";
 import { readAffine, readSpacing } from "./affine.js";
@@ -43,18 +45,18 @@ const OTHER_TYPES: Readonly<Record<number, string>> = {
   2304: "RGBA voxels",
 };
 
-/** NIfTI-1 and NIfTI-2 in one file, plain or gzip; results carry the header of their image. */
+/** NIfTI-1 and NIfTI-2 in one file, plain or gzip, 3D or 4D; results carry the header of their image. */
 export const nifti: VolumeFormat = {
   extensions: [".nii.gz", ".nii"],
   holdsLabel: false,
   resultExtension: ".nii.gz",
-  async open(path) {
+  async open(path, wanted) {
     const stream = await ByteStream.open(path);
     try {
-      const header = parseNiftiHeader(await takeHeader(stream), path);
-      const taken = header.source?.bytes.length ?? 0;
-      await stream.skip(header.voxelOffset - taken);
-      return stream.asSource(header);
+      const bytes = await takeHeader(stream);
+      const { header, frame, voxelOffset } = parseNiftiHeader(bytes, path, wanted);
+      await stream.skip(voxelOffset - bytes.length);
+      return await stream.asSource(header, frame);
     } catch (error) {
       await stream[Symbol.asyncDispose]();
       throw error;
@@ -72,31 +74,39 @@ async function takeHeader(stream: ByteStream): Promise<Uint8Array<ArrayBuffer>> 
   return Uint8Array.from(Buffer.concat([begin, more]));
 }
 
-/** @throws DataError when this is no header of one 3D volume of real numbers */
+/** @throws DataError when this is no header of volumes of real numbers with the wanted one */
 function parseNiftiHeader(
-  header: Uint8Array<ArrayBuffer>,
+  bytes: Uint8Array<ArrayBuffer>,
   path: string,
-): VoxelHeader & { voxelOffset: number } {
-  const layout = layoutOf(header, path);
-  const fields = parseFields(header, layout);
-  const shape = readShape(fields, path);
+  wanted: WantedVolume,
+): { header: VoxelHeader; frame: Frame; voxelOffset: number } {
+  const layout = layoutOf(bytes, path);
+  const fields = parseFields(bytes, layout);
+  const frame = readFrame(fields, path, wanted);
   const affine = readAffine(fields, path);
   const orientation = closestOrientation(affine);
   if (!orientation) throw flatAxes(fields, affine, path);
   const { littleEndian } = fields;
-  return {
+  const header: VoxelHeader = {
     format: `NIfTI-${layout.version}`,
-    shape,
+    shape: frame.shape,
     spacing: readSpacing(fields, affine),
     affine,
     orientation,
     fastest: "x",
     type: readType(fields, path),
     littleEndian,
-    voxelOffset: readVoxelOffset(fields, path),
     ...readScaling(fields, path),
-    source: { format: "nifti", bytes: header, littleEndian },
+    source: { format: "nifti", bytes: frame.count > 1 ? headerOfOne(fields, frame) : bytes, littleEndian },
   };
+  return { header, frame, voxelOffset: readVoxelOffset(fields, path) };
+}
+
+/** The header of a 4D file, as one of its volumes alone would have it. */
+function headerOfOne({ bytes, littleEndian, layout }: NiftiFields, { shape }: Frame): Uint8Array {
+  const view = new HeaderView(Uint8Array.from(bytes), littleEndian);
+  view.put(layout.dim, 3, ...shape, 1, 1, 1, 1);
+  return view.bytes;
 }
 
 function layoutOf(header: Uint8Array<ArrayBuffer>, path: string): NiftiLayout {
@@ -120,7 +130,7 @@ function layoutOf(header: Uint8Array<ArrayBuffer>, path: string): NiftiLayout {
   return layout;
 }
 
-function readShape({ dims }: NiftiFields, path: string): Vec3 {
+function readFrame({ dims }: NiftiFields, path: string, wanted: WantedVolume): Frame {
   const [rank = 0, ...extents] = dims;
   if (rank < 1 || rank > 7) {
     throw new DataError(
@@ -128,7 +138,7 @@ function readShape({ dims }: NiftiFields, path: string): Vec3 {
     );
   }
   // Extents beyond the rank mean nothing, whatever they hold.
-  return checkShape(path, extents.slice(0, rank));
+  return chooseFrame(path, extents.slice(0, rank), wanted);
 }
 
 function flatAxes({ parsed }: NiftiFields, affine: Affine, path: string): DataError {
