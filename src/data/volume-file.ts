@@ -1,5 +1,3 @@
-import { Readable } from "node:stream";
-import { createGzip } from "node:zlib";
 import { DataError } from "../errors.js";
 import { version } from "../version.js";
 import { writeFileAtomic } from "./atomic-file.js";
@@ -8,6 +6,7 @@ import type { VoxelHeader, VoxelKind, VoxelSource, WantedVolume } from "./format
 import { formatOf } from "./formats/index.js";
 import { type VoxelType, voxelTypes } from "./formats/voxel-type.js";
 import type { Grid } from "./grid-match.js";
+import { gzip } from "./gzip.js";
 import {
   AS_STORED,
   Placement,
@@ -35,8 +34,8 @@ const WRITE_PIECE = 1 << 18;
 /** Relative distance from an integer that rounding of a float32 slope explains (about 8 float32 eps). */
 const LABEL_ROUNDING = 1e-6;
 
-/** Takes `count` voxel values, scaled, that stand at position `start` of the file and after. */
-type VoxelSink = (values: Float64Array, count: number, start: number) => void;
+/** Takes `count` voxel values, scaled, that stand at position `start` of the file and after, and their stored bytes. */
+type VoxelSink = (values: Float64Array, count: number, start: number, stored: Uint8Array) => void;
 
 /**
  * Reads a volume piece by piece. Beyond what the sink keeps, memory does not grow with the file (h5: by the dataset).
@@ -79,7 +78,7 @@ async function decodeVoxels(path: string, { header, voxels }: VoxelSource, sink:
     if (slope !== 1 || intercept !== 0) {
       for (let i = 0; i < count; i++) values[i] = (values[i] ?? 0) * slope + intercept;
     }
-    sink(values, count, done);
+    sink(values, count, done, bytes.subarray(0, count * type.bytes));
     done += count;
   }
   if (done !== total) refuseSize(path, header, `only ${done}`);
@@ -147,27 +146,50 @@ function voxelAt({ shape, fastest }: VoxelHeader, position: number): Vec3 {
  */
 export async function readLabels(path: string, frame: number | null = null): Promise<LabelVolume> {
   let data: Uint8Array | Uint16Array = new Uint8Array(0);
-  const header = await streamVolume(path, { content: "label", frame }, (found) => {
+  const header = await streamLabels(path, frame, (found) => {
     data = new Uint8Array(voxelCount(found.shape));
     const placement = new Placement(found.shape, found.orientation, found.fastest);
-    return (values, count, start) => {
-      const largest = roundLabels(path, found, values, count, start);
-      if (largest > 255 && data instanceof Uint8Array) data = Uint16Array.from(data);
-      placement.scatter(values, count, start, data);
+    return (ids, count, start) => {
+      if (data instanceof Uint8Array && largestOf(ids, count) > 255) data = Uint16Array.from(data);
+      placement.scatter(ids, count, start, data);
     };
   });
   return { ...gridInMemory(header), data };
 }
 
-/** Rounds values to ids in place and returns the largest. */
+function largestOf(values: Float64Array, count: number): number {
+  let largest = 0;
+  for (let i = 0; i < count; i++) largest = Math.max(largest, values[i] ?? 0);
+  return largest;
+}
+
+/**
+ * As streamVolume, of label ids.
+ *
+ * @throws DataError as readLabels
+ */
+export function streamLabels(
+  path: string,
+  frame: number | null,
+  makeSink: (header: VoxelHeader) => VoxelSink,
+): Promise<VoxelHeader> {
+  return streamVolume(path, { content: "label", frame }, (found) => {
+    const sink = makeSink(found);
+    return (values, count, start, stored) => {
+      roundLabels(path, found, values, count, start);
+      sink(values, count, start, stored);
+    };
+  });
+}
+
+/** Rounds values to ids in place. */
 function roundLabels(
   path: string,
   header: VoxelHeader,
   values: Float64Array,
   count: number,
   start: number,
-): number {
-  let largest = 0;
+): void {
   for (let i = 0; i < count; i++) {
     const value = values[i] ?? 0;
     const id = Math.round(value);
@@ -178,9 +200,7 @@ function roundLabels(
       );
     }
     values[i] = id;
-    if (id > largest) largest = id;
   }
-  return largest;
 }
 
 /** Reads where an image (or a frame of it) lies and leaves its voxels. @throws DataError as streamVolume */
@@ -259,7 +279,11 @@ async function writeVoxels(
   const { grid, spacing } = like;
   const orientation = grid?.orientation ?? AS_STORED;
   const shape = toFileOrder(like.shape, orientation);
-  const { head, littleEndian, gzip } = format.plan(
+  const {
+    head,
+    littleEndian,
+    gzip: packed,
+  } = format.plan(
     path,
     {
       shape,
@@ -270,20 +294,15 @@ async function writeVoxels(
     { ...kind, description: `sfr ${version}` },
   );
   const pieces = voxelPieces(volume.data, new Placement(shape, orientation), kind.type, littleEndian);
-  if (gzip === "nothing") await writeFileAtomic(path, together([head], pieces));
-  else if (gzip === "all") await writeFileAtomic(path, packed(together([head], pieces)));
-  else await writeFileAtomic(path, together([head], packed(pieces)));
+  if (packed === "nothing") await writeFileAtomic(path, together([head], pieces));
+  else if (packed === "all") await writeFileAtomic(path, gzip(together([head], pieces)));
+  else await writeFileAtomic(path, together([head], gzip(pieces)));
 }
 
 async function* together(
   ...parts: (Iterable<Uint8Array> | AsyncIterable<Uint8Array>)[]
 ): AsyncGenerator<Uint8Array> {
   for (const part of parts) yield* part;
-}
-
-/** node:zlib writes mtime 0. Level 1: a third of the time of level 6 for masks of nearly the same size. */
-function packed(pieces: Iterable<Uint8Array> | AsyncIterable<Uint8Array>): AsyncIterable<Uint8Array> {
-  return Readable.from(pieces).pipe(createGzip({ level: 1 }));
 }
 
 function* voxelPieces(
