@@ -2,7 +2,7 @@ import { column, stepLengths } from "./orientation.js";
 import { type Affine, formatShape, sameShape, type Vec3, type Volume } from "./volume.js";
 
 /** Two grids are the same when no corner voxel is further apart than this share of the smallest voxel edge. */
-const SAME_PLACE = 0.1;
+export const SAME_PLACE = 0.1;
 /** Spacings that differ by less than this share are not what is wrong. */
 const SAME_SPACING = 1e-3;
 
@@ -36,7 +36,7 @@ export function gridDifference(expected: Grid, received: Grid): GridDifference |
     return { what: "geometry", expected: says(a), received: says(b) };
   }
   const steps = [stepLengths(a), stepLengths(b)] as const;
-  if (farthestCorner(a, b, expected.shape) <= SAME_PLACE * Math.min(...steps[0], ...steps[1])) return null;
+  if (cornerShift(a, b, expected.shape).voxels <= SAME_PLACE) return null;
   const named = (what: GridDifference["what"], x: Vec3, y: Vec3): GridDifference => ({
     what,
     expected: `${what} ${numbers(x)} mm`,
@@ -50,8 +50,8 @@ export function gridDifference(expected: Grid, received: Grid): GridDifference |
   return { what: "direction", expected: `axes along ${directions(a)}`, received: directions(b) };
 }
 
-/** Largest distance in mm between the places that two affines give a corner voxel. */
-function farthestCorner(a: Affine, b: Affine, [nx, ny, nz]: Vec3): number {
+/** Largest distance between the places that two affines give a corner voxel: mm, and in smallest voxel edges. */
+export function cornerShift(a: Affine, b: Affine, [nx, ny, nz]: Vec3): { mm: number; voxels: number } {
   let farthest = 0;
   for (const x of [0, nx - 1]) {
     for (const y of [0, ny - 1]) {
@@ -59,7 +59,7 @@ function farthestCorner(a: Affine, b: Affine, [nx, ny, nz]: Vec3): number {
         farthest = Math.max(farthest, distance(place(a, x, y, z), place(b, x, y, z)));
     }
   }
-  return farthest;
+  return { mm: farthest, voxels: farthest / Math.min(...stepLengths(a), ...stepLengths(b)) };
 }
 
 function place(affine: Affine, x: number, y: number, z: number): Vec3 {

@@ -28,7 +28,8 @@ export async function checkData({ cases, config, progress, signal }: RunContext)
     kind === "fault" && !(caseId !== undefined && isTest.has(caseId));
   const faults = remarks.filter(stops);
   for (const remark of remarks) {
-    if (!stops(remark)) progress.note(`${remark.kind}: ${remark.text}`);
+    // What is harmless here is no matter of a run.
+    if (remark.kind !== "harmless" && !stops(remark)) progress.note(`${remark.kind}: ${remark.text}`);
   }
   const [fault, ...others] = faults;
   if (fault === undefined) return;

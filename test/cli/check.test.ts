@@ -3,9 +3,10 @@ import { cp, mkdir, mkdtemp, readFile, rm, utimes, writeFile } from "node:fs/pro
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, before, beforeEach, describe, it } from "node:test";
+import { gunzipSync, gzipSync } from "node:zlib";
 import { resolveConfig } from "../../src/config/load.js";
 import { generatePhantom } from "../../src/data/phantom.js";
-import { readImage, readLabels, writeImage, writeLabels } from "../../src/data/volume-file.js";
+import { readGrid, readImage, readLabels, writeImage, writeLabels } from "../../src/data/volume-file.js";
 import { sfr } from "./sfr.js";
 
 describe("sfr init and sfr check", () => {
@@ -29,8 +30,9 @@ describe("sfr init and sfr check", () => {
   });
   after(() => rm(root, { recursive: true }));
 
-  const check = async (): Promise<{ code: number | null; lines: string[] }> => {
-    const { code, stdout, stderr } = await sfr("check", data, "--quiet", "--cache", join(root, "cache.json"));
+  const check = async (...flags: string[]): Promise<{ code: number | null; lines: string[] }> => {
+    const cache = ["--quiet", "--cache", join(root, "cache.json")];
+    const { code, stdout, stderr } = await sfr("check", data, ...cache, ...flags);
     assert.equal(stderr, "");
     return { code, lines: stdout.trimEnd().split("\n") };
   };
@@ -40,7 +42,7 @@ describe("sfr init and sfr check", () => {
     await utimes(image, 1000, 1000);
     assert.deepEqual(await check(), {
       code: 0,
-      lines: ["4 cases (images-labels): 0 faults, 0 notes"],
+      lines: ["4 cases (images-labels): 0 faults, 0 harmless, 0 notes"],
     });
     // A file whose bytes are gone but whose size and time are the same is not read again.
     const bytes = await readFile(image);
@@ -80,7 +82,7 @@ describe("sfr init and sfr check", () => {
       /^fault: .*flat\.nii: expected an image, received 4 everywhere/,
       /^fault: .*nan\.nii: expected finite numbers for the voxels, received 1 that are not/,
       /^fault: .*phantom_003\.nii\.gz: expected other voxels than in .*again\.nii\.gz, received the same/,
-      /^7 cases \(images-labels\): 5 faults, 0 notes$/,
+      /^7 cases \(images-labels\): 5 faults, 0 harmless, 0 notes$/,
     ];
     assert.equal(lines.length, expected.length, lines.join("\n"));
     for (const [index, pattern] of expected.entries()) assert.match(lines[index] ?? "", pattern);
@@ -106,6 +108,82 @@ describe("sfr init and sfr check", () => {
     assert.match(text, /note: .*phantom_000\.nii\.gz: no voxel is labelled/);
     assert.match(text, /note: label id 1: in 2 of 3 labels/);
     assert.match(text, /note: .*far\.nii: voxels of 3 x 1 x 1 mm, of .* as a rule/);
+  });
+
+  it("--repair mends labels that are off by rounding or stored as float, and keeps the originals", async () => {
+    const names = ["phantom_000", "phantom_001", "phantom_002"].map((id) => path("labels", `${id}.nii.gz`));
+    const [shifted = "", float = "", good = ""] = names;
+    const label = await readLabels(shifted);
+    assert.ok(label.grid);
+    const affine = label.grid.affine.map(([x, y, z, origin]) => [x, y, z, origin + 1e-4] as const);
+    await writeLabels(shifted, label, { ...label, grid: { ...label.grid, affine, header: null } });
+    const ids = (await readLabels(float)).data;
+    const image = await readImage(path("images", "phantom_001.nii.gz"));
+    await writeImage(float, { ...image, data: Float32Array.from(ids) });
+    const before = await Promise.all(names.map((name) => readFile(name)));
+    const { code, lines } = await check();
+    assert.deepEqual([code, lines.length], [0, 3], lines.join("\n"));
+    assert.match(
+      lines[0] ?? "",
+      /^harmless: .*labels.phantom_000\.nii\.gz: expected the place of .*images.phantom_000\.nii\.gz, received one that is off by 0\.000\d+ mm; .*--repair/,
+    );
+    assert.match(
+      lines[1] ?? "",
+      /^harmless: .*labels.phantom_001\.nii\.gz: expected ids stored as integers .*, received float32; /,
+    );
+    const repaired = await check("--repair", "--roundtrip");
+    assert.deepEqual(
+      repaired,
+      {
+        code: 0,
+        lines: [
+          `repaired: ${shifted}: the original is ${shifted}.original`,
+          `repaired: ${float}: the original is ${float}.original`,
+          "7 files came back bit for bit",
+          "4 cases (images-labels): 0 faults, 0 harmless, 0 notes",
+        ],
+      },
+      repaired.lines.join("\n"),
+    );
+    assert.deepEqual((await readLabels(shifted)).data, label.data);
+    assert.deepEqual((await readLabels(float)).data, ids);
+    const grids = await Promise.all(
+      [path("images", "phantom_000.nii.gz"), shifted].map((name) => readGrid(name)),
+    );
+    assert.deepEqual(grids[1]?.grid?.affine, grids[0]?.grid?.affine);
+    for (const [i, name] of [shifted, float].entries())
+      assert.deepEqual(await readFile(`${name}.original`), before[i]);
+    assert.deepEqual(await readFile(good), before[2], "nothing to mend");
+    assert.deepEqual(await check(), {
+      code: 0,
+      lines: ["4 cases (images-labels): 0 faults, 0 harmless, 0 notes"],
+    });
+    // A second repair keeps the first original, not what the first repair has made of it.
+    await writeImage(float, { ...image, data: Float32Array.from(ids) });
+    await check("--repair");
+    assert.deepEqual(await readFile(`${float}.original`), before[1]);
+  });
+
+  it("says where s-form and q-form are apart; --repair leaves faults alone", async () => {
+    const image = path("images", "phantom_000.nii.gz");
+    const label = path("labels", "phantom_000.nii.gz");
+    const bytes = gunzipSync(await readFile(image));
+    bytes.writeInt16LE(1, 252);
+    bytes.writeFloatLE(12, 268);
+    await writeFile(image, gzipSync(bytes));
+    await rm(path("labels", "phantom_001.nii.gz"));
+    await writeFile(path("labels", "phantom_001.nii.gz"), "no label");
+    const before = await readFile(label);
+    const { code, lines } = await check("--repair", "--roundtrip");
+    assert.equal(code, 3);
+    assert.match(lines[0] ?? "", /^fault: .*phantom_001\.nii\.gz: expected a NIfTI header/);
+    assert.match(
+      lines[1] ?? "",
+      /^note: .*phantom_000\.nii\.gz: s-form and q-form are up to [\d.]+ mm apart; the s-form is used/,
+    );
+    assert.match(lines[2] ?? "", /^6 files came back bit for bit$/);
+    assert.equal(lines.length, 4, lines.join("\n"));
+    assert.deepEqual(await readFile(label), before);
   });
 
   it("init shows the data set and writes a configuration that `run` takes", async () => {

@@ -6,7 +6,7 @@ import { z } from "zod";
 import { writeFileAtomic } from "../atomic-file.js";
 import { FactsCache, rememberedSchema } from "./facts.js";
 
-const schema = z.object({ format: z.literal(1), findings: z.record(z.string(), rememberedSchema) });
+const schema = z.object({ format: z.literal(2), findings: z.record(z.string(), rememberedSchema) });
 
 /** Where the findings of a data set are kept when no place is named: TMPDIR, a file for each user and root. */
 export function defaultCachePath(root: string): string {
@@ -26,5 +26,5 @@ export async function readCache(path: string): Promise<FactsCache> {
 
 /** Keeps the findings of a check. @throws DataError when the file cannot be written */
 export async function writeCache(path: string, cache: FactsCache): Promise<void> {
-  await writeFileAtomic(path, JSON.stringify({ format: 1, findings: cache.findings }));
+  await writeFileAtomic(path, JSON.stringify({ format: 2, findings: cache.findings }));
 }

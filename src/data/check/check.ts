@@ -1,18 +1,21 @@
 import { CancelledError } from "../../errors.js";
 import type { Case, Dataset } from "../cases.js";
-import { type Grid, gridDifference } from "../grid-match.js";
+import { cornerShift, type Grid, gridDifference, SAME_PLACE } from "../grid-match.js";
 import { AS_STORED } from "../orientation.js";
 import { formatShape, type Vec3 } from "../volume.js";
 import type { FactsCache, Finding, VolumeFacts } from "./facts.js";
+import { canRepair, type LabelRepair } from "./repair.js";
 
 /** Something that is wrong, or that one should know. */
 export interface Remark {
-  /** A fault stops a training; a note does not. */
-  readonly kind: "fault" | "note";
+  /** A fault stops a training; what is harmless here troubles other programs and can be repaired; a note is to know. */
+  readonly kind: "fault" | "harmless" | "note";
   /** Id of the case whose files are at fault; absent where several are. */
   readonly caseId?: string;
   /** One line: file, expected, received, cure. */
   readonly text: string;
+  /** How to mend it without a loss; present where it is harmless. */
+  readonly repair?: LabelRepair;
 }
 
 /** What a check found. */
@@ -26,6 +29,8 @@ export interface CheckResult {
 const AT_ONCE = 3;
 /** Spacings that differ from the median by more than this factor are noted. */
 const UNLIKE_SPACING = 1.5;
+/** Grids that are off by more than this share of a voxel's edge are not the same for programs that are strict (ITK). */
+const STRICT_SAME = 1e-6;
 
 interface Examined {
   readonly entry: Case;
@@ -83,11 +88,19 @@ export async function checkDataset(
 const fault = (text: string): Remark => ({ kind: "fault", text });
 const note = (text: string): Remark => ({ kind: "note", text });
 
-function remarksOfCase({ entry, image, label }: Examined): Remark[] {
+function remarksOfCase(item: Examined): Remark[] {
+  const { entry, image, label } = item;
   const remarks: Remark[] = [];
   if ("problem" in image) remarks.push(fault(image.problem));
   else {
-    const { notFinite, range } = image.facts;
+    const { notFinite, range, otherForm } = image.facts;
+    if (otherForm !== null && otherForm.voxels > SAME_PLACE) {
+      remarks.push(
+        note(
+          `${entry.image}: s-form and q-form are up to ${short(otherForm.mm)} mm apart; the s-form is used here, other programs may take the q-form`,
+        ),
+      );
+    }
     if (notFinite > 0) {
       remarks.push(
         fault(
@@ -103,6 +116,7 @@ function remarksOfCase({ entry, image, label }: Examined): Remark[] {
   }
   if (label === undefined) return remarks;
   if ("problem" in label) return [...remarks, fault(label.problem)];
+  remarks.push(...harmless(item));
   if ("facts" in image) {
     const difference = gridDifference(gridOfFacts(image.facts), gridOfFacts(label.facts));
     if (difference) {
@@ -118,6 +132,26 @@ function remarksOfCase({ entry, image, label }: Examined): Remark[] {
     remarks.push(note(`${entry.label}: no voxel is labelled; make sure that the case has nothing to find`));
   }
   return remarks;
+}
+
+/** What a label has that can be mended without a loss: a place off by rounding, or ids stored in a way that others refuse. */
+function harmless({ entry, image, label }: Examined): Remark[] {
+  if (entry.label === undefined || !label || "problem" in label || "problem" in image) return [];
+  const { affine, stored } = label.facts;
+  const repair: LabelRepair = { label: entry.label, image: entry.image, frame: entry.frame ?? null };
+  if (!canRepair(entry.label) || gridDifference(gridOfFacts(image.facts), gridOfFacts(label.facts)) !== null)
+    return [];
+  const found: string[] = [];
+  const shift = affine && image.facts.affine && cornerShift(image.facts.affine, affine, label.facts.shape);
+  if (shift && shift.voxels > STRICT_SAME)
+    found.push(`expected the place of ${entry.image}, received one that is off by ${short(shift.mm)} mm`);
+  if (/scaled|float|64/.test(stored))
+    found.push(`expected ids stored as integers of 8 to 32 bits, received ${stored}`);
+  return found.map((text) => ({
+    kind: "harmless",
+    text: `${entry.label}: ${text}; read rightly here, --repair mends it for other programs`,
+    repair,
+  }));
 }
 
 function gridOfFacts({ shape, spacing, affine }: VolumeFacts): Grid {

@@ -2,9 +2,10 @@ import { stat } from "node:fs/promises";
 import { crc32 } from "node:zlib";
 import { z } from "zod";
 import { DataError } from "../../errors.js";
-import type { WantedVolume } from "../formats/format.js";
+import type { VoxelHeader, WantedVolume } from "../formats/format.js";
+import { cornerShift } from "../grid-match.js";
 import { orientationLetters } from "../orientation.js";
-import { gridInMemory, readLabels, streamVolume } from "../volume-file.js";
+import { gridInMemory, streamLabels, streamVolume } from "../volume-file.js";
 
 const vec3 = z.tuple([z.number(), z.number(), z.number()]);
 
@@ -18,7 +19,11 @@ const factsSchema = z.object({
   affine: z.array(z.tuple([z.number(), z.number(), z.number(), z.number()])).nullable(),
   /** Directions of the file's axes: `LPS`. */
   axes: z.string().nullable(),
-  /** Checksum of the voxels in the order of the file. */
+  /** Type of the voxels in the file: `int16`, `scaled int16`. */
+  stored: z.string(),
+  /** How far off a second affine lies that the file has and nobody uses (NIfTI's q-form beside an s-form). */
+  otherForm: z.object({ mm: z.number(), voxels: z.number() }).nullable(),
+  /** Checksum of the voxels as they are stored. */
   checksum: z.number(),
   /** Lowest and highest finite value of an image; null when there is none. */
   range: z.tuple([z.number(), z.number()]).nullable(),
@@ -61,7 +66,9 @@ export class FactsCache {
       const key = `${content}${frame ?? ""} ${path}`;
       const known = Object.hasOwn(this.before, key) ? this.before[key] : undefined;
       const isSame = known?.bytes === bytes && known.modified === modified;
-      const facts = isSame ? known.facts : await (content === "image" ? imageFacts(path, frame) : labelFacts(path));
+      const facts = isSame
+        ? known.facts
+        : await (content === "image" ? imageFacts(path, frame) : labelFacts(path));
       this.#next[key] = { bytes, modified, facts };
       return { facts };
     } catch (error) {
@@ -73,7 +80,7 @@ export class FactsCache {
 
 async function imageFacts(path: string, frame: number | null): Promise<VolumeFacts> {
   let [low, high, notFinite, checksum] = [Number.POSITIVE_INFINITY, Number.NEGATIVE_INFINITY, 0, 0];
-  const header = await streamVolume(path, { content: "image", frame }, () => (values, count) => {
+  const header = await streamVolume(path, { content: "image", frame }, () => (values, count, _, stored) => {
     for (let i = 0; i < count; i++) {
       const value = values[i] ?? 0;
       if (value - value !== 0) notFinite++;
@@ -82,33 +89,33 @@ async function imageFacts(path: string, frame: number | null): Promise<VolumeFac
         if (value > high) high = value;
       }
     }
-    checksum = crc32(new Uint8Array(values.buffer, 0, count * 8), checksum);
+    checksum = crc32(stored, checksum);
   });
-  const { shape, spacing, grid } = gridInMemory(header);
-  return {
-    shape: [...shape],
-    spacing: spacing && [...spacing],
-    affine: grid?.affine.map(([a, b, c, d]) => [a, b, c, d]) ?? null,
-    axes: grid ? orientationLetters(grid.orientation) : null,
-    checksum,
-    range: low <= high ? [low, high] : null,
-    notFinite,
-    ids: null,
-  };
+  return { ...placeFacts(header), checksum, range: low <= high ? [low, high] : null, notFinite, ids: null };
 }
 
 async function labelFacts(path: string): Promise<VolumeFacts> {
-  const { shape, spacing, grid, data } = await readLabels(path);
   const seen = new Uint8Array(65536);
-  for (let i = 0; i < data.length; i++) seen[data[i] ?? 0] = 1;
+  let checksum = 0;
+  const header = await streamLabels(path, null, () => (ids, count, _, stored) => {
+    for (let i = 0; i < count; i++) seen[ids[i] ?? 0] = 1;
+    checksum = crc32(stored, checksum);
+  });
+  const ids = [...seen.keys()].filter((id) => seen[id] === 1);
+  return { ...placeFacts(header), checksum, range: null, notFinite: 0, ids };
+}
+
+function placeFacts(
+  header: VoxelHeader,
+): Pick<VolumeFacts, "shape" | "spacing" | "affine" | "axes" | "stored" | "otherForm"> {
+  const { shape, spacing, grid } = gridInMemory(header);
+  const { type, slope, intercept, affine, otherAffine = null } = header;
   return {
     shape: [...shape],
     spacing: spacing && [...spacing],
     affine: grid?.affine.map(([a, b, c, d]) => [a, b, c, d]) ?? null,
     axes: grid ? orientationLetters(grid.orientation) : null,
-    checksum: crc32(new Uint8Array(data.buffer, data.byteOffset, data.byteLength)),
-    range: null,
-    notFinite: 0,
-    ids: [...seen.keys()].filter((id) => seen[id] === 1),
+    stored: slope === 1 && intercept === 0 ? type.name : `scaled ${type.name}`,
+    otherForm: affine && otherAffine && cornerShift(affine, otherAffine, header.shape),
   };
 }

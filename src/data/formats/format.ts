@@ -12,6 +12,8 @@ export interface VoxelHeader {
   readonly spacing: Vec3 | null;
   /** Voxel index to scanner coordinates, mm, RAS+; null when the file does not say. */
   readonly affine: Affine | null;
+  /** What a second affine of the file says, which is not used; null when there is none. */
+  readonly otherAffine?: Affine | null;
   /** How the file's axes are laid into memory. */
   readonly orientation: Orientation;
   /** Which axis of the file lies densest: x, or z as in NumPy's C order. */
@@ -98,6 +100,8 @@ export interface VolumeFormat {
   open(path: string, wanted: WantedVolume): Promise<VoxelSource>;
   /** Absent for formats that are only read. */
   plan?(path: string, grid: FileGrid, kind: VoxelKind): FilePlan;
+  /** What results take over of the header of their image, as text. */
+  kept?(header: FileHeader): string;
 }
 
 /**
@@ -106,7 +110,11 @@ export interface VolumeFormat {
  * @throws DataError when an extent is below 1, the file is 2D or has further axes, and when it holds several volumes of
  *   which none was chosen, or not the one that was
  */
-export function chooseFrame(path: string, extents: readonly number[], { content, frame }: WantedVolume): Frame {
+export function chooseFrame(
+  path: string,
+  extents: readonly number[],
+  { content, frame }: WantedVolume,
+): Frame {
   const given = extents.join(" x ");
   if (extents.some((extent) => !Number.isSafeInteger(extent) || extent < 1)) {
     throw new DataError(

@@ -1,5 +1,5 @@
 import { DataError } from "../../errors.js";
-import type { Vec3 } from "../volume.js";
+import type { FileHeader, Vec3 } from "../volume.js";
 import { ByteStream } from "./byte-stream.js";
 import {
   chooseFrame,
@@ -64,7 +64,10 @@ export const metaimage: VolumeFormat = {
         await stream[Symbol.asyncDispose]();
         const voxelBytes = header.shape.reduce((product, extent) => product * extent, header.type.bytes);
         const skip = readHeaderSize(path, keys);
-        stream = await ByteStream.openData(besideHeader(path, dataFile), skip === -1 ? -voxelBytes * frame.count : skip);
+        stream = await ByteStream.openData(
+          besideHeader(path, dataFile),
+          skip === -1 ? -voxelBytes * frame.count : skip,
+        );
       }
       if (isPacked) stream = stream.unpacked();
       return await stream.asSource(header, frame);
@@ -74,6 +77,7 @@ export const metaimage: VolumeFormat = {
     }
   },
   plan: planMetaimage,
+  kept: (header) => keptLines(header).join("\n"),
 };
 
 type Keys = ReadonlyMap<string, string>;
@@ -190,21 +194,24 @@ function identity(dimensions: number): string {
 
 /** One file with plain voxels: the size of packed ones would have to stand before them. */
 function planMetaimage(_path: string, grid: FileGrid, kind: VoxelKind): FilePlan {
-  const kept =
-    grid.header?.format === "metaimage" ? new TextDecoder().decode(grid.header.bytes).split("\n") : null;
   const lines = [
     "ObjectType = Image",
     "NDims = 3",
     "BinaryData = True",
     "BinaryDataByteOrderMSB = False",
     "CompressedData = False",
-    ...(kept?.filter((line) => !STORAGE.test(line.split("=")[0]?.trim() ?? "")) ?? placeLines(grid)),
+    ...(grid.header?.format === "metaimage" ? keptLines(grid.header) : placeLines(grid)),
     `DimSize = ${grid.shape.join(" ")}`,
     `Comment = ${kind.description}`,
     `ElementType = ${WRITTEN_TYPES[kind.type.name]}`,
     "ElementDataFile = LOCAL",
   ];
   return { head: new TextEncoder().encode(`${lines.join("\n")}\n`), littleEndian: true, gzip: "nothing" };
+}
+
+function keptLines({ bytes }: FileHeader): string[] {
+  const lines = new TextDecoder().decode(bytes).split("\n");
+  return lines.filter((line) => !STORAGE.test(line.split("=")[0]?.trim() ?? ""));
 }
 
 function placeLines({ affine, spacing }: FileGrid): string[] {

@@ -78,6 +78,7 @@ export const nrrd: VolumeFormat = {
     }
   },
   plan: planNrrd,
+  kept: (header) => keptLines(header).join("\n"),
 };
 
 type Fields = ReadonlyMap<string, string>;

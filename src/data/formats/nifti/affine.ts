@@ -29,6 +29,22 @@ export function readAffine(fields: NiftiFields, path: string): Affine {
         ? readQform(fields, path)
         : affineFromSpacing(fields),
   );
+  return inMm(affine, fields);
+}
+
+/** The q-form where the s-form is used; null where there is none or it is damaged, which does not matter then. */
+export function readOtherAffine(fields: NiftiFields, path: string): Affine | null {
+  const { sform_code: sform, qform_code: qform } = fields.parsed;
+  if (!(sform > 0 && qform > 0)) return null;
+  try {
+    const affine = inMm(checkAffine(path, readQform(fields, path)), fields);
+    return stepLengths(affine).every((step) => step > 0) ? affine : null;
+  } catch {
+    return null;
+  }
+}
+
+function inMm(affine: Affine, fields: NiftiFields): Affine {
   const mm = mmPerUnit(fields);
   const rows = affine.slice(0, 3).map(([x, y, z, origin]) => [x * mm, y * mm, z * mm, origin * mm] as const);
   return [...rows, LAST_ROW];

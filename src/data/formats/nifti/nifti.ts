@@ -13,7 +13,7 @@ import {
   type WantedVolume,
 } from "../format.js";
 import { type VoxelType, voxelTypes } from "../voxel-type.js";
-import { readAffine, readSpacing } from "./affine.js";
+import { readAffine, readOtherAffine, readSpacing } from "./affine.js";
 import { HeaderView, type NiftiFields, type NiftiLayout, niftiLayouts, parseFields } from "./fields.js";
 
 const INTENT_LABEL = 1002;
@@ -63,6 +63,12 @@ export const nifti: VolumeFormat = {
     }
   },
   plan: planNifti,
+  kept: ({ bytes, littleEndian }) => {
+    const layout = bytes.length === niftiLayouts[2].size ? niftiLayouts[2] : niftiLayouts[1];
+    const view = new HeaderView(Uint8Array.from(bytes), littleEndian);
+    clearVoxelFields(view, layout);
+    return Buffer.from(view.bytes).toString("hex");
+  },
 };
 
 /** As many bytes as the first field says that the header has. */
@@ -92,6 +98,7 @@ function parseNiftiHeader(
     shape: frame.shape,
     spacing: readSpacing(fields, affine),
     affine,
+    otherAffine: readOtherAffine(fields, path),
     orientation,
     fastest: "x",
     type: readType(fields, path),
@@ -204,23 +211,26 @@ function planNifti(path: string, grid: FileGrid, kind: VoxelKind): FilePlan {
   const head = new Uint8Array(layout.size + 4);
   head.set(source.bytes);
   const view = new HeaderView(head, source.littleEndian);
+  clearVoxelFields(view, layout, kind.labels);
   view.put(layout.datatype, CODES[kind.type.name]);
   view.put(layout.bitpix, kind.type.bytes * 8);
   view.put(layout.voxOffset, head.length);
   view.put(layout.slope, kind.slope ?? 1);
-  view.put(layout.intercept, 0);
-  // The viewer finds the range itself.
-  view.put(layout.calMax, 0);
-  view.put(layout.calMin, 0);
-  if (layout.version === 1) head.fill(0, 140, 148); // glmax, glmin, of the old voxels
-  head.fill(0, layout.description, layout.description + 80);
   new TextEncoder().encodeInto(kind.description, head.subarray(layout.description, layout.description + 79));
-  if (kind.labels) {
-    view.put(layout.intentParameters, 0, 0, 0);
-    view.put(layout.intentCode, INTENT_LABEL);
-    head.fill(0, layout.intentName, layout.intentName + 16);
-  }
+  if (kind.labels) view.put(layout.intentCode, INTENT_LABEL);
   return { head, littleEndian: source.littleEndian, gzip: /\.gz$/i.test(path) ? "all" : "nothing" };
+}
+
+/** Sets the fields that describe voxels to 0; the intent is the image's own where results are intensities too. */
+function clearVoxelFields(view: HeaderView, layout: NiftiLayout, withIntent = true): void {
+  const { datatype, bitpix, voxOffset, slope, intercept, calMax, calMin, description } = layout;
+  for (const field of [datatype, bitpix, voxOffset, slope, intercept, calMax, calMin]) view.put(field, 0);
+  if (layout.version === 1) view.bytes.fill(0, 140, 148); // glmax, glmin
+  view.bytes.fill(0, description, description + 80);
+  if (!withIntent) return;
+  view.put(layout.intentParameters, 0, 0, 0);
+  view.put(layout.intentCode, 0);
+  view.bytes.fill(0, layout.intentName, layout.intentName + 16);
 }
 
 /** A little-endian header with an s-form only; without an affine the spacing, or 1 with unknown unit, from origin 0. */
