@@ -155,6 +155,18 @@ describe("documentation", () => {
     assert.ok(count >= 4, `only ${count} configurations found: is the search still right?`);
   });
 
+  it("names tests that exist", () => {
+    const page = readFileSync(join(root, "docs", "explanation", "known-troubles.md"), "utf8");
+    const rows = [...page.matchAll(/^\|[^|]*\| `([^`]+)` \| (.+) \|$/gm)];
+    const isMissing = ([, file = "", title = ""]: RegExpMatchArray): boolean =>
+      !existsSync(join(root, file)) || !readFileSync(join(root, file), "utf8").includes(title);
+    assert.deepEqual(
+      rows.filter(isMissing).map(([row]) => row),
+      [],
+    );
+    assert.ok(rows.length > 40, `only ${rows.length} tests found: is the search still right?`);
+  });
+
   it("has the exit codes of the program", () => {
     const page = readFileSync(join(root, "docs", "reference", "exit-codes.md"), "utf8");
     const rows = [...page.matchAll(/^\| (\d+) \| ([^|]+) \|/gm)].map(([, code, meaning]) => [
