@@ -36,6 +36,7 @@ export const benchNames = [
   "vnet-volume",
   "unet3d-train",
   "unet3d-infer",
+  "methods",
   "sam-train",
   "sam-large",
   "sam-infer",
@@ -110,6 +111,50 @@ function trainCase(
     tolerance: networkTolerance,
     peerBytes: gigabytes * gigabyte,
     ...rest,
+  };
+}
+
+/** A step of a method, 2 labelled and 2 unlabelled crops, at the paper's size. */
+function methodCase(
+  method: RequestOf<"method-train">["method"],
+  patch: Extents,
+  gigabytes: number,
+  smaller?: string,
+): BenchCase {
+  const isMagic = method === "magicnet";
+  return {
+    name: `${method}-${patch.join("x")}`,
+    request: {
+      ...{ work: "method-train", model: isMagic ? "magicnet" : "vnet", patch, filters: 16, method },
+      classes: isMagic ? 14 : 2,
+    },
+    settings: ["default", "channels-last", "channels-last,compiled"],
+    tolerance: networkTolerance,
+    peerBytes: gigabytes * gigabyte,
+    ...(smaller === undefined ? {} : { smaller }),
+  };
+}
+
+/** A step of SFR+: the segmenter's and one of SAM for a crop that teaches it, a labelled canvas and an unlabelled one. */
+function exchangeCase(
+  patch: Extents,
+  [model, canvas]: readonly [SamSize, number],
+  gigabytes: number,
+  smaller?: string,
+): BenchCase {
+  const both = { classes: 2 };
+  return {
+    name: `sfr-plus-${patch.join("x")}-${model}-${canvas}`,
+    request: {
+      work: "exchange-train",
+      segmenter: { model: "vnet", patch, batch: 4, filters: 16, method: "mean-teacher", ...both },
+      sam: { model, canvas, batch: 2, rank: 4, ...both },
+    },
+    settings: ["default", "channels-last,no-heads,sdpa", "channels-last,compiled,no-heads,sdpa"],
+    tolerance: networkTolerance,
+    peerBytes: gigabytes * gigabyte,
+    runs: 3,
+    ...(smaller === undefined ? {} : { smaller }),
   };
 }
 
@@ -249,6 +294,18 @@ const lists: Readonly<Record<BenchName, readonly BenchCase[]>> = {
     trainCase("unet3d", large, 11, { smaller: "64x64x32" }),
   ],
   "unet3d-infer": [inferCase("unet3d", small, 1), inferCase("unet3d", large, 3, { smaller: "64x64x32" })],
+  methods: [
+    methodCase("mean-teacher", small, 1.5),
+    methodCase("ua-mt", small, 1.5),
+    methodCase("acmt-ent", small, 1.5),
+    methodCase("magicnet", [64, 64, 64], 4),
+    exchangeCase(small, ["tiny", 512], 2),
+    methodCase("mean-teacher", large, 6, "mean-teacher-64x64x32"),
+    methodCase("ua-mt", large, 6, "ua-mt-64x64x32"),
+    methodCase("acmt-ent", large, 6, "acmt-ent-64x64x32"),
+    methodCase("magicnet", [96, 96, 96], 16, "magicnet-64x64x64"),
+    exchangeCase(large, ["vit_b", 1024], 20, "sfr-plus-64x64x32-tiny-512"),
+  ],
   "sam-train": [
     samCase("sam-train", "tiny", 512, 1.5),
     samCase("sam-train", "vit_b", 512, 3),

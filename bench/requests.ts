@@ -15,16 +15,28 @@ const sam = {
   precision,
 };
 
+const segmenterTraining = {
+  ...segmenter,
+  batch: z.int(),
+  method: z.enum(["supervised", "mean-teacher"]),
+  precision,
+};
+
 /** The work of one case; the fields beside `work` are what the peer of that name takes as its case. */
 export const requestSchema = z.discriminatedUnion("work", [
   z.strictObject({ work: z.literal("gemm"), size: z.int() }),
   z.strictObject({ work: z.literal("bandwidth"), elements: z.int() }),
+  z.strictObject({ work: z.literal("segmenter-train"), ...segmenterTraining }),
   z.strictObject({
-    work: z.literal("segmenter-train"),
+    work: z.literal("method-train"),
     ...segmenter,
-    batch: z.int(),
-    method: z.enum(["supervised", "mean-teacher"]),
-    precision,
+    model: z.enum(["vnet", "magicnet"]),
+    method: z.enum(["mean-teacher", "ua-mt", "acmt-ent", "magicnet"]),
+  }),
+  z.strictObject({
+    work: z.literal("exchange-train"),
+    segmenter: z.strictObject(segmenterTraining),
+    sam: z.strictObject(sam),
   }),
   z.strictObject({ work: z.literal("segmenter-infer"), ...segmenter, batch: z.int() }),
   z.strictObject({ work: z.literal("segmenter-volume"), ...segmenter, volume: extents, stride: extents }),

@@ -129,7 +129,7 @@ export async function startVolume(request: RequestOf<"segmenter-volume">): Promi
     x.set(crop.f32);
     return run();
   };
-  const predict = () => slidingWindow(whole, { classes, patch, usualStride: stride, logits });
+  const predict = () => slidingWindow(whole, { channels: 1, classes, patch, usualStride: stride, logits });
   using result = await predict();
   const columns = new Float32Array(width * height);
   for (const [i, label] of result.labels.u8.entries())

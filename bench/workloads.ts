@@ -17,6 +17,7 @@ import { canvasOrder, permute } from "../test/oracle/axes.js";
 import { checkerLabel, ignoreSome, image, weight } from "../test/oracle/inputs.js";
 import { startBatch } from "./batch-workload.js";
 import { type CheckedValues, sampled } from "./check.js";
+import { startExchange, startMethod } from "./method-workload.js";
 import { startMetrics } from "./metrics-workload.js";
 import type { BenchRequest, RequestOf } from "./requests.js";
 import { startInference, startTraining, startVolume } from "./segmenter-workload.js";
@@ -44,6 +45,10 @@ export function startWorkload(request: BenchRequest): Promise<Workload> {
       return startInference(request);
     case "segmenter-volume":
       return startVolume(request);
+    case "method-train":
+      return startMethod(request);
+    case "exchange-train":
+      return startExchange(request);
     case "sam-train":
       return startSamTraining(request);
     case "sam-infer":
@@ -121,7 +126,7 @@ async function samForward({ model, canvas, classes, batch, rank, precision = "f3
   return { network, canvases, labels: ignoreSome(labels, batch), logits, program, run };
 }
 
-async function startSamTraining(request: RequestOf<"sam-train">): Promise<Workload> {
+export async function startSamTraining(request: RequestOf<"sam-train">): Promise<Workload> {
   const { network, canvases, labels, logits, program } = await samForward(request);
   program.dispose();
   const settings = finetuneSettings.parse({});

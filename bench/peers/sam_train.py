@@ -4,6 +4,8 @@ Case and settings: sam_case.py. AdamW lr 1e-3, weight decay 0.1; loss 0.5 (CE + 
 Check file and result: the loss of step 0, `logits` (sampled).
 """
 
+from collections.abc import Callable
+
 import numpy as np
 import torch
 
@@ -12,8 +14,8 @@ import sam_case
 import losses
 
 
-def main() -> None:
-    request = peer.parse(__doc__, sam_case.SETTINGS)
+def training(request: peer.Request) -> Callable[[], tuple[torch.Tensor, list[float]]]:
+    """A function that runs a step and returns the logits and the loss."""
     case = sam_case.read(request)
     trained = {n: v for n, v in case.weights.items() if not n.startswith("image_encoder.") and "gaussian" not in n}
     trained |= case.lora
@@ -31,6 +33,12 @@ def main() -> None:
         optimiser.step()
         return logits, [loss.item()]
 
+    return step
+
+
+def main() -> None:
+    request = peer.parse(__doc__, sam_case.SETTINGS)
+    step = training(request)
     logits, result = step()
     peer.write_check(request, {"losses": np.array(result), "logits": peer.sampled(logits)})
     del logits

@@ -5,6 +5,8 @@ second half pseudo-labelled with the same checker shifted by 2, teacher forward 
 SGD lr 0.01, momentum 0.9, weight decay 1e-4. Check file and result: the losses of step 0, `logits` (sampled).
 """
 
+from collections.abc import Callable
+
 import numpy as np
 import torch
 
@@ -14,8 +16,11 @@ import inputs
 import losses
 
 
-def main() -> None:
-    request = peer.parse(__doc__, segmenter_case.SETTINGS)
+Step = Callable[[int], tuple[torch.Tensor, list[float]]]
+
+
+def training(request: peer.Request) -> Step:
+    """A function that runs step 0, 1, .. and returns the student's logits and the loss."""
     case = segmenter_case.read(request)
     mean_teacher = request.case.get("method", "supervised") == "mean-teacher"
     student = {n: v.requires_grad_() for n, v in case.weights(1).items()}
@@ -54,6 +59,12 @@ def main() -> None:
             losses.update_teacher(teacher, student, index)
         return logits, [loss.item()]
 
+    return step
+
+
+def main() -> None:
+    request = peer.parse(__doc__, segmenter_case.SETTINGS)
+    step = training(request)
     logits, result = step(0)
     peer.write_check(request, {"losses": np.array(result), "logits": peer.sampled(logits)})
     del logits

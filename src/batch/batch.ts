@@ -3,6 +3,7 @@ import { mkdir } from "node:fs/promises";
 import { hostname } from "node:os";
 import { join, resolve } from "node:path";
 import { setTimeout } from "node:timers/promises";
+import { imageFiles } from "../data/layouts/layout.js";
 import { largestGeometry } from "../data/preprocessing-plan.js";
 import { readGrid } from "../data/volume-file.js";
 import { isCaseError, messageOf } from "../error-text.js";
@@ -195,15 +196,16 @@ class Batch {
   }
 
   /** Whether an earlier start has labelled this image with the same weights and settings. */
-  private async isDone({ id, image, problem }: BatchCase): Promise<boolean> {
+  private async isDone({ problem, ...entry }: BatchCase): Promise<boolean> {
+    const [{ id }, files] = [entry, imageFiles(entry)];
     const record = this.manifest.get(id);
     if (record?.work !== this.work || record.status !== "done" || problem !== undefined) return false;
     if (record.labels === undefined || !existsSync(join(this.options.out, record.labels))) return false;
     try {
-      const { bytes, modified } = await fileState(image);
+      const { bytes, modified } = await fileState(files);
       if (record.source?.bytes !== bytes) return false;
       // A copy of the file has another time, but the same content.
-      return record.source.modified === modified || record.source.sha256 === (await hashFiles([image]));
+      return record.source.modified === modified || record.source.sha256 === (await hashFiles(files));
     } catch {
       return false;
     }
@@ -276,7 +278,7 @@ class Batch {
       leave = await this.gate.enter(entry.id, await this.bytesOf(entry));
       this.throwIfStopped();
       const { settings, model } = this.options;
-      return { read: await readCase(entry, settings, model.card.plan, this.signal), claim, leave };
+      return { read: await readCase(entry, settings, model.card, this.signal), claim, leave };
     } catch (error) {
       leave();
       await this.failOrThrow(entry, claim, error);
@@ -291,7 +293,7 @@ class Batch {
       const result = await labelCase(item.read, model, settings, { signal: this.signal, onBegin });
       return { result, seconds: (performance.now() - start) / 1000 };
     } catch (error) {
-      item.read.image.dispose();
+      for (const channel of item.read.channels) channel.dispose();
       item.leave();
       await this.failOrThrow(item.read.entry, item.claim, error);
       return undefined;
@@ -350,7 +352,7 @@ class Batch {
   }
 
   private async giveFree({ read, claim, leave }: WorkItem): Promise<void> {
-    read.image.dispose();
+    for (const channel of read.channels) channel.dispose();
     leave();
     await claim.release();
   }

@@ -7,14 +7,17 @@ import { describeReadError } from "../data/formats/byte-stream.js";
 import { formatOf } from "../data/formats/index.js";
 import type { Grid } from "../data/grid-match.js";
 import { idsOfClasses } from "../data/label-table.js";
-import { prepareImage } from "../data/prepare.js";
-import type { PreprocessingPlan } from "../data/preprocessing-plan.js";
-import { readImage, writeFractions, writeLabels } from "../data/volume-file.js";
+import { imageFiles } from "../data/layouts/layout.js";
+import { loadChannels } from "../data/load-case.js";
+import { prepareChannels } from "../data/prepare.js";
+import { writeFractions, writeLabels } from "../data/volume-file.js";
+import { DataError } from "../errors.js";
 import { encodePng } from "../io/png.js";
 import type { Tensor } from "../native/tensor.js";
 import { type SlidingWindowOptions, slidingWindow } from "../predict/sliding-window.js";
 import type { KeptMaps, VolumeLabels } from "../predict/volume-labels.js";
 import { hashFiles } from "../run/case-store.js";
+import type { ModelCard } from "../run/model-card.js";
 import { caseFile } from "../run/stage.js";
 import { renderOverlay } from "../viewer/overlay.js";
 import type { BatchCase } from "./cases.js";
@@ -51,7 +54,9 @@ export const batchPaths = {
 /** A case in memory. */
 export interface ReadCase {
   readonly entry: BatchCase;
-  /** f32 [D, H, W], as the network sees it. */
+  /** f32 [D, H, W] each, as the network sees them. */
+  readonly channels: readonly Tensor[];
+  /** The channel that SAM sees and pictures show. */
   readonly image: Tensor;
   readonly geometry: CaseGeometry;
   /** Intensities on the grid of the results, for the picture; undefined when they are those of `image`. */
@@ -61,46 +66,58 @@ export interface ReadCase {
   readonly seconds: number;
 }
 
-/** What identifies the content of a file without reading it. @throws DataError when there is no such file */
-export async function fileState(path: string): Promise<{ bytes: number; modified: number }> {
-  try {
-    const { size, mtimeMs } = await stat(path);
-    return { bytes: size, modified: mtimeMs };
-  } catch (error) {
-    throw describeReadError(path, error);
+/** What identifies the content of files without reading them. @throws DataError when there is no such file */
+export async function fileState(paths: readonly string[]): Promise<{ bytes: number; modified: number }> {
+  const state = { bytes: 0, modified: 0 };
+  for (const path of paths) {
+    try {
+      const { size, mtimeMs } = await stat(path);
+      state.bytes += size;
+      state.modified = Math.max(state.modified, mtimeMs);
+    } catch (error) {
+      throw describeReadError(path, error);
+    }
   }
+  return state;
 }
 
 /** Reads a case and prepares its image. @throws DataError naming the file */
 export async function readCase(
   entry: BatchCase,
   { frame }: Pick<BatchSettings, "frame">,
-  plan: PreprocessingPlan,
+  { plan, channels: expected, samChannel }: Pick<ModelCard, "plan" | "channels" | "samChannel">,
   signal?: AbortSignal,
 ): Promise<ReadCase> {
   const start = performance.now();
-  const sha256 = await hashFiles([entry.image], signal);
-  const state = await fileState(entry.image);
-  const volume = await readImage(entry.image, frame);
-  const { image, geometry } = await prepareImage(volume, plan, entry.id);
+  const sha256 = await hashFiles(imageFiles(entry), signal);
+  const state = await fileState(imageFiles(entry));
+  const volumes = await loadChannels({ ...entry, ...(frame !== null && { frame }) });
+  if (volumes.length !== expected)
+    throw new DataError(
+      `${entry.image}: expected ${expected} channels as the network was trained on, received ${volumes.length}; ` +
+        "give volumes with the channels of the training, as a data set or as 4D files",
+    );
+  const { channels, image, geometry } = await prepareChannels(entry, volumes, { plan, samChannel });
   return {
     entry,
+    channels,
     image,
     geometry,
-    shown: geometry.restores && !isWhole(geometry) ? volume.data : undefined,
+    shown: geometry.restores && !isWhole(geometry) ? volumes[samChannel]?.data : undefined,
     source: { sha256, ...state },
     seconds: (performance.now() - start) / 1000,
   };
 }
 
-/** Labels a case. @throws CancelledError */
+/** Labels a case. @throws CancelledError; DataError when the network takes another number of channels */
 export function labelCase(
-  { image, geometry }: ReadCase,
-  { network }: BatchModel,
+  { channels, image, geometry }: ReadCase,
+  { network, seesAll }: BatchModel,
   { stride, weighting, mirror, maps }: BatchSettings,
   options: Pick<SlidingWindowOptions, "signal" | "onBegin">,
 ): Promise<VolumeLabels> {
-  return slidingWindow(image, network, { stride, weighting, mirror, maps, geometry, ...options });
+  const seen = seesAll ? channels : image;
+  return slidingWindow(seen, network, { stride, weighting, mirror, maps, geometry, ...options });
 }
 
 /** What is written for a case. */

@@ -10,8 +10,10 @@ import { caseFile } from "../run/stage.js";
 export interface BatchCase {
   /** Unique in the batch; names the results. */
   readonly id: string;
-  /** Path of the image file. */
+  /** Path of the image file; of the first channel where each has a file of its own. */
   readonly image: string;
+  /** Paths of the further channels' files. */
+  readonly further?: readonly string[];
   /** Why it cannot be labelled, when that is known before it is read. */
   readonly problem?: string;
 }
@@ -33,8 +35,9 @@ export async function findCases(paths: readonly string[]): Promise<BatchCase[]> 
   }
   return [...groups.values()].flatMap(([first, ...others]) => {
     if (first === undefined) return [];
+    const { label: _, ...own } = first;
+    if (others.length === 0) return [own];
     const { id, image } = first;
-    if (others.length === 0) return [{ id, image }];
     const images = [first, ...others].map((entry) => entry.image).join(", ");
     const problem = `case '${id}': expected one volume of this name, received ${images}; rename all but one`;
     return [{ id, image, problem }];

@@ -10,6 +10,8 @@ const whileRead = 16;
 const whileKept = 5;
 /** Bytes per voxel of the file while it is cropped and resampled: windowed, and kept for the picture. */
 const whileResized = 8;
+/** Bytes per voxel of each further channel: as read and as tensor, f32. */
+const whileWaiting = 8;
 /** Bytes per voxel of post-processing (two i32 of union-find, the labels before and after) and of the ids written. */
 const whileWritten = 12;
 
@@ -20,11 +22,12 @@ const whileWritten = 12;
  */
 export function caseBytes(
   geometry: CaseGeometry,
-  { classes, patch }: Pick<WindowModel, "classes" | "patch">,
+  { channels, classes, patch }: Pick<WindowModel, "channels" | "classes" | "patch">,
   maps: KeptMaps,
 ): number {
   const kept = maps === "none" ? 0 : maps === "confidence" ? 1 : 1 + classes;
-  const perVoxel = Math.max(whileRead, whileKept + kept + whileWritten);
+  const others = (channels - 1) * whileWaiting;
+  const perVoxel = Math.max(whileRead, whileKept + kept + whileWritten) + others;
   const { source, shape } = geometry;
   const isResized = geometry.restores && !isWhole(geometry);
   // Slices of probabilities that wait until a slice of the file can be made of them, and that slice.

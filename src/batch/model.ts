@@ -24,6 +24,8 @@ import { stageKey } from "../run/stage-key.js";
 export interface BatchModel {
   readonly network: WindowModel;
   readonly card: ModelCard;
+  /** Whether it sees all channels of an image: a segmenter; else SAM's alone. */
+  readonly seesAll: boolean;
   /** SHA-256 of what its weights files hold. */
   readonly hash: string;
   /** For people: which network. */
@@ -61,7 +63,7 @@ export async function loadBatchModel(
     ? await loadSam(file, checkpoint, own, options)
     : { network: await loadSegmenter(file, metadata.sfr, own, options), hash: own, title: "segmenter" };
   const { classes } = model.network;
-  if (classes === card.labelIds.length) return { ...model, card };
+  if (classes === card.labelIds.length) return { ...model, card, seesAll: !isSam };
   model.network[Symbol.dispose]();
   throw new DataError(
     `${file}: expected ${classes} label ids, received ${card.labelIds.length}; train it again`,
@@ -87,7 +89,7 @@ async function loadSam(
   checkpoint: string | null,
   own: string,
   options: LoadOptions,
-): Promise<Omit<BatchModel, "card">> {
+): Promise<Omit<BatchModel, "card" | "seesAll">> {
   const { engine, signal } = options;
   const config = configAround(file);
   const metadata = await readSamMetadata(file);

@@ -34,6 +34,11 @@ const dataSettings = z.strictObject({
     .boolean()
     .default(false)
     .describe("Resample to half resolution: 2x2x2 mean of the image, majority of the labels"),
+  samChannel: z
+    .int()
+    .min(0)
+    .default(0)
+    .describe("Channel of the images that SAM sees and pictures show, from 0; the segmenter sees all"),
 });
 
 const millimetres = z.number().positive();
@@ -264,6 +269,13 @@ const armSettings = z.strictObject({
     .default("none")
     .describe(
       "Whose pseudo-labels the unlabelled crops get; sam: SAM's, or those of the folder in pseudoLabels; exchange: SFR+, after the arm with sam",
+    ),
+  rounds: z
+    .int()
+    .min(0)
+    .default(0)
+    .describe(
+      "Iterative self-training: how often the segmenter trained so far labels the unlabelled volumes and a new one is trained on them; without SAM's pseudo-labels the first learns from the labelled cases alone",
     ),
 });
 

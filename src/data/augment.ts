@@ -1,4 +1,5 @@
 import type { Voxels } from "../config/schema.js";
+import { UsageError } from "../errors.js";
 import { Graph } from "../graph/graph.js";
 import * as ops from "../graph/ops.js";
 import { ProgramCache } from "../graph/program-cache.js";
@@ -46,16 +47,35 @@ export class Cropper implements Disposable {
    * Writes the crop of `volume` (f32 or u8 [D,H,W]) into sample `index` of `batch` ([N,d,h,w] or [N,d,h,w,1], same
    * type).
    */
-  async into(batch: Tensor, index: number, volume: Tensor, draw: CropDraw): Promise<void> {
+  into(batch: Tensor, index: number, volume: Tensor, draw: CropDraw): Promise<void> {
+    return this.channelsInto(batch, index, [volume], draw);
+  }
+
+  /** The same crop of C channels [D,H,W] of one shape and type, into `batch` [N,d,h,w,C]. */
+  async channelsInto(
+    batch: Tensor,
+    index: number,
+    channels: readonly Tensor[],
+    draw: CropDraw,
+  ): Promise<void> {
     const [x, y, z] = this.patch;
-    const program = this.programs.get(`${volume.dtype} ${volume.shape.join("x")}`, () => {
+    const [first] = channels;
+    if (first === undefined) throw new UsageError("crop: expected at least one channel, received none");
+    const key = `${channels.length} ${first.dtype} ${first.shape.join("x")}`;
+    const program = this.programs.get(key, () => {
       const graph = new Graph();
-      const input = graph.input("x", volume.dtype, volume.shape);
-      return graph.compile({ y: ops.cropRotFlip(input, graph.input("parameters", "i32", [5]), [z, y, x]) });
+      const parameters = graph.input("parameters", "i32", [5]);
+      const crops = channels.map(({ dtype, shape }, c) =>
+        ops.cropRotFlip(graph.input(`x${c}`, dtype, shape), parameters, [z, y, x]),
+      );
+      const [crop] = crops;
+      const last = crops.map((each) => ops.reshape(each, [z, y, x, 1]));
+      return graph.compile({ y: crops.length === 1 && crop !== undefined ? crop : ops.concat(last, 3) });
     });
     this.parameters.data.set([...draw.corner, draw.turns, draw.flip]);
-    const { y: crop } = await program.run({ x: volume, parameters: this.parameters });
-    batch.data.set(crop.data, index * x * y * z);
+    const volumes = Object.fromEntries(channels.map((channel, c) => [`x${c}`, channel]));
+    const { y: crop } = await program.run({ ...volumes, parameters: this.parameters });
+    batch.data.set(crop.data, index * crop.count);
   }
 
   dispose(): void {

@@ -1,23 +1,46 @@
 import { DataError } from "../errors.js";
 import type { Case } from "./cases.js";
-import { gridDifference } from "./grid-match.js";
+import { type Grid, gridDifference } from "./grid-match.js";
 import { classesOfIds, type LabelTable, makeLabelTable, type Relabelling } from "./label-table.js";
 import { voxelInFile } from "./orientation.js";
 import type { LabelledCase, UnlabelledCase } from "./splits.js";
 import type { ImageVolume, LabelVolume, Volume } from "./volume.js";
-import { readImage, readLabels } from "./volume-file.js";
+import { readChannels, readImage, readLabels } from "./volume-file.js";
 
 /** A case in memory with its label. */
 export interface LoadedCase {
   readonly id: string;
-  readonly image: ImageVolume;
+  /** The image, channel by channel; at least one. */
+  readonly channels: readonly ImageVolume[];
   /** Class indices 0..K-1 by the table that was given, 255 ignored; shape, spacing and grid are the image's. */
   readonly label: Volume<Uint8Array>;
 }
 
-/** Reads the image of a case; intensities as stored, no normalisation. @throws DataError */
-export function loadImage(entry: UnlabelledCase): Promise<ImageVolume> {
-  return readImage(entry.image, entry.frame);
+/**
+ * Reads the image of a case, channel by channel, from files of their own or from the fourth axis of one (of which a
+ * chosen frame is the only channel); intensities as
+ * stored, no normalisation.
+ *
+ * @throws DataError when a file cannot be read or the channels' grids differ
+ */
+export async function loadChannels({ image, further = [], frame }: UnlabelledCase): Promise<ImageVolume[]> {
+  if (further.length === 0) return readChannels(image, frame);
+  const first = await readImage(image, frame);
+  const channels = [first];
+  for (const path of further) {
+    const channel = await readImage(path, frame);
+    refuseOtherGrid(path, image, first, channel, "resample the channels of a case to one grid");
+    channels.push(channel);
+  }
+  return channels;
+}
+
+function refuseOtherGrid(path: string, image: string, expected: Grid, received: Grid, cure: string): void {
+  const difference = gridDifference(expected, received);
+  if (difference === null) return;
+  throw new DataError(
+    `${path}: expected ${difference.expected} as ${image} has, received ${difference.received}; ${cure}`,
+  );
 }
 
 /** Reads the label ids of a case as they are stored. @throws DataError also when the case has no label */
@@ -38,16 +61,12 @@ export async function loadLabelIds(entry: Case): Promise<LabelVolume> {
  *   and voxel are named)
  */
 export async function loadCase(entry: Case, table: LabelTable): Promise<LoadedCase> {
-  const image = await loadImage(entry);
+  const channels = await loadChannels(entry);
+  const [image] = channels;
+  if (image === undefined) throw new DataError(`${entry.image}: expected an image, received no channel`);
   const ids = await loadLabelIds(entry);
   const path = entry.label ?? entry.id;
-  const difference = gridDifference(image, ids);
-  if (difference) {
-    throw new DataError(
-      `${path}: expected ${difference.expected} as ${entry.image} has, received ${difference.received}; ` +
-        "give the label of this image",
-    );
-  }
+  refuseOtherGrid(path, entry.image, image, ids, "give the label of this image");
   const mapped = classesOfIds(ids.data, table);
   if ("unknownAt" in mapped) {
     throw new DataError(
@@ -55,7 +74,7 @@ export async function loadCase(entry: Case, table: LabelTable): Promise<LoadedCa
         `(${voxelInFile(mapped.unknownAt, ids).join(", ")}); correct the label or the table of ids`,
     );
   }
-  return { id: entry.id, image, label: { ...image, data: mapped.classes } };
+  return { id: entry.id, channels, label: { ...image, data: mapped.classes } };
 }
 
 /** The table of all ids that occur in the labels of these cases, relabelled. @throws DataError */

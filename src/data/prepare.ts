@@ -5,14 +5,14 @@ import { Tensor } from "../native/tensor.js";
 import type { CaseGeometry } from "./case-geometry.js";
 import type { Case } from "./cases.js";
 import type { Relabelling } from "./label-table.js";
-import { loadCase, loadImage } from "./load-case.js";
+import { loadCase, loadChannels } from "./load-case.js";
 import { type PreprocessingPlan, plainPlan, planGeometry } from "./preprocessing-plan.js";
 import { resizeImage, resizeLabels } from "./resize.js";
 import { type ImageVolume, sameShape, type Vec3 } from "./volume.js";
 
 /** An image as a network sees it. */
 export interface PreparedImage {
-  /** f32 [D, H, W], z-scored over all that is seen. */
+  /** f32 [D, H, W], z-scored over all that is seen; of several channels the one that SAM sees and pictures show. */
   readonly image: Tensor;
   /** How it was made of its file: the grid to write results on, and the way there. */
   readonly geometry: CaseGeometry;
@@ -21,6 +21,8 @@ export interface PreparedImage {
 /** A case as training and prediction see it. */
 export interface PreparedCase extends PreparedImage {
   readonly id: string;
+  /** The image's channels, each as `image`, which is one of them: what a segmenter sees. */
+  readonly channels: readonly Tensor[];
   /** u8 [D, H, W], classes 0..K-1, 255 ignored. */
   readonly label: Tensor | undefined;
 }
@@ -34,6 +36,8 @@ export interface PrepareOptions {
   /** Ids of the label that count as others. */
   relabel?: Relabelling | undefined;
   plan: PreprocessingPlan;
+  /** The channel that SAM sees, from 0; default 0. */
+  samChannel?: number;
 }
 
 const memoryShape = ([x, y, z]: Vec3): [number, number, number] => [z, y, x];
@@ -41,18 +45,41 @@ const memoryShape = ([x, y, z]: Vec3): [number, number, number] => [z, y, x];
 /** Reads a case and treats it as the plan says. Throws DataError naming the file. */
 export async function prepareCase(entry: Case, options: PrepareOptions): Promise<PreparedCase> {
   const { id } = entry;
-  const { plan, labelIds, relabel } = options;
+  const { labelIds, relabel } = options;
   if (!options.needLabel)
-    return { id, label: undefined, ...(await prepareImage(await loadImage(entry), plan, id)) };
+    return { id, label: undefined, ...(await prepareChannels(entry, await loadChannels(entry), options)) };
   if (labelIds === undefined)
     throw new DataError(`case '${id}': expected the ids of its classes, received none; give labelled cases`);
-  const { image, label } = await loadCase(entry, { ids: labelIds, relabel });
-  const prepared = await prepareImage(image, plan, id);
+  const { channels, label } = await loadCase(entry, { ids: labelIds, relabel });
+  const prepared = await prepareChannels(entry, channels, options);
   return { id, ...prepared, label: await prepareLabel(label.data, prepared.geometry) };
 }
 
 /**
- * An image as the plan treats it.
+ * The channels of an image as the plan treats them; where it crops by intensity, SAM's decides.
+ *
+ * @throws DataError as planGeometry, and when there is no such channel
+ */
+export async function prepareChannels(
+  { id, image: path }: Case,
+  volumes: readonly ImageVolume[],
+  { plan, samChannel = 0 }: Pick<PrepareOptions, "plan" | "samChannel">,
+): Promise<Pick<PreparedCase, "channels" | "image" | "geometry">> {
+  const seen = volumes[samChannel];
+  if (seen === undefined)
+    throw new DataError(
+      `${path}: expected more than ${samChannel} channels for data.samChannel, received ${volumes.length}; ` +
+        "choose one that there is, from 0",
+    );
+  const { image, geometry } = await prepareImage(seen, plan, id);
+  const channels: Tensor[] = [];
+  for (const volume of volumes)
+    channels.push(volume === seen ? image : await treated(volume, plan, geometry));
+  return { channels, image, geometry };
+}
+
+/**
+ * An image of one channel as the plan treats it.
  *
  * @param name of the case, for messages
  * @throws DataError as planGeometry
@@ -63,13 +90,21 @@ export async function prepareImage(
   name = "image",
 ): Promise<PreparedImage> {
   const geometry = planGeometry(plan, volume, name);
+  return { image: await treated(volume, plan, geometry), geometry };
+}
+
+async function treated(
+  volume: ImageVolume,
+  { window }: PreprocessingPlan,
+  geometry: CaseGeometry,
+): Promise<Tensor> {
   const { crop, restores } = geometry;
   const to = resized(geometry);
-  const data = plan.window === null ? volume.data : clamped(volume.data, plan.window);
+  const data = window === null ? volume.data : clamped(volume.data, window);
   const isSame = sameShape(crop.shape, volume.shape) && sameShape(to, volume.shape);
   const seen = isSame ? data : resizeImage(data, volume.shape, crop, to);
   const build = (x: Value) => ops.standardize(restores ? x : ops.downsampleMean(x));
-  return { image: await runOnce(Tensor.from("f32", memoryShape(to), seen), build), geometry };
+  return runOnce(Tensor.from("f32", memoryShape(to), seen), build);
 }
 
 /** Extents before blocks are made to single voxels, for half resolution; otherwise those that are seen. */

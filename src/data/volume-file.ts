@@ -52,7 +52,7 @@ export async function streamVolume(
     await using source = await formatOf(path).open(path, wanted);
     const { header } = source;
     // Checked before the voxels get memory: a damaged header can promise terabytes.
-    if (voxelCount(header.shape) * header.type.bytes > source.maxBytes) refuseSize(path, header, "fewer");
+    if (valueCount(header) * header.type.bytes > source.maxBytes) refuseSize(path, header, "fewer");
     await decodeVoxels(path, source, makeSink(header));
     return header;
   } catch (error) {
@@ -62,7 +62,7 @@ export async function streamVolume(
 
 async function decodeVoxels(path: string, { header, voxels }: VoxelSource, sink: VoxelSink): Promise<void> {
   const { type, slope, intercept, littleEndian } = header;
-  const total = voxelCount(header.shape);
+  const total = valueCount(header);
   let values = new Float64Array(0);
   let done = 0;
   // A part of a voxel that waits for its other bytes.
@@ -84,10 +84,20 @@ async function decodeVoxels(path: string, { header, voxels }: VoxelSource, sink:
   if (done !== total) refuseSize(path, header, `only ${done}`);
 }
 
-function refuseSize(path: string, { shape, type }: VoxelHeader, received: string): never {
+/** Values in a file: voxels of all channels. */
+function valueCount({ shape, channels = 1 }: VoxelHeader): number {
+  return voxelCount(shape) * channels;
+}
+
+/** `24 x 24 x 16`, and `x 4` with channels. */
+function formatExtents({ shape, channels = 1 }: VoxelHeader): string {
+  return formatShape(channels === 1 ? shape : [...shape, channels]);
+}
+
+function refuseSize(path: string, header: VoxelHeader, received: string): never {
   throw new DataError(
-    `${path}: expected ${voxelCount(shape)} voxels as the header says ` +
-      `(${formatShape(shape)}, ${type.name}), received ${received}; ` +
+    `${path}: expected ${valueCount(header)} voxels as the header says ` +
+      `(${formatExtents(header)}, ${header.type.name}), received ${received}; ` +
       "the header is wrong or the file is cut short, copy or convert it again",
   );
 }
@@ -100,16 +110,34 @@ function refuseSize(path: string, { shape, type }: VoxelHeader, received: string
  * @throws DataError as streamVolume, and when a voxel is not a finite float32
  */
 export async function readImage(path: string, frame: number | null = null): Promise<ImageVolume> {
-  let data = new Float32Array(0);
+  const [image] = await readIntensities(path, frame);
+  if (image === undefined) throw new DataError(`${path}: expected a volume, received none; check the file`);
+  return image;
+}
+
+/** The same, of a 4D file without a chosen frame a volume for each of its channels. @throws DataError as readImage */
+export function readChannels(path: string, frame: number | "all" = "all"): Promise<ImageVolume[]> {
+  return readIntensities(path, frame);
+}
+
+async function readIntensities(path: string, frame: WantedVolume["frame"]): Promise<ImageVolume[]> {
+  let volumes: Float32Array<ArrayBuffer>[] = [];
   const header = await streamVolume(path, { content: "image", frame }, (found) => {
-    data = new Float32Array(voxelCount(found.shape));
+    const voxels = voxelCount(found.shape);
+    volumes = Array.from({ length: found.channels ?? 1 }, () => new Float32Array(voxels));
     const placement = new Placement(found.shape, found.orientation, found.fastest);
     return (values, count, start) => {
       refuseInfinite(path, found, values, count, start);
-      placement.scatter(values, count, start, data);
+      for (let done = 0; done < count; ) {
+        const [channel, at] = [Math.floor((start + done) / voxels), (start + done) % voxels];
+        const length = Math.min(count - done, voxels - at);
+        const volume = volumes[channel];
+        if (volume !== undefined) placement.scatter(values.subarray(done, done + length), length, at, volume);
+        done += length;
+      }
     };
   });
-  return { ...gridInMemory(header), data };
+  return volumes.map((data) => ({ ...gridInMemory(header), data }));
 }
 
 function refuseInfinite(
@@ -130,9 +158,10 @@ function refuseInfinite(
   }
 }
 
-/** (x, y, z) of the voxel at a position of the file. */
-function voxelAt({ shape, fastest }: VoxelHeader, position: number): Vec3 {
+/** (x, y, z) of the voxel at a place of the file. */
+function voxelAt({ shape, fastest }: VoxelHeader, place: number): Vec3 {
   const [nx, ny, nz] = shape;
+  const position = place % voxelCount(shape);
   if (fastest === "z")
     return [Math.floor(position / (nz * ny)), Math.floor(position / nz) % ny, position % nz];
   return [position % nx, Math.floor(position / nx) % ny, Math.floor(position / (nx * ny))];
@@ -206,7 +235,7 @@ function roundLabels(
 /** Reads where an image (or a frame of it) lies and leaves its voxels. @throws DataError as streamVolume */
 export async function readGrid(path: string, frame: number | null = null): Promise<Grid> {
   try {
-    await using source = await formatOf(path).open(path, { content: "image", frame });
+    await using source = await formatOf(path).open(path, { content: "image", frame: frame ?? "all" });
     return gridInMemory(source.header);
   } catch (error) {
     throw describeReadError(path, error);

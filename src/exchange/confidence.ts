@@ -31,6 +31,7 @@ export class ConfidenceMeter implements Disposable {
 
   /**
    * @param classes K, background included
+   * @param channels of the crops
    * @param ignoreBelow voxels of less confidence get the label 255, which losses ignore
    */
   constructor(
@@ -38,9 +39,10 @@ export class ConfidenceMeter implements Disposable {
     { model, filters }: SegmenterSettings,
     classes: number,
     patch: Voxels,
+    channels: number,
     ignoreBelow: number,
   ) {
-    const shape = [1, patch[2], patch[1], patch[0], 1];
+    const shape = [1, patch[2], patch[1], patch[0], channels];
     const graph = new Graph();
     const context = { graph, weights: student, training: false, updateStatistics: false };
     const x = graph.input("x", "f32", shape);
@@ -67,12 +69,13 @@ export class ConfidenceMeter implements Disposable {
     return this.program.addedBytes;
   }
 
-  /** Of crops f32 [N, D, H, W]; their labels go to `labels` u8 [N, D, H, W]. */
+  /** Of crops f32 [N, D, H, W, channels]; their labels go to `labels` u8 [N, D, H, W]. */
   async measure(crops: Tensor, labels: Tensor, signal?: AbortSignal): Promise<CropConfidence[]> {
-    const voxels = this.crop.count;
+    const size = this.crop.count;
+    const voxels = size / (this.crop.shape.at(-1) ?? 1);
     const measured: CropConfidence[] = [];
-    for (let i = 0; i < crops.count / voxels; i++) {
-      this.crop.f32.set(crops.f32.subarray(i * voxels, (i + 1) * voxels));
+    for (let i = 0; i < crops.count / size; i++) {
+      this.crop.f32.set(crops.f32.subarray(i * size, (i + 1) * size));
       const out: Readonly<Record<string, Tensor>> = await this.program.run({ x: this.crop }, signal);
       const value = (name: string): number => out[name]?.item ?? Number.NaN;
       if (out.labels !== undefined) labels.u8.set(out.labels.u8, i * voxels);

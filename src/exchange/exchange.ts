@@ -13,7 +13,7 @@ import { finetunedNetwork, loadFinetuned, type SamFacts, saveSam } from "../fine
 import { readSafetensors } from "../io/safetensors.js";
 import type { Precision } from "../native/native.js";
 import { saveSegmenter } from "../predict/segmenter.js";
-import { CropMaker } from "../retrain/crop-maker.js";
+import { CropMaker, channelCount } from "../retrain/crop-maker.js";
 import { type MethodName, methods } from "../retrain/methods/index.js";
 import { type StepRecord, type TrainObserver, trainLoop } from "../run/train-loop.js";
 import { inputPlan } from "../stitch/input-plan.js";
@@ -34,6 +34,8 @@ export interface ExchangeOptions extends SamFacts {
   method: MethodName;
   /** Of both models; default f32. */
   precision?: Precision;
+  /** The channel that SAM sees, from 0; default 0. */
+  samChannel?: number;
   seed: number;
   checkpointEvery: number;
   /** What stages 2 and 3 have left. */
@@ -71,12 +73,13 @@ export async function exchange(
       "exchange: expected labelled and unlabelled cases, received " +
         `${labelled.length} and ${unlabelled.length}; add volumes`,
     );
+  const channels = channelCount([...labelled, ...unlabelled]);
   const replay = settings.replay === null ? undefined : routesOf(settings.replay);
   using step = new ExchangeStep({
     sam: finetunedNetwork(options.sam, classes, options.precision),
     plan: inputPlan(patch, options.sam),
     ...{ finetune: options.finetune, segmenter, retrain, settings, classes, patch, seed: options.seed },
-    method: methods[options.method],
+    ...{ method: methods[options.method], channels, samChannel: options.samChannel ?? 0 },
     ...(options.precision === undefined ? {} : { precision: options.precision }),
   });
   await begin(step, options);
@@ -115,7 +118,8 @@ export async function exchange(
   );
   const { model, filters } = segmenter;
   await saveSam(options.samWeightsPath, step.sam, options);
-  await saveSegmenter(options.weightsPath, step.retrain.student, { model, filters, classes, patch });
+  const metadata = { model, filters, classes, channels, patch };
+  await saveSegmenter(options.weightsPath, step.retrain.student, metadata);
 }
 
 /** Writes the record of each whole step, and tells another observer. */
@@ -178,10 +182,9 @@ class ExchangeCanvases implements Disposable {
     if (entry === undefined) throw new DataError(`exchange: expected a case at ${index}, received none`);
     const stream = (name: string) => new RandomStream(seed, t, `exchange/${name}/${sample}`);
     await this.maker.ofCase(stream("labelled"), entry, finetune, 0);
-    const voxels = crops.count / samples;
-    const [from, to] = [sample * voxels, (sample + 1) * voxels];
-    const [values, labels] = [crops.f32.subarray(from, to), segmenterLabels.u8.subarray(from, to)];
-    await this.maker.ofCrop(stream("unlabelled"), values, labels, finetune, 1);
+    const voxels = segmenterLabels.count / samples;
+    const labels = segmenterLabels.u8.subarray(sample * voxels, (sample + 1) * voxels);
+    await this.maker.ofCrop(stream("unlabelled"), this.step.cropForSam(sample), labels, finetune, 1);
   }
 
   [Symbol.dispose](): void {

@@ -5,6 +5,7 @@ import type {
   SegmenterSettings,
   Voxels,
 } from "../config/schema.js";
+import { channelOf } from "../data/channels.js";
 import { SamLabeller } from "../finetune/sam-labeller.js";
 import { FinetuneStep } from "../finetune/step.js";
 import { type HostTensor, tensorsUnder } from "../io/host-tensor.js";
@@ -31,6 +32,9 @@ export interface ExchangeStepOptions {
   /** K, background included. */
   classes: number;
   patch: Voxels;
+  /** Of the crops, and which of them SAM sees, from 0. */
+  channels: number;
+  samChannel: number;
   /** Of the segmenter's kept activations; default f32. */
   precision?: Precision;
   seed: number;
@@ -89,7 +93,7 @@ export class ExchangeStep implements Disposable {
   readonly finetune: FinetuneStep;
   /** Its batch gets labelled images and labels from the caller. */
   readonly retrain: RetrainStep;
-  /** f32 [unlabelled, D, H, W]; filled by the caller. */
+  /** f32 [unlabelled, D, H, W, channels]; filled by the caller. */
   readonly crops: Tensor;
   /** u8 [unlabelled, D, H, W]: the segmenter's labels of the crops of the last step. */
   readonly segmenterLabels: Tensor;
@@ -98,25 +102,32 @@ export class ExchangeStep implements Disposable {
   private updates = 0;
 
   constructor(private readonly options: ExchangeStepOptions) {
-    const { sam, plan, finetune, segmenter, retrain, method, settings, classes, patch, seed, precision } =
-      options;
+    const { sam, plan, finetune, segmenter, retrain, method, settings, classes, patch } = options;
+    const { channels, seed, precision } = options;
     this.labeller = new SamLabeller(sam, patch, plan);
     this.finetune = new FinetuneStep(sam, finetune, 2 * plan.geometry.canvases);
     this.retrain = new RetrainStep({
-      ...{ method, segmenter, settings: retrain, classes, patch, seed },
+      ...{ method, segmenter, settings: retrain, classes, patch, channels, seed },
       ...(precision === undefined ? {} : { precision }),
       pseudoLabels: "some",
       learningRate: (t) => settings.segmenterRate * retrain.learningRate * this.decay(t - retrain.steps),
     });
     const ignoreBelow = settings.samTarget === "sure" ? settings.threshold : 0;
-    this.meter = new ConfidenceMeter(this.retrain.student, segmenter, classes, patch, ignoreBelow);
+    this.meter = new ConfidenceMeter(this.retrain.student, segmenter, classes, patch, channels, ignoreBelow);
     const shape = [retrain.unlabelledBatch, patch[2], patch[1], patch[0]];
-    this.crops = Tensor.zeros("f32", shape);
+    this.crops = Tensor.zeros("f32", [...shape, channels]);
     this.segmenterLabels = Tensor.zeros("u8", shape);
   }
 
   get sam(): SamNetwork {
     return this.options.sam;
+  }
+
+  /** What SAM sees of an unlabelled crop: values [D, H, W]. */
+  cropForSam(sample: number): Float32Array {
+    const { channels, samChannel } = this.options;
+    const size = this.crops.count / (this.crops.shape[0] ?? 1);
+    return channelOf(this.crops.f32.subarray(sample * size, (sample + 1) * size), channels, samChannel);
   }
 
   /** Both learning rates fall alike. */
@@ -200,20 +211,21 @@ export class ExchangeStep implements Disposable {
   ): Promise<number> {
     const { images, labels, pseudoLabels } = this.retrain.batch;
     const [labelled = 0, ...extents] = labels.shape;
-    const voxels = labels.count / labelled;
-    const places = this.crops.count / voxels;
+    const { channels, samChannel } = this.options;
+    const size = channels * (labels.count / labelled);
+    const places = this.crops.count / size;
     const order =
       this.options.settings.consistency === "all"
         ? [...unsure, ...sure]
         : Array.from({ length: places }, (_, place) => unsure[place % unsure.length] ?? 0);
     for (const [place, sample] of order.entries()) {
-      const crop = this.crops.f32.subarray(sample * voxels, (sample + 1) * voxels);
-      images.f32.set(crop, (labelled + place) * voxels);
+      const crop = this.crops.f32.subarray(sample * size, (sample + 1) * size);
+      images.f32.set(crop, (labelled + place) * size);
     }
     const count = order.filter((sample) => unsure.includes(sample)).length;
     if (count === 0 || pseudoLabels === undefined) return 0;
-    const first = images.f32.subarray(labelled * voxels, (labelled + count) * voxels);
-    using crops = Tensor.from("f32", [count, ...extents], first);
+    const first = images.f32.subarray(labelled * size, (labelled + count) * size);
+    using crops = Tensor.from("f32", [count, ...extents], channelOf(first, channels, samChannel));
     using made = await this.labeller.labelCrops(crops, signal);
     pseudoLabels.u8.set(made.u8);
     return count;

@@ -13,6 +13,8 @@ import type { SamMetadata } from "./sam-metadata.js";
 
 /** A fine-tuned SAM in ONNX Runtime, from a file of `sfr export`; stitching and un-stitching are the native engine's. */
 export class OnnxSamLabeller implements WindowModel {
+  /** A gray canvas. */
+  readonly channels = 1;
   readonly classes: number;
   readonly patch: Voxels;
   private readonly stitch: Program<"canvases">;

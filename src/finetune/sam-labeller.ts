@@ -49,6 +49,9 @@ export class SamLabeller implements WindowModel {
     return labeller;
   }
 
+  /** A gray canvas. */
+  readonly channels = 1;
+
   /** K, background included. */
   get classes(): number {
     return this.network.config.classes;

@@ -1,5 +1,6 @@
 import type { Value } from "../graph/graph.js";
 import type { NetworkContext } from "../graph/layers.js";
+import * as ops from "../graph/ops.js";
 import type { WeightSet } from "../graph/weights.js";
 
 /** Size of a segmenter. */
@@ -29,7 +30,7 @@ export interface SegmenterNetwork {
   /** State-dict names of its first weight and of its last one, which tell its files from others. */
   firstWeight: string;
   headWeight: string;
-  /** x [N, D, H, W, channels], extents multiples of segmenterStride. */
+  /** x [N, D, H, W, channels], extents multiples of 16. */
   encode(ctx: NetworkContext, x: Value, size: SegmenterSize): EncoderMaps;
   decode(ctx: NetworkContext, encoded: EncoderMaps, size: SegmenterSize): DecoderMaps;
   /** The first map of decode -> logits [N, D, H, W, K]. */
@@ -45,16 +46,37 @@ export function within<T>(ctx: NetworkContext, part: () => T): T {
   return ctx.graph.within(ctx.weights.name, part);
 }
 
-/** Logits [N, D, H, W, K] of x [N, D, H, W, channels]. */
+/** Logits [N, D, H, W, K] of x [N, D, H, W, channels] of any extents. */
 export function segment(
   network: SegmenterNetwork,
   ctx: NetworkContext,
   x: Value,
   size: SegmenterSize,
 ): Value {
-  const [finest] = network.decode(ctx, network.encode(ctx, x, size), size);
-  return network.head(ctx, finest, size);
+  const [finest] = network.decode(ctx, network.encode(ctx, padded(x), size), size);
+  return network.head(ctx, unpadded(finest, x.shape), size);
 }
 
-/** Each extent of an input patch must be a multiple of this: four levels halve it. */
-export const segmenterStride = 16;
+/** Each extent of a network's input is a multiple of this: four levels halve it. */
+const segmenterStride = 16;
+
+/** What an extent has after padding, voxels. */
+export const paddedExtent = (extent: number): number => segmenterStride * Math.ceil(extent / segmenterStride);
+
+/** x [N, D, H, W, C] with zeros, the mean of a volume, behind its last voxels: extents multiples of 16. */
+export function padded(x: Value): Value {
+  return [1, 2, 3].reduce((y, axis) => {
+    const missing = paddedExtent(y.dim(axis)) - y.dim(axis);
+    // Made of x, as the batch of an exported network has no fixed size.
+    const zeros = () => ops.affine(ops.slice(y, axis, 0, 1), 0);
+    return missing === 0 ? y : ops.concat([y, ...new Array<Value>(missing).fill(zeros())], axis);
+  }, x);
+}
+
+/** The voxels of a map [N, D, H, W, C] that padded(x) has from x, by x's shape [N, D, H, W, ..]. */
+export function unpadded(map: Value, shape: readonly number[]): Value {
+  return [1, 2, 3].reduce((y, axis) => {
+    const extent = shape[axis] ?? y.dim(axis);
+    return y.dim(axis) === extent ? y : ops.slice(y, axis, 0, extent);
+  }, map);
+}

@@ -1,6 +1,6 @@
 import type { Voxels } from "../config/schema.js";
 import { Tensor } from "../native/tensor.js";
-import { channelsLast } from "../onnxruntime/channels.js";
+import { channelsFirst, channelsLast } from "../onnxruntime/channels.js";
 import type { OnnxSession } from "../onnxruntime/session.js";
 import type { SegmenterMetadata } from "./segmenter.js";
 import type { WindowModel } from "./window-model.js";
@@ -8,6 +8,7 @@ import { quarterStride } from "./windows.js";
 
 /** A segmenter in ONNX Runtime, from a file of `sfr export`. */
 export class OnnxSegmenter implements WindowModel {
+  readonly channels: number;
   readonly classes: number;
   readonly patch: Voxels;
   private readonly input: Tensor;
@@ -20,13 +21,14 @@ export class OnnxSegmenter implements WindowModel {
    */
   constructor(
     private readonly session: OnnxSession,
-    { classes, patch }: Pick<SegmenterMetadata, "classes" | "patch">,
+    { classes, channels, patch }: Pick<SegmenterMetadata, "classes" | "channels" | "patch">,
     readonly addedBytes: number,
   ) {
     const [x, y, z] = patch;
     this.classes = classes;
+    this.channels = channels;
     this.patch = patch;
-    this.input = Tensor.zeros("f32", [1, 1, z, y, x]);
+    this.input = Tensor.zeros("f32", [1, channels, z, y, x]);
     this.output = Tensor.zeros("f32", [1, classes, z, y, x]);
     this.result = Tensor.zeros("f32", [1, z, y, x, classes]);
   }
@@ -36,7 +38,7 @@ export class OnnxSegmenter implements WindowModel {
   }
 
   async logits(window: Tensor, signal?: AbortSignal): Promise<Tensor> {
-    this.input.f32.set(window.f32);
+    channelsFirst(window, this.input);
     await this.session.run({ patch: this.input }, { logits: this.output }, signal);
     channelsLast(this.output, this.result);
     return this.result;

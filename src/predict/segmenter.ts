@@ -5,6 +5,7 @@ import { Graph, type Program, type Value } from "../graph/graph.js";
 import { WeightSet } from "../graph/weights.js";
 import { readSafetensors, writeSafetensors } from "../io/safetensors.js";
 import { jsonOf, type TensorInfo } from "../io/tensor-file.js";
+import { padded, unpadded } from "../models/segmenter.js";
 import { type SegmenterModel, segmenters } from "../models/segmenters.js";
 import { Tensor } from "../native/tensor.js";
 import type { WindowModel } from "./window-model.js";
@@ -14,6 +15,8 @@ const metadataSchema = z.object({
   model: z.enum(Object.keys(segmenters) as SegmenterModel[]),
   filters: z.int().min(1),
   classes: z.int().min(2),
+  // Files from before there were several have none.
+  channels: z.int().min(1).default(1),
   patch: z.tuple([z.int(), z.int(), z.int()]),
 });
 
@@ -40,10 +43,10 @@ export function recognisedSegmenter(
 ): SegmenterMetadata | undefined {
   for (const model of Object.keys(segmenters) as SegmenterModel[]) {
     const { firstWeight, headWeight } = segmenters[model];
-    const [filters] = tensors.get(firstWeight)?.shape ?? [];
+    const [filters, channels] = tensors.get(firstWeight)?.shape ?? [];
     const [classes, inputs] = tensors.get(headWeight)?.shape ?? [];
-    if (filters !== undefined && classes !== undefined && inputs === filters && classes >= 2)
-      return { model, filters, classes, patch };
+    if (filters === undefined || channels === undefined || classes === undefined) continue;
+    if (inputs === filters && classes >= 2) return { model, filters, classes, channels, patch };
   }
   return undefined;
 }
@@ -53,7 +56,7 @@ export interface SegmenterFile {
   /** Its tensors; the caller disposes them. */
   readonly weights: WeightSet;
   readonly metadata: SegmenterMetadata;
-  /** x [N, D, H, W, 1] -> logits [N, D, H, W, K]. */
+  /** x [N, D, H, W, channels] -> logits [N, D, H, W, K]. */
   forward(graph: Graph, x: Value): Value;
   /** The same, and the map [N, D, H, W, channels] that its head reads. */
   features(graph: Graph, x: Value): { map: Value; logits: Value };
@@ -72,19 +75,20 @@ export async function readSegmenter(path: string): Promise<SegmenterFile> {
     throw new DataError(
       `${path}: expected a segmenter written by sfr, received other metadata; give its weights file`,
     );
-  const { model, filters, classes, patch } = metadata;
+  const { model, filters, classes, channels, patch } = metadata;
   const weights = new WeightSet("student", 0, "from-file");
   const features = (graph: Graph, x: Value) => {
     const context = { graph, weights, training: false, updateStatistics: false };
     const [network, size] = [segmenters[model], { filters, classes, dropout: 0 }];
-    const [map] = network.decode(context, network.encode(context, x, size), size);
+    const [finest] = network.decode(context, network.encode(context, padded(x), size), size);
+    const map = unpadded(finest, x.shape);
     return { map, logits: network.head(context, map, size) };
   };
   const forward = (graph: Graph, x: Value) => features(graph, x).logits;
   try {
     // Tensors exist once a forward pass was described.
     const graph = new Graph();
-    forward(graph, graph.input("x", "f32", [1, patch[2], patch[1], patch[0], 1]));
+    forward(graph, graph.input("x", "f32", [1, patch[2], patch[1], patch[0], channels]));
     const [missing] = weights.load(file.tensors).missing;
     if (missing !== undefined)
       throw new DataError(
@@ -106,19 +110,20 @@ export class Segmenter implements WindowModel {
     private readonly program: Program<"logits">,
     /** K, background included. */
     readonly classes: number,
+    readonly channels: number,
     /** Extents of the network's input, voxels (x, y, z). */
     readonly patch: Voxels,
   ) {
-    this.input = Tensor.zeros("f32", [1, patch[2], patch[1], patch[0], 1]);
+    this.input = Tensor.zeros("f32", [1, patch[2], patch[1], patch[0], channels]);
   }
 
   /** Reads a file of saveSegmenter(). Throws DataError when it is not one. */
   static async load(path: string): Promise<Segmenter> {
     const { weights, metadata, forward } = await readSegmenter(path);
-    const { classes, patch } = metadata;
+    const { classes, channels, patch } = metadata;
     const graph = new Graph();
-    const logits = forward(graph, graph.input("x", "f32", [1, patch[2], patch[1], patch[0], 1]));
-    return new Segmenter(weights, graph.compile({ logits }, { onDevice: true }), classes, patch);
+    const logits = forward(graph, graph.input("x", "f32", [1, patch[2], patch[1], patch[0], channels]));
+    return new Segmenter(weights, graph.compile({ logits }, { onDevice: true }), classes, channels, patch);
   }
 
   get usualStride(): Voxels {

@@ -1,6 +1,7 @@
 import type { Voxels } from "../config/schema.js";
 import { Cropper } from "../data/augment.js";
 import { type CaseGeometry, isWhole } from "../data/case-geometry.js";
+import { DataError } from "../errors.js";
 import { Tensor } from "../native/tensor.js";
 import { RestoringSink } from "./restoring-sink.js";
 import { type KeptMaps, type RowSink, VolumeLabels } from "./volume-labels.js";
@@ -30,21 +31,28 @@ export interface SlidingWindowOptions {
  * (test_single_case of the semi-supervised papers). Windows go from low to high z, and probabilities are kept of as many
  * slices as a patch has: a volume of more slices needs no more memory for them.
  *
- * @param image f32 [D, H, W], z-scored
- * @throws UsageError when the stride is larger than the patch
+ * @param image f32 [D, H, W], z-scored; of several channels one for each
+ * @throws DataError when the network takes another number of channels; UsageError when the stride is larger than the patch
  */
 export async function slidingWindow(
-  image: Tensor,
-  model: Pick<WindowModel, "classes" | "patch" | "usualStride" | "logits">,
+  image: Tensor | readonly Tensor[],
+  model: Pick<WindowModel, "channels" | "classes" | "patch" | "usualStride" | "logits">,
   options: SlidingWindowOptions = {},
 ): Promise<VolumeLabels> {
   const { patch } = model;
   const stride = options.stride ?? model.usualStride;
   checkStride(patch, stride);
-  const [depth = 0, height = 0, width = 0] = image.shape;
+  const channels = image instanceof Tensor ? [image] : image;
+  if (channels.length !== model.channels)
+    throw new DataError(
+      `image: expected ${model.channels} channels as the network was trained on, received ${channels.length}; ` +
+        "give volumes with the channels of the training",
+    );
+  const shape = channels[0]?.shape ?? [];
+  const [depth = 0, height = 0, width = 0] = shape;
   const [px, py, pz] = patch;
   using cropper = new Cropper(patch);
-  using crop = Tensor.zeros("f32", [1, pz, py, px]);
+  using crop = Tensor.zeros("f32", [1, pz, py, px, ...(channels.length > 1 ? [channels.length] : [])]);
   using weights =
     options.weighting === "gaussian" ? Tensor.from("f32", [pz, py, px], gaussianWeights(patch)) : undefined;
   const corners = windowCorners([width, height, depth], patch, stride);
@@ -52,7 +60,7 @@ export async function slidingWindow(
   try {
     using slab = new WindowSlab(sink, patch, corners[0]?.[2] ?? 0, weights);
     for (const [i, corner] of corners.entries()) {
-      await cropper.into(crop, 0, image, { corner, turns: 0, flip: 0 });
+      await cropper.channelsInto(crop, 0, channels, { corner, turns: 0, flip: 0 });
       // Begun first, so that the slices that are done are copied while the network works.
       const advanced = slab.advance(corner[2]);
       const running = model.logits(crop, options.signal);
@@ -61,7 +69,7 @@ export async function slidingWindow(
       await slab.add(logits, corner);
       for (let mirror = 1; options.mirror && mirror < 8; mirror++) {
         // Each image is made from the one before, by the axes in which they differ.
-        flip(crop.f32, patch, mirror ^ (mirror - 1));
+        flip(crop.f32, patch, channels.length, mirror ^ (mirror - 1));
         await slab.add(await model.logits(crop, options.signal), corner, mirror);
       }
       options.onWindow?.(i + 1, corners.length);
@@ -88,15 +96,22 @@ function resultOf(
   return { result, sink: result };
 }
 
-/** Mirrors a window [z][y][x] in place along axes: the sum of 1 (x), 2 (y), 4 (z). */
-function flip(values: Float32Array, [px, py, pz]: Voxels, axes: number): void {
+/** Mirrors a window [z][y][x][channel] in place along axes: the sum of 1 (x), 2 (y), 4 (z). */
+function flip(values: Float32Array, [px, py, pz]: Voxels, channels: number, axes: number): void {
   const before = values.slice();
+  const row = px * channels;
   for (let z = 0; z < pz; z++) {
     for (let y = 0; y < py; y++) {
-      const from = ((axes & 4 ? pz - 1 - z : z) * py + (axes & 2 ? py - 1 - y : y)) * px;
-      const to = (z * py + y) * px;
-      values.set(before.subarray(from, from + px), to);
-      if (axes & 1) values.subarray(to, to + px).reverse();
+      const from = ((axes & 4 ? pz - 1 - z : z) * py + (axes & 2 ? py - 1 - y : y)) * row;
+      const to = (z * py + y) * row;
+      values.set(before.subarray(from, from + row), to);
+      if (axes & 1) reverseVoxels(values.subarray(to, to + row), channels);
     }
   }
+}
+
+/** Reverses the order of voxels; the channels of each stay in theirs. */
+function reverseVoxels(row: Float32Array, channels: number): void {
+  row.reverse();
+  for (let at = 0; channels > 1 && at < row.length; at += channels) row.subarray(at, at + channels).reverse();
 }

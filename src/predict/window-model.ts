@@ -6,6 +6,8 @@ import type { Tensor } from "../native/tensor.js";
  * out. Stitching to canvases and back is inside.
  */
 export interface WindowModel extends Disposable {
+  /** Of the images that it takes. */
+  readonly channels: number;
   /** K, background included. */
   readonly classes: number;
   /** Extents of a window, voxels (x, y, z). */
@@ -15,7 +17,7 @@ export interface WindowModel extends Disposable {
   /** Memory that the first window takes in addition to what the process holds now, bytes. */
   readonly addedBytes: number;
   /**
-   * @param window f32 [1, D, H, W] of the patch's extents, z-scored
+   * @param window f32 [1, D, H, W] of the patch's extents, or [1, D, H, W, channels] of several channels, z-scored
    * @returns logits f32 [1, D, H, W, K] or [D, H, W, K], valid until the next call
    */
   logits(window: Tensor, signal?: AbortSignal): Promise<Tensor>;

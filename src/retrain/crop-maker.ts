@@ -22,6 +22,18 @@ export interface DrawnCrop {
   readonly draw: CropDraw;
 }
 
+/** Number of channels that all cases have. Throws DataError when they differ. */
+export function channelCount(cases: readonly PreparedCase[]): number {
+  const [first] = cases;
+  const channels = first?.channels.length ?? 1;
+  const other = cases.find((entry) => entry.channels.length !== channels);
+  if (other === undefined) return channels;
+  throw new DataError(
+    `case '${other.id}': expected ${channels} channels as case '${first?.id}' has, received ${other.channels.length}; ` +
+      "give every case the same channels",
+  );
+}
+
 /** Takes the crops of re-training steps: which cases and where, all from (seed, step). */
 export class CropMaker implements Disposable {
   private readonly cropper: Cropper;
@@ -42,30 +54,29 @@ export class CropMaker implements Disposable {
   }
 
   /**
-   * Writes the labelled crops of step t into the first samples of `images` f32 [N, D, H, W, 1] and `labels` u8
+   * Writes the labelled crops of step t into the first samples of `images` f32 [N, D, H, W, C] and `labels` u8
    * [labelled, D, H, W]. Throws DataError when a case has no label.
    */
   async labelled(t: number, images: Tensor, labels: Tensor): Promise<void> {
     for (const [i, index] of this.labelledCases.at(t).entries()) {
-      const { image, label, id } = caseAt(this.source.labelled, index);
+      const { channels, image, label, id } = caseAt(this.source.labelled, index);
       if (label === undefined)
         throw new DataError(`retrain: expected a label for case '${id}', received none`);
       const draw = this.draw(t, i, image);
-      await this.into(images, i, image, draw);
+      await this.cropper.channelsInto(images, i, channels, draw);
       await this.into(labels, i, label, draw);
     }
   }
 
   /**
-   * Writes the unlabelled crops of step t into the samples of `images` f32 [N, D, H, W] or [N, D, H, W, 1] from `first`
-   * on.
+   * Writes the unlabelled crops of step t into the samples of `images` f32 [N, D, H, W, C] from `first` on.
    */
   async unlabelled(t: number, images: Tensor, first: number): Promise<DrawnCrop[]> {
     const drawn: DrawnCrop[] = [];
     for (const [i, index] of this.unlabelledCases.at(t).entries()) {
-      const { image, id } = caseAt(this.source.unlabelled, index);
+      const { channels, image, id } = caseAt(this.source.unlabelled, index);
       const draw = this.draw(t, this.source.settings.labelledBatch + i, image);
-      await this.into(images, first + i, image, draw);
+      await this.cropper.channelsInto(images, first + i, channels, draw);
       drawn.push({ id, draw });
     }
     return drawn;

@@ -1,21 +1,21 @@
 import type { RetrainSettings, SegmenterSettings, Voxels } from "../config/schema.js";
+import { channelOf } from "../data/channels.js";
 import type { PreparedCase } from "../data/prepare.js";
 import { DataError, UsageError } from "../errors.js";
 import type { SamLabeller } from "../finetune/sam-labeller.js";
-import { segmenterStride } from "../models/segmenter.js";
 import type { Precision } from "../native/native.js";
 import { Tensor } from "../native/tensor.js";
 import { saveSegmenter } from "../predict/segmenter.js";
 import { type TrainObserver, trainLoop } from "../run/train-loop.js";
-import { CropMaker } from "./crop-maker.js";
+import { CropMaker, channelCount } from "./crop-maker.js";
 import { type MethodName, methods } from "./methods/index.js";
 import { RetrainStep } from "./step.js";
 
 /** Where the labels of unlabelled crops come from. */
 export type PseudoLabelSource =
   | { kind: "none" }
-  /** SAM labels each augmented crop (the paper). */
-  | { kind: "per-crop"; labeller: SamLabeller }
+  /** SAM labels each augmented crop (the paper) by one channel of it, the first by default. */
+  | { kind: "per-crop"; labeller: SamLabeller; channel?: number }
   /** Each volume was labelled once; u8 [D,H,W] by case id. */
   | { kind: "per-volume"; labels: ReadonlyMap<string, Tensor> };
 
@@ -50,12 +50,14 @@ export async function retrain(
   signal?: AbortSignal,
 ): Promise<void> {
   checkOptions(options);
+  const channels = channelCount([...options.labelled, ...options.unlabelled]);
   using step = new RetrainStep({
     method: methods[options.method],
     segmenter: options.segmenter,
     settings: options.settings,
     classes: options.classes,
     patch: options.patch,
+    channels,
     pseudoLabels: options.pseudoLabels.kind !== "none",
     ...(options.precision === undefined ? {} : { precision: options.precision }),
     seed: options.seed,
@@ -84,20 +86,17 @@ export async function retrain(
     model: options.segmenter.model,
     filters: options.segmenter.filters,
     classes: options.classes,
+    channels,
     patch: options.patch,
   });
 }
 
-function checkOptions({ labelled, unlabelled, method, patch }: RetrainOptions): void {
+function checkOptions({ labelled, unlabelled, method }: RetrainOptions): void {
   if (labelled.length === 0)
     throw new UsageError("retrain: expected at least one labelled case, received none; add labels");
   if (methods[method].usesUnlabelled && unlabelled.length === 0)
     throw new UsageError(
       `retrain: expected unlabelled cases for ${method}, received none; use labelled-only`,
-    );
-  if (patch.some((extent) => extent % segmenterStride !== 0))
-    throw new UsageError(
-      `retrain: expected multiples of ${segmenterStride} voxels for patch, received ${patch.join(" x ")}; round it`,
     );
 }
 
@@ -117,8 +116,10 @@ async function fillBatch(
   if (pseudoLabels === undefined || source.kind === "none") return;
   if (source.kind === "per-crop") {
     // Of the augmented, noise-free crops.
-    const unlabelled = images.f32.subarray(images.count - pseudoLabels.count);
-    using input = Tensor.from("f32", pseudoLabels.shape, unlabelled);
+    const channels = images.shape.at(-1) ?? 1;
+    const unlabelled = images.f32.subarray(images.count - channels * pseudoLabels.count);
+    const seen = channelOf(unlabelled, channels, source.channel ?? 0);
+    using input = Tensor.from("f32", pseudoLabels.shape, seen);
     using made = await source.labeller.labelCrops(input, signal);
     pseudoLabels.u8.set(made.u8);
     return;

@@ -21,6 +21,8 @@ export interface StepOptions {
   /** K, background included. */
   classes: number;
   patch: Voxels;
+  /** Of the images; default 1. */
+  channels?: number;
   /** Whether unlabelled crops come with pseudo-labels: all or none, or in each step as many as run() is told. */
   pseudoLabels: boolean | "some";
   /** In which activations wait for the backward pass; default f32. */
@@ -32,7 +34,7 @@ export interface StepOptions {
 
 /** The batch of one step; tensors are filled by the caller. */
 export interface StepBatch {
-  /** f32 [N, D, H, W, 1], labelled crops first. */
+  /** f32 [N, D, H, W, channels], labelled crops first. */
   images: Tensor;
   /** u8 [labelled, D, H, W]. */
   labels: Tensor;
@@ -79,12 +81,12 @@ export class RetrainStep implements Disposable {
   private readonly phases: readonly Phase[];
 
   constructor(private readonly options: StepOptions) {
-    const { method, settings, patch } = options;
+    const { method, settings, patch, channels = 1 } = options;
     const extents = [patch[2], patch[1], patch[0]];
     const unlabelled = method.usesUnlabelled ? settings.unlabelledBatch : 0;
     const labels = (count: number) => Tensor.zeros("u8", [count, ...extents]);
     this.batch = {
-      images: Tensor.zeros("f32", [settings.labelledBatch + unlabelled, ...extents, 1]),
+      images: Tensor.zeros("f32", [settings.labelledBatch + unlabelled, ...extents, channels]),
       labels: labels(settings.labelledBatch),
       pseudoLabels: options.pseudoLabels && unlabelled > 0 ? labels(unlabelled) : undefined,
     };
@@ -116,11 +118,12 @@ export class RetrainStep implements Disposable {
       return graph.input(name, "f32", []);
     };
     const { segmenter, classes } = this.options;
-    const { images, labels } = this.batch;
+    const { labels } = this.batch;
+    const images = graph.input("images", "f32", this.batch.images.shape);
     const rng = graph.input("rng", "i32", [3]);
     const terms = losses({
       graph,
-      images: graph.input("images", "f32", images.shape),
+      images,
       labels: graph.input("labels", "u8", labels.shape),
       pseudoLabels: this.pseudoLabelInput(graph, pseudoLabelled),
       labelled: labels.shape[0] ?? 0,
@@ -130,7 +133,7 @@ export class RetrainStep implements Disposable {
       settings,
       student: this.student,
       network: (name) => this.network(name),
-      ...networkPasses(segmenters[segmenter.model], { ...segmenter, classes }, graph, rng),
+      ...networkPasses(segmenters[segmenter.model], { ...segmenter, classes }, images, rng),
       scalar,
     });
     minimize(

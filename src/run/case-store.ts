@@ -5,7 +5,7 @@ import type { Config } from "../config/schema.js";
 import { type Case, openDataset } from "../data/cases.js";
 import type { Grid } from "../data/grid-match.js";
 import { type LabelTable, type Relabelling, relabelNames } from "../data/label-table.js";
-import type { CaseLists } from "../data/layouts/layout.js";
+import { type CaseLists, imageFiles } from "../data/layouts/layout.js";
 import { discoverLabelTable, type LoadedCase, loadCase } from "../data/load-case.js";
 import { type PreparedCase, prepareCase } from "../data/prepare.js";
 import { makePlan, type PreprocessingPlan } from "../data/preprocessing-plan.js";
@@ -29,6 +29,8 @@ export class CaseStore {
     readonly hashes: Readonly<Record<string, string>>,
     /** How volumes are treated. */
     readonly plan: PreprocessingPlan,
+    /** The channel that SAM sees and pictures show, from 0. */
+    readonly samChannel: number,
     private readonly signal: AbortSignal | undefined,
   ) {}
 
@@ -49,7 +51,8 @@ export class CaseStore {
     accept(split);
     const grids: Grid[] = [];
     if (preprocess.spacing === "median") {
-      for (const { image, frame } of [...split.labelled, ...split.unlabelled]) grids.push(await readGrid(image, frame));
+      for (const { image, frame } of [...split.labelled, ...split.unlabelled])
+        grids.push(await readGrid(image, frame));
     }
     const plan = makePlan(preprocess, settings.halve, grids);
     const ignored: Relabelling = ignore === undefined ? {} : { [ignore]: "ignore" };
@@ -57,11 +60,11 @@ export class CaseStore {
     const table = await discoverLabelTable(split.labelled, relabel);
     const hashes: Record<string, string> = {};
     for (const entry of split.labelled)
-      hashes[entry.id] = await hashFiles([entry.image, entry.label], signal);
-    for (const entry of split.unlabelled) hashes[entry.id] = await hashFiles([entry.image], signal);
+      hashes[entry.id] = await hashFiles([...imageFiles(entry), entry.label], signal);
+    for (const entry of split.unlabelled) hashes[entry.id] = await hashFiles(imageFiles(entry), signal);
     for (const entry of split.test) {
       // A test case that cannot be read fails later, by itself.
-      const files = entry.label === undefined ? [entry.image] : [entry.image, entry.label];
+      const files = [...imageFiles(entry), ...(entry.label === undefined ? [] : [entry.label])];
       const hash = await hashFiles(files, signal).catch((error: unknown) => {
         if (error instanceof DataError) return undefined;
         throw error;
@@ -69,7 +72,8 @@ export class CaseStore {
       if (hash !== undefined) hashes[entry.id] = hash;
     }
     const names = relabelNames(labels ?? {}, relabel);
-    return new CaseStore(split, table, fileLabels, names, hashes, plan, signal);
+    const { samChannel } = settings;
+    return new CaseStore(split, table, fileLabels, names, hashes, plan, samChannel, signal);
   }
 
   /** Label ids by class, background first. */
@@ -113,6 +117,7 @@ export class CaseStore {
       labelIds: needLabel ? this.labelIds : undefined,
       relabel: this.relabel,
       plan: this.plan,
+      samChannel: this.samChannel,
     });
   }
 
@@ -135,7 +140,7 @@ export class CaseStore {
 
 /** Frees the tensors of a case. */
 export function disposeCase(prepared: PreparedCase): void {
-  prepared.image.dispose();
+  for (const channel of prepared.channels) channel.dispose();
   prepared.label?.dispose();
 }
 

@@ -5,7 +5,7 @@ import { writePth } from "../io/pth/write-pth.js";
 import { writeSafetensorsFrom } from "../io/safetensors.js";
 import type { TensorFile } from "../io/tensor-file.js";
 import { openWeights } from "../io/weights-file.js";
-import { segmenterStride } from "../models/segmenter.js";
+import { paddedExtent } from "../models/segmenter.js";
 import { segmenters } from "../models/segmenters.js";
 import { recognisedSegmenter } from "../predict/segmenter.js";
 import type { ModelCard } from "./model-card.js";
@@ -57,10 +57,8 @@ export async function convertWeights(
 
 /** Metadata of a segmenter whose label ids are its classes. */
 function segmenterMetadata(file: TensorFile, patch: Voxels): Record<string, string> {
-  if (patch.some((extent) => extent === 0 || extent % segmenterStride !== 0))
-    throw new UsageError(
-      `--patch: expected multiples of ${segmenterStride} voxels, received ${patch.join(",")}; round it`,
-    );
+  if (patch.includes(0))
+    throw new UsageError(`--patch: expected at least 1 voxel, received ${patch.join(",")}; correct it`);
   const metadata = recognisedSegmenter(file.tensors, patch);
   if (metadata === undefined) {
     const known = Object.values(segmenters).map(
@@ -72,12 +70,18 @@ function segmenterMetadata(file: TensorFile, patch: Voxels): Record<string, stri
     );
   }
   const { title, longestSide } = segmenters[metadata.model];
-  if (Math.max(...patch) < longestSide)
+  if (paddedExtent(Math.max(...patch)) < longestSide)
     throw new UsageError(
       `--patch: expected at least ${longestSide} voxels along one axis for a ${title}, received ${patch.join(",")}; ` +
         "give the patch that it was trained on",
     );
   const labelIds = Array.from({ length: metadata.classes }, (_, index) => index);
-  const card: ModelCard = { labelIds, labelNames: {}, plan: plainPlan };
+  const card: ModelCard = {
+    labelIds,
+    labelNames: {},
+    plan: plainPlan,
+    channels: metadata.channels,
+    samChannel: 0,
+  };
   return { sfr: JSON.stringify(metadata), data: JSON.stringify(card) };
 }

@@ -129,14 +129,16 @@ async function referenceOf(
   entry: Case,
 ): Promise<{ grid: Grid; image: Float32Array; label: Tensor }> {
   if (!cases.plan.halve) {
-    const { image, label } = await cases.load(entry);
-    const [x, y, z] = image.shape;
-    return { grid: image, image: image.data, label: Tensor.from("u8", [z, y, x], label.data) };
+    const { channels, label } = await cases.load(entry);
+    const image = channels[cases.samChannel]?.data ?? new Float32Array();
+    const [x, y, z] = label.shape;
+    return { grid: label, image, label: Tensor.from("u8", [z, y, x], label.data) };
   }
-  const { image, label, geometry } = await cases.prepare(entry, true);
-  using prepared = image;
+  const { image, channels, label, geometry } = await cases.prepare(entry, true);
   if (label === undefined) throw new DataError(`case '${entry.id}': expected a label, received none; add it`);
-  return { grid: resultGrid(geometry), image: Float32Array.from(prepared.f32), label };
+  const shown = Float32Array.from(image.f32);
+  for (const channel of channels) channel.dispose();
+  return { grid: resultGrid(geometry), image: shown, label };
 }
 
 /** Makes background of voxels without a class, in the reference and in the prediction. */

@@ -42,6 +42,7 @@ export async function exchangeStage(context: RunContext, keys: StageKeys, arm: A
       {
         ...{ sam, finetune, segmenter, retrain, patch, precision, seed, checkpointEvery, method },
         settings: config.exchange,
+        samChannel: config.data.samChannel,
         classes: cases.classes,
         labelled: await cases.labelled(),
         unlabelled: await cases.unlabelled(),
@@ -65,7 +66,7 @@ export async function exchangeStage(context: RunContext, keys: StageKeys, arm: A
       observer,
       signal,
     );
-    await writeModelCard(weightsPath, cardOf(context));
+    await writeModelCard(weightsPath, await cardOf(context));
     observer.end();
     return undefined;
   });

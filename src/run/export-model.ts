@@ -1,7 +1,7 @@
 import type { Config, Voxels } from "../config/schema.js";
 import { Cropper } from "../data/augment.js";
 import { openDataset } from "../data/cases.js";
-import { prepareCase } from "../data/prepare.js";
+import { type PreparedCase, prepareCase } from "../data/prepare.js";
 import type { PreprocessingPlan } from "../data/preprocessing-plan.js";
 import { RandomStream } from "../data/random.js";
 import { splitCases } from "../data/splits.js";
@@ -53,7 +53,9 @@ interface Exportable extends Disposable {
   readonly patch: Voxels;
   /** What a test input is called: window or canvas. */
   readonly unit: string;
-  /** Input values of the network from a patch f32 [1, D, H, W]. */
+  /** The channels of a case that it takes. */
+  sees(prepared: PreparedCase): readonly Tensor[];
+  /** Input values of the network from a patch f32 [1, D, H, W], or [1, D, H, W, C] of several channels. */
   inputOf(patch: Tensor): Promise<Float32Array>;
 }
 
@@ -102,7 +104,7 @@ async function openModel(
 
 async function openSegmenter(path: string, common: Readonly<Record<string, string>>): Promise<Exportable> {
   const { weights, metadata, forward } = await namingFile(path, readSegmenter(path));
-  const { model, filters, classes, patch } = metadata;
+  const { model, filters, classes, channels, patch } = metadata;
   const [x, y, z] = patch;
   const window = {
     patch,
@@ -114,19 +116,20 @@ async function openSegmenter(path: string, common: Readonly<Record<string, strin
       title: segmenters[model].title,
       input: {
         name: "patch",
-        shape: [z, y, x, 1],
-        help: "f32 [batch, 1, z, y, x], a window of a prepared volume",
+        shape: [z, y, x, channels],
+        help: `f32 [batch, ${channels}, z, y, x], a window of a prepared volume`,
       },
       output: { name: "logits", help: "f32 [batch, class, z, y, x]" },
       forward,
       metadata: {
         ...common,
-        "sfr.model": JSON.stringify({ kind: "segmenter", network: model, filters, classes }),
+        "sfr.model": JSON.stringify({ kind: "segmenter", network: model, filters, classes, channels }),
         "sfr.window": JSON.stringify(window),
       },
     },
     patch,
     unit: "window",
+    sees: ({ channels }) => channels,
     inputOf: async (crop) => Float32Array.from(crop.f32),
     [Symbol.dispose]: () => weights.dispose(),
   };
@@ -164,6 +167,7 @@ async function openSam(
     },
     patch,
     unit: "canvas",
+    sees: ({ image }) => [image],
     inputOf: (crop) => firstCanvas(crop, plan),
     [Symbol.dispose]: () => network.dispose(),
   };
@@ -195,8 +199,8 @@ function resampling({ halve, spacing, minimumSlices }: PreprocessingPlan): strin
 /** The first canvas of a patch f32 [1, D, H, W], f32 [S, S]. */
 async function firstCanvas(crop: Tensor, plan: InputPlan): Promise<Float32Array> {
   const graph = new Graph();
-  const part = ops.slice(graph.input("crop", "f32", crop.shape), 1, 0, plan.part[2]);
-  using program = graph.compile({ canvases: stitchImage(part, plan) });
+  const whole = ops.reshape(graph.input("crop", "f32", crop.shape), crop.shape.slice(0, 4));
+  using program = graph.compile({ canvases: stitchImage(ops.slice(whole, 1, 0, plan.part[2]), plan) });
   const { canvases } = await program.run({ crop });
   return canvases.f32.slice(0, plan.geometry.canvas ** 2);
 }
@@ -204,7 +208,7 @@ async function firstCanvas(crop: Tensor, plan: InputPlan): Promise<Float32Array>
 /** The middle of the run's first labelled case; undefined, with a note, where there is no run or it cannot be read. */
 async function caseInput(
   model: Exportable,
-  { plan }: ModelCard,
+  { plan, samChannel }: ModelCard,
   config: Config | undefined,
   notes: string[],
 ): Promise<TestInput | undefined> {
@@ -213,11 +217,11 @@ async function caseInput(
     const { root, layout, frame } = config.data;
     const [entry] = splitCases(await openDataset(root, layout, frame), config.data).labelled;
     if (entry === undefined) return undefined;
-    const prepared = await prepareCase(entry, { needLabel: false, labelIds: undefined, plan });
+    const prepared = await prepareCase(entry, { needLabel: false, labelIds: undefined, plan, samChannel });
     try {
       return {
         title: `the middle ${model.unit} of case ${entry.id}`,
-        values: await middleInput(model, prepared.image),
+        values: await middleInput(model, model.sees(prepared)),
       };
     } finally {
       disposeCase(prepared);
@@ -229,15 +233,15 @@ async function caseInput(
   }
 }
 
-/** @param image f32 [D, H, W] */
-async function middleInput(model: Exportable, image: Tensor): Promise<Float32Array> {
+/** @param channels f32 [D, H, W] each */
+async function middleInput(model: Exportable, channels: readonly Tensor[]): Promise<Float32Array> {
   const [px, py, pz] = model.patch;
-  const [depth = 0, height = 0, width = 0] = image.shape;
+  const [depth = 0, height = 0, width = 0] = channels[0]?.shape ?? [];
   const middle = (extent: number, size: number) => Math.floor((extent - size) / 2);
   using cropper = new Cropper(model.patch);
-  using crop = Tensor.zeros("f32", [1, pz, py, px]);
+  using crop = Tensor.zeros("f32", [1, pz, py, px, channels.length]);
   const corner = [middle(width, px), middle(height, py), middle(depth, pz)] as const;
-  await cropper.into(crop, 0, image, { corner, turns: 0, flip: 0 });
+  await cropper.channelsInto(crop, 0, channels, { corner, turns: 0, flip: 0 });
   return model.inputOf(crop);
 }
 

@@ -68,18 +68,20 @@ class FeatureSource implements Disposable {
     private readonly segmenter: SegmenterFile,
     private readonly program: Program<"map" | "labels">,
     private readonly patch: Voxels,
+    inputChannels: number,
   ) {
-    this.input = Tensor.zeros("f32", [1, patch[2], patch[1], patch[0], 1]);
+    this.input = Tensor.zeros("f32", [1, patch[2], patch[1], patch[0], inputChannels]);
     this.cropper = new Cropper(patch);
   }
 
   static async open(weightsPath: string): Promise<FeatureSource> {
     const segmenter = await readSegmenter(weightsPath);
-    const { patch } = segmenter.metadata;
+    const { patch, channels } = segmenter.metadata;
     const graph = new Graph();
-    const x = graph.input("x", "f32", [1, patch[2], patch[1], patch[0], 1]);
+    const x = graph.input("x", "f32", [1, patch[2], patch[1], patch[0], channels]);
     const { map, logits } = segmenter.features(graph, x);
-    return new FeatureSource(segmenter, graph.compile({ map, labels: ops.argmax(logits) }), patch);
+    const program = graph.compile({ map, labels: ops.argmax(logits) });
+    return new FeatureSource(segmenter, program, patch, channels);
   }
 
   /** Vectors of foreground voxels of crops, the cases taking turns. `done`: crops before these, for the progress. */
@@ -93,12 +95,12 @@ class FeatureSource implements Disposable {
     let channels = 1;
     for (let crop = 0; crop < crops; crop++) {
       if (signal.aborted) throw new CancelledError("features: stopped on request; nothing was written");
-      const image = cases[crop % cases.length]?.image;
-      if (image === undefined) break;
+      const entry = cases[crop % cases.length];
+      if (entry === undefined) break;
       const stream = new RandomStream(seed, crop, `features/${name}`);
-      const [depth = 0, height = 0, width = 0] = image.shape;
+      const [depth = 0, height = 0, width = 0] = entry.image.shape;
       const draw = drawCrop(stream, [width, height, depth], this.patch, false);
-      await this.cropper.into(this.input, 0, image, draw);
+      await this.cropper.channelsInto(this.input, 0, entry.channels, draw);
       const { map, labels } = await this.program.run({ x: this.input }, signal);
       channels = map.shape.at(-1) ?? 1;
       addVectors(values, map, labels, stream);

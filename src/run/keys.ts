@@ -27,6 +27,8 @@ export class StageKeys {
       halve: config.data.halve,
       ...this.preparation(),
       frame: config.data.frame ?? undefined,
+      // Nothing for the first, as before there was a choice.
+      ...(config.data.samChannel === 0 ? {} : { samChannel: config.data.samChannel }),
       labelIds: cases.labelIds,
       labelled: cases.hashesOf(cases.split.labelled),
     };
@@ -60,7 +62,7 @@ export class StageKeys {
   weights(arm: Arm): string {
     if (arm.method === "sam") return this.finetune();
     if (arm.start !== undefined) return this.exchange(arm.start);
-    const { segmenter, retrain, pseudoLabels } = this.context.config;
+    const { segmenter, retrain, pseudoLabels, predict } = this.context.config;
     const given = this.context.givenLabels?.hash;
     // Of files the path does not matter, their bytes do.
     const teacher =
@@ -75,6 +77,8 @@ export class StageKeys {
       ...this.precision(),
       ...(usesUnlabelled ? { unlabelled: this.unlabelled() } : {}),
       ...(arm.usesPseudoLabels ? teacher : {}),
+      // The segmenters of earlier rounds label volumes.
+      ...(arm.rounds > 0 ? { rounds: arm.rounds, stride: predict.stride } : {}),
     });
   }
 

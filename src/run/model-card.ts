@@ -4,16 +4,18 @@ import { DataError } from "../errors.js";
 import { readSafetensors, readSafetensorsHeader, writeSafetensors } from "../io/safetensors.js";
 import { jsonOf } from "../io/tensor-file.js";
 
-/** `halve` alone is what cards had before there were plans. */
+/** `halve` alone is what cards had before there were plans; others had no channels. */
 const cardSchema = z
   .object({
     labelIds: z.array(z.int().min(0).max(65535)).min(2),
     labelNames: z.record(z.string(), z.string()),
     halve: z.boolean().default(false),
     plan: planSchema.optional(),
+    channels: z.int().min(1).default(1),
+    samChannel: z.int().min(0).default(0),
   })
   .transform(
-    ({ halve, plan, ...labels }): ModelCard => ({ ...labels, plan: plan ?? { ...plainPlan, halve } }),
+    ({ halve, plan, ...others }): ModelCard => ({ ...others, plan: plan ?? { ...plainPlan, halve } }),
   );
 
 /** What a weights file says of the data that it was trained on; the metadata entry `data` of the safetensors file. */
@@ -24,6 +26,9 @@ export interface ModelCard {
   readonly labelNames: Readonly<Record<string, string>>;
   /** How volumes are treated before the network sees them. */
   readonly plan: PreprocessingPlan;
+  /** Of the images, and which of them SAM sees, from 0. */
+  readonly channels: number;
+  readonly samChannel: number;
 }
 
 /** Adds the card to a weights file (the file is written anew, in one step). @throws DataError */

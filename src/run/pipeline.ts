@@ -20,11 +20,12 @@ import { planArms, requireUnlabelled } from "./plan.js";
 import { predictStage } from "./predict-stage.js";
 import type { Progress } from "./progress.js";
 import { type ArmScores, runNotes, scoredArms, writeRunReport, writeRunSummary } from "./report-stage.js";
+import { retrainStage } from "./retrain-stage.js";
 import { RunFolder, type RunIdentity, type RunStatus } from "./run-folder.js";
 import type { ScoredArm } from "./score-table.js";
 import { type RunContext, runPaths, runStage } from "./stage.js";
 import type { StageStore } from "./stage-store.js";
-import { finetuneStage, pseudoLabelStage, retrainStage } from "./training-stages.js";
+import { finetuneStage, pseudoLabelStage } from "./training-stages.js";
 
 /** The last stage to run, with all before it. */
 export type LastStage = "finetune" | "retrain" | "report";

@@ -1,6 +1,6 @@
 import type { ArmSettings, Config } from "../config/schema.js";
 import { UsageError } from "../errors.js";
-import { segmenterStride } from "../models/segmenter.js";
+import { paddedExtent } from "../models/segmenter.js";
 import { segmenters } from "../models/segmenters.js";
 import { checkStride } from "../predict/windows.js";
 import { methods } from "../retrain/methods/index.js";
@@ -16,6 +16,8 @@ export interface Arm {
   readonly method: ArmSettings["method"];
   /** Whether the unlabelled crops get pseudo-labels, SAM's or given ones. */
   readonly usesPseudoLabels: boolean;
+  /** Trainings before the last one, whose segmenters label the unlabelled volumes: of iterative self-training. */
+  readonly rounds: number;
   /** Whether the fine-tuned SAM is needed: as teacher, or as the arm itself. */
   readonly needsSam: boolean;
   /** Of SFR+: the arm at whose end it begins. */
@@ -38,7 +40,8 @@ export function planArms(config: Config): Arm[] {
       (usesPseudoLabels && !given) || settings.method === "sam" || settings.pseudoLabels === "exchange";
     const own = armName(settings, segmenters[config.segmenter.model].title, needsSam && isRandom);
     const name = given && settings.name === undefined ? `${own} (given labels)` : own;
-    return { name, folder: folderName(name), method: settings.method, usesPseudoLabels, needsSam };
+    const { method, rounds } = settings;
+    return { name, folder: folderName(name), method, usesPseudoLabels, rounds, needsSam };
   });
   const arms = named.map((arm, index) =>
     config.arms[index]?.pseudoLabels === "exchange" ? { ...arm, start: startOf(arm, index, named) } : arm,
@@ -96,16 +99,7 @@ function checkDisruption({ finetune }: Config): void {
 function checkSizes({ patch, predict, sam, segmenter }: Config, arms: readonly Arm[]): void {
   const trained = arms.find(({ method }) => method !== "sam");
   const { title, longestSide } = segmenters[segmenter.model];
-  if (trained !== undefined && patch.some((extent) => extent % segmenterStride !== 0)) {
-    const rounded = patch.map(
-      (extent) => segmenterStride * Math.max(1, Math.round(extent / segmenterStride)),
-    );
-    throw new UsageError(
-      `patch: expected multiples of ${segmenterStride} voxels for the ${title} of '${trained.name}', ` +
-        `received ${patch.join(" x ")}; set ${rounded.join(" x ")}`,
-    );
-  }
-  if (trained !== undefined && Math.max(...patch) < longestSide) {
+  if (trained !== undefined && paddedExtent(Math.max(...patch)) < longestSide) {
     throw new UsageError(
       `patch: expected at least ${longestSide} voxels along one axis for the ${title} of '${trained.name}', ` +
         `received ${patch.join(" x ")}; double one`,
@@ -117,9 +111,13 @@ function checkSizes({ patch, predict, sam, segmenter }: Config, arms: readonly A
 }
 
 /** What the name of an arm is when the configuration gives none; undefined when there is no such arm. */
-function defaultName({ method, pseudoLabels }: ArmSettings): string | undefined {
+function defaultName({ method, pseudoLabels, rounds }: ArmSettings): string | undefined {
   if (method === "sam") return pseudoLabels === "exchange" ? undefined : "SAM alone";
   const { names } = methods[method];
+  if (rounds > 0) {
+    const base = pseudoLabels === "none" ? names.rounds : pseudoLabels === "sam" ? names.sam : undefined;
+    return base === undefined ? undefined : `${base}, ${rounds} round${rounds === 1 ? "" : "s"}`;
+  }
   return pseudoLabels === "exchange" ? names.sam?.replace("SFR", "SFR+") : names[pseudoLabels];
 }
 
@@ -132,16 +130,29 @@ function armName(settings: ArmSettings, network: string, isRandom: boolean): str
 }
 
 function checkArm(settings: ArmSettings, index: number, config: Config): void {
-  const { method, pseudoLabels } = settings;
-  if (defaultName(settings) === undefined) {
+  const { method, rounds } = settings;
+  if (rounds > 0 && (method === "sam" || methods[method].names.rounds === undefined))
     throw new UsageError(
-      pseudoLabels !== "none"
-        ? `arms[${index}]: expected pseudoLabels: none for method ${method}, received ${pseudoLabels}; ` +
-            "choose a method with unlabelled crops to use them"
-        : `arms[${index}]: expected pseudoLabels: sam for method ${method}, received none; it learns from nothing else`,
+      `arms[${index}]: expected rounds: 0 for method ${method}, received ${rounds}; rounds are self-training's`,
     );
-  }
+  if (defaultName(settings) === undefined) throw new UsageError(`arms[${index}]: ${whyNot(settings)}`);
   if (method !== "sam") methods[method].checkSettings?.(config);
+}
+
+/** Why there is no such arm. */
+function whyNot({ method, pseudoLabels, rounds }: ArmSettings): string {
+  if (rounds > 0)
+    return `expected rounds: 0 for pseudoLabels ${pseudoLabels}, received ${rounds}; SFR+ begins from an arm of rounds`;
+  if (pseudoLabels !== "none")
+    return (
+      `expected pseudoLabels: none for method ${method}, received ${pseudoLabels}; ` +
+      "choose a method with unlabelled crops to use them"
+    );
+  const own =
+    method !== "sam" && methods[method].names.rounds !== undefined
+      ? ", or set rounds for labels of its own"
+      : "";
+  return `expected pseudoLabels: sam for method ${method}, received none; it learns from nothing else${own}`;
 }
 
 function folderName(name: string): string {

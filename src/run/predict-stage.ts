@@ -76,10 +76,12 @@ async function writePrediction(
 ): Promise<void> {
   const prepared = await cases.prepare(entry, false);
   try {
-    // SAM has a stride of its own.
-    const stride = arm.method === "sam" ? null : config.predict.stride;
+    // SAM has a stride of its own, and one channel.
+    const isSam = arm.method === "sam";
+    const stride = isSam ? null : config.predict.stride;
+    const image = isSam ? prepared.image : prepared.channels;
     const { geometry } = prepared;
-    using result = await slidingWindow(prepared.image, model, { stride, geometry, signal });
+    using result = await slidingWindow(image, model, { stride, geometry, signal });
     await writeClasses(path, result.labels.u8, resultGrid(geometry), cases.labelIds);
   } finally {
     disposeCase(prepared);

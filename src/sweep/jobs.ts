@@ -86,8 +86,13 @@ function planJob(grid: Grid, path: string, { row, kind, values, overrides }: Pla
 /** The arm of a job, behind the one that it begins from: unnamed, so that it is that of the job beside it. */
 function armsOf({ method, name }: GridMethod, kind: PseudoLabelKind): ArmSettings[] {
   const prefix = { none: "", sam: method === "sam" ? "" : "SFR ", exchange: "SFR+ " }[kind];
-  const arm = { method, pseudoLabels: kind, ...(name === undefined ? {} : { name: prefix + name }) };
-  return kind === "exchange" ? [{ method, pseudoLabels: "sam" }, arm] : [arm];
+  const arm = {
+    method,
+    pseudoLabels: kind,
+    rounds: 0,
+    ...(name === undefined ? {} : { name: prefix + name }),
+  };
+  return kind === "exchange" ? [{ method, pseudoLabels: "sam", rounds: 0 }, arm] : [arm];
 }
 
 /** A value as part of a file name and as a word of a table. */

@@ -221,7 +221,7 @@ describe("parts of a batch", () => {
     leaveB();
     await c;
     await assert.rejects(gate.enter("d", 11), /case 'd': expected a volume that fits/);
-    const network = { classes: 2, patch: [4, 4, 4] } as const;
+    const network = { channels: 1, classes: 2, patch: [4, 4, 4] } as const;
     const cube = wholeGeometry({ shape: [8, 8, 8], spacing: null });
     const small = caseBytes(cube, network, "none");
     assert.ok(caseBytes(cube, network, "probabilities") > small - 1);
@@ -229,6 +229,7 @@ describe("parts of a batch", () => {
     assert.ok(caseBytes(tall, network, "none") > small + 16 * 8 * 8 * 8 - 1);
     // A resampled case has the file beside what the network sees.
     assert.ok(caseBytes({ ...cube, shape: [4, 4, 4] }, network, "none") > small);
+    assert.ok(caseBytes(cube, { ...network, channels: 4 }, "none") >= small + 3 * 8 * 8 * 8 * 8);
   });
 
   it("cleans labels: small components by mm3, the largest component, holes", async () => {

@@ -22,7 +22,11 @@ const faults: readonly (readonly [name: string, spoil: (path: string) => Promise
       /cut short|unexpected end/i,
     ],
     ["wrong shape", (path) => change(path, (file) => void file.writeInt16LE(99, 42)), /received only|fewer/],
-    ["two volumes in one file", (path) => change(path, twoVolumes), /expected one 3D volume/],
+    [
+      "two volumes in one file",
+      (path) => change(path, twoVolumes),
+      /expected 1 channels as the network was trained on, received 2|expected \d+ voxels/,
+    ],
     [
       "NaN",
       (path) => change(path, (file) => void file.writeFloatLE(Number.NaN, 352 + 400)),

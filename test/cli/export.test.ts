@@ -21,7 +21,13 @@ import { type TinySet, writeTinySet } from "../e2e/tiny-set.js";
 import { fillWeights } from "../oracle/inputs.js";
 import { type Outcome, sfr } from "./sfr.js";
 
-const card = { labelIds: [0, 4, 7], labelNames: { "4": "atrium" }, plan: plainPlan };
+const card = {
+  labelIds: [0, 4, 7],
+  labelNames: { "4": "atrium" },
+  plan: plainPlan,
+  channels: 1,
+  samChannel: 0,
+};
 const patch = [16, 16, 16] as const;
 
 /** A V-Net as a run leaves it. */
@@ -33,7 +39,7 @@ async function writeSegmenter(path: string): Promise<void> {
     ...{ filters: 2, classes: 3, dropout: 0 },
   });
   fillWeights(weights);
-  await saveSegmenter(path, weights, { model: "vnet", filters: 2, classes: 3, patch });
+  await saveSegmenter(path, weights, { model: "vnet", filters: 2, classes: 3, channels: 1, patch });
   await writeModelCard(path, card);
   weights.dispose();
 }

@@ -47,7 +47,7 @@ describe("resolveConfig", () => {
     assert.equal(config.finetune.steps, 6000);
     assert.equal(config.sam.checkpoint, null);
     assert.equal(config.pseudoLabels, "per-crop");
-    assert.deepEqual(config.arms, [{ method: "labelled-only", pseudoLabels: "none" }]);
+    assert.deepEqual(config.arms, [{ method: "labelled-only", pseudoLabels: "none", rounds: 0 }]);
   });
 
   it("makes the canvas of a single small slice from the patch", () => {
@@ -82,6 +82,7 @@ describe("resolveConfig", () => {
       test: 3,
       relabel: { 4: 1, 9: "ignore" },
       halve: true,
+      samChannel: 0,
     });
     assert.deepEqual(config.preprocess.window, [-175, 250]);
     assert.equal(config.preprocess.spacing, "median");

@@ -51,7 +51,7 @@ test("images-labels: what does not fit together is named", async (t) => {
   }
 });
 
-test("nnunet-raw: one channel, label names of both versions", async (t) => {
+test("nnunet-raw: channels, label names of both versions", async (t) => {
   const root = await temporaryFolder(t);
   const json = (more: object): Record<string, string> => ({
     "dataset.json": JSON.stringify({
@@ -73,7 +73,7 @@ test("nnunet-raw: one channel, label names of both versions", async (t) => {
   const { labels, ignore } = await openDataset(root);
   assert.deepEqual([labels, ignore], [{ 0: "background", 2: "liver" }, 4]);
   const refused: readonly (readonly [object, RegExp])[] = [
-    [{ channel_names: { 0: "T1", 1: "T2" } }, /one channel, received 2 \(T1, T2\)/],
+    [{ channel_names: { 0: "T1", 1: "T2" } }, /expected 2 channels of 'a_x', received no a_x_0001; add/],
     [{ labels: { background: 0, whole: [1, 2] } }, /received regions \('whole'\)/],
     [{ labels: { background: 0, odd: 1.5 } }, /a whole number for label 'odd', received 1.5/],
     [{ file_ending: ".png" }, /file_ending, received '.png'/],
@@ -86,7 +86,20 @@ test("nnunet-raw: one channel, label names of both versions", async (t) => {
   await plant(root, { ...json({}), ...empty("imagesTr/b_0001.nii.gz") });
   await assert.rejects(openDataset(root), {
     name: "DataError",
-    message: /<id>_0000, received 'b_0001'; use one/,
+    message: /<id>_0000, received 'b_0001'; name all channels in dataset\.json/,
+  });
+  const two = json({ channel_names: { 0: "T1", 1: "T2" } });
+  await plant(root, { ...two, ...empty("imagesTr/a_x_0001.nii.gz", "imagesTs/t_0001.nii.gz") });
+  const [first] = (await openDataset(root)).train;
+  assert.deepEqual(first, {
+    id: "a_x",
+    image: join(root, "imagesTr", "a_x_0000.nii.gz"),
+    further: [join(root, "imagesTr", "a_x_0001.nii.gz")],
+  });
+  await plant(root, empty("imagesTr/a_x_0002.nii.gz"));
+  await assert.rejects(openDataset(root), {
+    name: "DataError",
+    message: /<id>_0000 to <id>_0001, received 'a_x_0002'/,
   });
   await plant(root, { "dataset.json": "{ not json" });
   await assert.rejects(openDataset(root), {

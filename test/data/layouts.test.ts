@@ -44,7 +44,10 @@ test("decathlon: MONAI's keys, folders of like names, names to ids, unlabelled c
   await plant(root, names, {
     labels: { background: 0, heart: 5 },
     training: [{ image: "p1/image.nrrd", label: "p1/label.nrrd", fold: 0 }],
-    unlabeled: ["p2/image.nrrd", { image: ["p3/image.mha"], label: "hidden.nii" }],
+    unlabeled: [
+      { image: ["p2/image.nrrd", "p1/image.nrrd"] },
+      { image: ["p3/image.mha"], label: "hidden.nii" },
+    ],
     validation: [{ image: "p4/image.nii.gz", label: "p4/label.nii.gz" }],
   });
   for (const place of [root, join(root, "dataset.json")]) {
@@ -52,6 +55,11 @@ test("decathlon: MONAI's keys, folders of like names, names to ids, unlabelled c
     assert.equal(found.layout, "decathlon");
     assert.deepEqual(summary(found.train), ["p1/image+label", "p2/image", "p3/image"]);
     assert.deepEqual(summary(found.test), ["p4/image+label"]);
+    // A list of files is the channels of a case.
+    assert.deepEqual(
+      found.train.map(({ further }) => further),
+      [undefined, [join(root, "p1/image.nrrd")], undefined],
+    );
     assert.deepEqual(found.labels, { 0: "background", 5: "heart" });
   }
 });
@@ -59,7 +67,6 @@ test("decathlon: MONAI's keys, folders of like names, names to ids, unlabelled c
 test("decathlon: what is refused, and nnU-Net 1 beside it", async (t) => {
   const root = await temporaryFolder(t);
   const refused: readonly (readonly [object, RegExp])[] = [
-    [{ image: ["a.nii", "b.nii"] }, /expected one image per case, received 2 channels/],
     [{ image: "a.png" }, /received 'a\.png'; convert it/],
   ];
   for (const [entry, message] of refused) {

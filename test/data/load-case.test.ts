@@ -1,13 +1,14 @@
 import assert from "node:assert/strict";
+import { writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { test } from "node:test";
 import type { Case } from "../../src/data/cases.js";
 import { classesOfIds, idsOfClasses, makeLabelTable, relabelNames } from "../../src/data/label-table.js";
-import { discoverLabelTable, loadCase, loadImage } from "../../src/data/load-case.js";
+import { discoverLabelTable, loadCase, loadChannels } from "../../src/data/load-case.js";
 import type { Vec3 } from "../../src/data/volume.js";
 import { writeImage, writeLabels } from "../../src/data/volume-file.js";
 import { writeH5 } from "./h5-writer.js";
-import { temporaryFolder } from "./nifti-files.js";
+import { asStored, niftiBytes, temporaryFolder } from "./nifti-files.js";
 
 /** Writes a 3 x 2 x 1 image, and a label of this shape with these ids. */
 async function plantCase(
@@ -38,7 +39,7 @@ test("ids of several cases make one table, and map to classes and back", async (
   assert.deepEqual(loaded.label.data, Uint8Array.of(1, 0, 2, 0, 1, 0));
   assert.deepEqual(loaded.label.spacing, [1, 2, 3]);
   assert.deepEqual(idsOfClasses(loaded.label.data, table), Uint16Array.of(7, 0, 500, 0, 7, 0));
-  assert.deepEqual(loaded.image.data, (await loadImage(b)).data);
+  assert.deepEqual(loaded.channels, await loadChannels(b));
 });
 
 test("an h5 case holds image and label in one file", async (t) => {
@@ -49,8 +50,8 @@ test("an h5 case holds image and label in one file", async (t) => {
     label: { shape, data: Uint8Array.of(0, 1, 0, 0) },
   });
   const entry = { id: "a", image: path, label: path } as const;
-  const { image, label } = await loadCase(entry, await discoverLabelTable([entry]));
-  assert.deepEqual([...image.data], [1, 3, 2, 4]);
+  const { channels, label } = await loadCase(entry, await discoverLabelTable([entry]));
+  assert.deepEqual([...(channels[0]?.data ?? [])], [1, 3, 2, 4]);
   assert.deepEqual([...label.data], [0, 0, 1, 0]);
 });
 
@@ -98,4 +99,32 @@ test("ids that count as others: merged, exchanged, made background, left out", (
   assert.deepEqual(classesOfIds(Uint8Array.of(1, 3), table), { unknownAt: 1 });
   const names = { 0: "background", 1: "core", 2: "oedema", 4: "a", 7: "b", 9: "fat", 255: "unclear" };
   assert.deepEqual(relabelNames(names, relabel), { 0: "background", 1: "core + oedema", 4: "b", 7: "a" });
+});
+
+test("channels come from the fourth axis of a file, or from files of one grid", async (t) => {
+  const folder = await temporaryFolder(t);
+  const one = join(folder, "one.nii");
+  await writeFile(one, niftiBytes(asStored));
+  const path = join(folder, "both.nii");
+  const volume = niftiBytes(asStored, (view) => {
+    view.setInt16(40, 4, true);
+    view.setInt16(48, 2, true);
+  });
+  const second = Buffer.from(volume.subarray(352)).fill(0);
+  for (let i = 0; i < 24; i++) second.writeInt16LE(100 + i, 2 * i);
+  await writeFile(path, Buffer.concat([volume, second]));
+  const [first, other, ...more] = await loadChannels({ id: "both", image: path });
+  assert.equal(more.length, 0);
+  const [alone] = await loadChannels({ id: "one", image: one });
+  assert.deepEqual([first?.shape, first?.data], [alone?.shape, alone?.data]);
+  assert.deepEqual(other, { ...first, data: first?.data.map((value) => 100 + value) });
+
+  const files = await loadChannels({ id: "files", image: one, further: [one, one] });
+  assert.deepEqual(files, [alone, alone, alone]);
+  const { image } = await plantCase(folder, "a", [0, 0, 0, 0, 0, 0]);
+  await assert.rejects(loadChannels({ id: "unlike", image: one, further: [image] }), {
+    name: "DataError",
+    message:
+      /a\.nii\.gz: expected 2 x 3 x 4 voxels as .*one\.nii has, received 3 x 2 x 1 voxels; resample the channels/,
+  });
 });

@@ -69,7 +69,9 @@ test("the data set on the disk opens, splits and loads as it was generated", asy
   assert.deepEqual(table.ids, [0, 1, 2]);
   for (const [i, entry] of [...split.labelled, ...split.test].entries()) {
     const expected = generatePhantom(2 * i, 4);
-    const { image, label } = await loadCase(entry, table);
+    const { channels, label } = await loadCase(entry, table);
+    const [image] = channels;
+    assert.ok(image);
     assert.deepEqual(image.data, expected.image.data);
     assert.deepEqual(label.data, expected.label.data);
     assert.deepEqual(image.spacing, [1, 1, 1.5]);

@@ -142,7 +142,9 @@ for (const preset of presets) {
 async function checkRoundTrip(store: CaseStore, entry: Parameters<CaseStore["load"]>[0]): Promise<void> {
   const { plan, classes } = store;
   const prepared = await store.prepare(entry, true);
-  const { image, label } = await store.load(entry);
+  const { channels, label } = await store.load(entry);
+  const [image] = channels;
+  assert.ok(image);
   const { geometry } = prepared;
   const [depth = 0, height = 0, width = 0] = prepared.image.shape;
   assert.deepEqual([width, height, depth], geometry.shape);

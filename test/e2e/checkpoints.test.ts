@@ -126,6 +126,7 @@ describe("sfr, weights in and out", () => {
   for (const [model, file, patch] of [
     ["vnet", join("reference", "vnet-4f", "iter_0.pth"), "16x16x16"],
     ["unet3d", join("checkpoints", "unet3d.pth"), "32,16,16"],
+    ["magicnet", join("checkpoints", "magicnet.pth"), "32,16,16"],
   ] as const)
     it(`convert: makes a segmenter of a ${model} that PyTorch wrote`, async () => {
       const weights = join(root, `${model}.safetensors`);
@@ -151,7 +152,7 @@ describe("sfr, weights in and out", () => {
     for (const [words, code, message] of [
       [[input, join(root, "x.onnx")], 2, /expected \.safetensors or \.pth as output/],
       [[input, join(root, "x.safetensors"), "--patch", "16,16"], 2, /--patch: expected three whole numbers/],
-      [[input, join(root, "x.safetensors"), "--patch", "17,16,16"], 2, /multiples of 16/],
+      [[input, join(root, "x.safetensors"), "--patch", "0,16,16"], 2, /expected at least 1 voxel/],
       [
         [input, join(root, "x.safetensors"), "--patch", "16,16,16"],
         3,

@@ -33,7 +33,7 @@ test("labels crops as prediction does: no dropout, running statistics, the weigh
   const folder = await mkdtemp(join(tmpdir(), "sfr-confidence-"));
   t.after(() => rm(folder, { recursive: true }));
   using step = describeStep();
-  using meter = new ConfidenceMeter(step.student, segmenter, 3, patch, 0);
+  using meter = new ConfidenceMeter(step.student, segmenter, 3, patch, 1, 0);
   using images = crops(1);
   using labels = Tensor.zeros("u8", [1, ...extents]);
   step.batch.images.f32.set(images.f32);
@@ -48,7 +48,7 @@ test("labels crops as prediction does: no dropout, running statistics, the weigh
   assert.deepEqual(await meter.measure(images, labels), [after], "two looks differ");
 
   const path = join(folder, "segmenter.safetensors");
-  await saveSegmenter(path, step.student, { model: "vnet", filters: 2, classes: 3, patch });
+  await saveSegmenter(path, step.student, { model: "vnet", filters: 2, classes: 3, channels: 1, patch });
   using predictor = await Segmenter.load(path);
   using volume = Tensor.from("f32", extents, images.f32);
   using expected = await slidingWindow(volume, predictor);
@@ -59,7 +59,7 @@ test("labels crops as prediction does: no dropout, running statistics, the weigh
 test("measures each crop by itself: C, foreground, histogram", async () => {
   using step = describeStep();
   const head = (name: string) => step.student.get(`out_conv.${name}`).f32;
-  using meter = new ConfidenceMeter(step.student, segmenter, 3, patch, 0.9);
+  using meter = new ConfidenceMeter(step.student, segmenter, 3, patch, 1, 0.9);
   using images = crops(2);
   using labels = Tensor.zeros("u8", [2, ...extents]);
   head("weight").fill(0);
@@ -91,7 +91,7 @@ test("measures each crop by itself: C, foreground, histogram", async () => {
 
 test("tells foreground from all voxels", async () => {
   using step = describeStep();
-  using meter = new ConfidenceMeter(step.student, segmenter, 3, patch, 0);
+  using meter = new ConfidenceMeter(step.student, segmenter, 3, patch, 1, 0);
   using images = crops(1);
   using labels = Tensor.zeros("u8", [1, ...extents]);
   step.student.get("out_conv.weight").f32.forEach((_, i, all) => {

@@ -11,7 +11,8 @@ import { ExchangeLog, type ExchangeSample, readExchange } from "../../src/exchan
 import { type HostTensor, tensorsUnder } from "../../src/io/host-tensor.js";
 import { readSafetensors } from "../../src/io/safetensors.js";
 import { type MethodName, methods } from "../../src/retrain/methods/index.js";
-import { type Change, phantom, runExchange, Stages } from "./stages.js";
+import { phantomCase } from "../retrain/phantom-case.js";
+import { type Change, runExchange, Stages } from "./stages.js";
 
 type State = ReadonlyMap<string, HostTensor>;
 
@@ -23,7 +24,7 @@ describe("SFR+", () => {
   const wanted = "frffrrrffr";
   before(async () => {
     root = await mkdtemp(join(tmpdir(), "sfr-exchange-"));
-    stages = new Stages(root, await Promise.all([0, 1, 2, 3, 4, 5].map(phantom)));
+    stages = new Stages(root, await Promise.all([0, 1, 2, 3, 4, 5].map((index) => phantomCase(index))));
     const options = await stages.options({ name: "drawn", exchange: { threshold: 1, steps: 5 } });
     await runExchange(options);
     const log = await ExchangeLog.open(replay(), 0);

@@ -1,27 +1,12 @@
 /** Stages 2 and 3 on phantoms, so short that an exchange can begin from them within a second. */
 import { join } from "node:path";
 import { configSchema } from "../../src/config/schema.js";
-import { generatePhantom } from "../../src/data/phantom.js";
-import { type PreparedCase, prepareImage } from "../../src/data/prepare.js";
+import type { PreparedCase } from "../../src/data/prepare.js";
 import { type ExchangeOptions, exchange } from "../../src/exchange/exchange.js";
 import { finetune } from "../../src/finetune/finetune.js";
 import { SamLabeller } from "../../src/finetune/sam-labeller.js";
-import { Tensor } from "../../src/native/tensor.js";
 import type { MethodName } from "../../src/retrain/methods/index.js";
 import { retrain } from "../../src/retrain/retrain.js";
-
-const extents = [36, 26, 24] as const;
-
-/** A phantom of three classes as training sees it. */
-export async function phantom(index: number): Promise<PreparedCase> {
-  const { id, image, label } = generatePhantom(index, 1, [...extents]);
-  const shape = [extents[2], extents[1], extents[0]];
-  return {
-    id,
-    ...(await prepareImage(image)),
-    label: Tensor.from("u8", shape, Uint8Array.from(label.data)),
-  };
-}
 
 /** What an exchange is to differ in from the others of a test. */
 export interface Change {

@@ -6,20 +6,16 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { test } from "node:test";
 import { configSchema, type Voxels } from "../../src/config/schema.js";
-import { generatePhantom } from "../../src/data/phantom.js";
-import { prepareImage } from "../../src/data/prepare.js";
 import { finetune } from "../../src/finetune/finetune.js";
 import { SamLabeller } from "../../src/finetune/sam-labeller.js";
 import { Tensor } from "../../src/native/tensor.js";
+import { phantomCase } from "../retrain/phantom-case.js";
 
 test("a patch on three canvases is labelled as its thirds are on one", async (t) => {
   const folder = await mkdtemp(join(tmpdir(), "sfr-canvases-"));
   t.after(() => rm(folder, { recursive: true }));
   const weightsPath = join(folder, "sam.safetensors");
-  const { image, label } = generatePhantom(0, 1, [24, 24, 48]);
-  const { image: prepared, geometry } = await prepareImage(image);
-  using _ = prepared;
-  using classes = Tensor.from("u8", [48, 24, 24], label.data);
+  const entry = await phantomCase(0, [24, 24, 48]);
   // 16 tiles of 16 x 16 pixels fit a canvas of 64 x 64; the patch has 48 slices.
   const patch: Voxels = [16, 16, 48];
   const { sam, finetune: settings } = configSchema.parse({
@@ -29,7 +25,7 @@ test("a patch on three canvases is labelled as its thirds are on one", async (t)
     finetune: { steps: 2, batch: 1, learningRate: 1e-5 },
   });
   await finetune({
-    cases: [{ id: "a", image: prepared, label: classes, geometry }],
+    cases: [entry],
     classes: 3,
     ...{ patch, sam, settings, seed: 1, checkpointEvery: 10, weightsPath },
     checkpointPath: join(folder, "checkpoint.safetensors"),
@@ -40,7 +36,7 @@ test("a patch on three canvases is labelled as its thirds are on one", async (t)
   const crop = Tensor.zeros("f32", [1, 48, 16, 16]);
   for (let z = 0; z < 48; z++)
     for (let y = 0; y < 16; y++) {
-      const row = prepared.f32.subarray((z * 24 + y) * 24, (z * 24 + y) * 24 + 16);
+      const row = entry.image.f32.subarray((z * 24 + y) * 24, (z * 24 + y) * 24 + 16);
       crop.f32.set(row, (z * 16 + y) * 16);
     }
   using whole = await SamLabeller.load(weightsPath, { sam, classes: 3, patch });

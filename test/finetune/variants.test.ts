@@ -5,8 +5,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, before, test } from "node:test";
 import { finetuneSettings, type SamSettings, samSettings, type Voxels } from "../../src/config/schema.js";
-import { generatePhantom } from "../../src/data/phantom.js";
-import { type PreparedCase, prepareImage } from "../../src/data/prepare.js";
+import type { PreparedCase } from "../../src/data/prepare.js";
 import { finetune } from "../../src/finetune/finetune.js";
 import { SamLabeller } from "../../src/finetune/sam-labeller.js";
 import { neededBase, readSamMetadata, settingsOf } from "../../src/finetune/sam-metadata.js";
@@ -14,6 +13,7 @@ import { loadTrainedSam } from "../../src/finetune/trained-sam.js";
 import { readSafetensors } from "../../src/io/safetensors.js";
 import { Tensor } from "../../src/native/tensor.js";
 import { inputPlan } from "../../src/stitch/input-plan.js";
+import { phantomCase } from "../retrain/phantom-case.js";
 
 const patch: Voxels = [16, 12, 10];
 const classes = 3;
@@ -40,12 +40,7 @@ const settings = (more: Record<string, unknown>): SamSettings =>
 
 before(async () => {
   folder = await mkdtemp(join(tmpdir(), "sfr-variants-"));
-  const { image, label } = generatePhantom(0, 1, [24, 24, 24]);
-  entry = {
-    id: "a",
-    ...(await prepareImage(image)),
-    label: Tensor.from("u8", [24, 24, 24], label.data),
-  };
+  entry = await phantomCase(0, [24, 24, 24]);
   checkpoint = await train("base", settings({}));
 });
 after(async () => {

@@ -39,14 +39,13 @@ export function randomSam(config: SamConfig = smallSam, training = everyLora): S
   };
 }
 
-/** A segmenter with 4 filters on windows of 32 x 48 x 16 voxels (x, y, z); K = 3. */
-function randomSegmenter(model: SegmenterModel): SmallNetwork {
+/** A segmenter with 4 filters; K = 3. @param shape of a window: [z, y, x, channels] */
+function randomSegmenter(model: SegmenterModel, shape: readonly number[] = [16, 48, 32, 1]): SmallNetwork {
   const weights = new WeightSet("student", 1);
   const forward = (graph: Graph, x: Value) =>
     segment(segmenters[model], { graph, weights, training: false, updateStatistics: false }, x, {
       ...{ filters: 4, classes: 3, dropout: 0 },
     });
-  const shape = [16, 48, 32, 1];
   makeWeights(forward, [1, ...shape]);
   fillWeights(weights);
   return {
@@ -60,7 +59,9 @@ function randomSegmenter(model: SegmenterModel): SmallNetwork {
 export const smallNetworks = (): SmallNetwork[] => [
   randomSam(),
   randomSam(smallSam, { kind: "adapter", ratio: 0.25 }),
-  ...(Object.keys(segmenters) as SegmenterModel[]).map(randomSegmenter),
+  ...(Object.keys(segmenters) as SegmenterModel[]).map((model) => randomSegmenter(model)),
+  // Extents that are padded, and two channels.
+  { ...randomSegmenter("vnet", [15, 33, 16, 2]), name: "vnet-odd" },
 ];
 
 /** Input values of `count` samples. */

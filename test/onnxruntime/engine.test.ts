@@ -33,10 +33,14 @@ describe("logits of the native engine and of ONNX Runtime", { skip: withoutRunti
       model: "vnet",
       filters: 4,
       classes: 3,
+      channels: 1,
       patch: [16, 32, 16],
     });
     weights.dispose();
-    await writeModelCard(paths.segmenter, { labelIds: [0, 1, 2], labelNames: {}, plan: plainPlan });
+    await writeModelCard(paths.segmenter, {
+      ...{ labelIds: [0, 1, 2], labelNames: {} },
+      ...{ plan: plainPlan, channels: 1, samChannel: 0 },
+    });
     paths.SAM = await makeTinyModel(scratch);
   });
 

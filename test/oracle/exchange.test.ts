@@ -36,7 +36,7 @@ function describe(): ExchangeStep {
     retrain: retrainSettings.parse({ steps: 10, learningRate: 0.05, consistency: 10 }),
     method: methods["mean-teacher"],
     settings: exchangeSettings.parse({ steps: 12, threshold: 0.8733, samRate: 1, segmenterRate: 1 }),
-    ...{ classes, patch, seed: 1 },
+    ...{ classes, patch, channels: 1, samChannel: 0, seed: 1 },
   });
   fillWeights(samState(step), { calm: true });
   for (const [i, name] of ["student", "teacher"].entries())

@@ -1,7 +1,12 @@
 /** Five steps of each re-training method against PyTorch (methods.py): loss terms, gradients, the teacher's weights. */
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { retrainSettings, segmenterSettings } from "../../src/config/schema.js";
+import {
+  retrainSettings,
+  type SegmenterSettings,
+  segmenterSettings,
+  type Voxels,
+} from "../../src/config/schema.js";
 import type { WeightSet } from "../../src/graph/weights.js";
 import { toFloat32 } from "../../src/io/host-tensor.js";
 import { type MethodName, methods } from "../../src/retrain/methods/index.js";
@@ -18,6 +23,10 @@ interface Case {
   /** Networks in the order of their seeds, and which of them are trained. */
   networks: readonly string[];
   trained: readonly string[];
+  /** The network, and the extents of its crops; by default a calm V-Net of 48 x 32 x 16. */
+  model?: SegmenterSettings["model"];
+  patch?: Voxels;
+  learningRate?: number;
   /** How many times what PyTorch's f32 and f64 differ by the norms of gradients may be off; 2 by default. */
   rounding?: number;
   /** What a step records, in the order of the golden's columns behind the total and L_sup. */
@@ -161,11 +170,44 @@ const cases: readonly Case[] = [
   },
 ];
 
+/** The same method, on the network that its public code trains. */
+function onUnet3d(item: Case | undefined): Case {
+  assert.ok(item);
+  return {
+    ...item,
+    golden: `${item.golden}-unet3d`,
+    model: "unet3d",
+    learningRate: 0.001,
+  };
+}
+
+const all: readonly Case[] = [
+  ...cases,
+  ...["entropy-minimisation", "mean-teacher-unlabelled", "ua-mt", "cps", "ict", "urpc"].map((name) =>
+    onUnet3d(cases.find(({ golden }) => golden === name)),
+  ),
+  {
+    golden: "magicnet-own",
+    ...{ method: "magicnet", model: "magicnet", patch: [64, 64, 32], pseudoLabels: true },
+    learningRate: 1e-5,
+    networks: ["student", "teacher", "location"],
+    trained: ["student", "location"],
+    terms: ["supervised", "location", "consistency", "pseudoLabel"],
+  },
+];
+
+/**
+ * Instance-norm has no bias that would keep activations away from zero, so rounding flips ReLUs: shares by which that
+ * moves losses and gradients (instance-norm-networks.test.ts), and what five steps make of it.
+ */
+const flippedRelu = { losses: 1e-3, first: 5e-3, norms: 2e-2, direction: 5e-2, teacher: 2e-2 } as const;
+
 /**
  * Biases of convolutions and linear layers before batch-norms have no true gradient, and what reads the bottleneck of CCT's attention dropout
  * none either: a calm network's values there are much the same, so all are dropped.
  */
-const left = /\.conv\.[36]\.bias$|\.0\.bias$|^attention-decoder\/block_five_up\.conv\.[01]\.weight$/;
+const left =
+  /\.conv\.[36]\.bias$|(\.conv[12]?|fc_layer|projection|prediction|selector_\d)\.0\.bias$|^attention-decoder\/block_five_up\.conv\.[01]\.weight$/;
 /** The project's bound for loss terms and gradients, relative. */
 const projectBound = 1e-4;
 
@@ -173,25 +215,26 @@ function networkOf(step: RetrainStep, name: string): WeightSet {
   return step.networks.get(name) ?? assert.fail(`${name} is missing`);
 }
 
-function describe({ method, pseudoLabels, networks }: Case): RetrainStep {
+function describe(item: Case): RetrainStep {
+  const { method, model = "vnet", patch = [48, 32, 16], learningRate = 0.05, pseudoLabels, networks } = item;
   const step = new RetrainStep({
     method: methods[method],
-    segmenter: segmenterSettings.parse({ filters: 4 }),
+    segmenter: segmenterSettings.parse({ model, filters: 4 }),
     // Without momentum and decay the optimiser's momentum is the gradient of the step.
     settings: retrainSettings.parse({
       steps: 10,
-      learningRate: 0.05,
+      learningRate,
       momentum: 0,
       weightDecay: 0,
       consistency: 10,
     }),
     classes: 3,
-    patch: [48, 32, 16],
+    patch,
     pseudoLabels,
     seed: 1,
   });
   for (const [i, name] of networks.entries()) fillWeights(networkOf(step, name), { calm: true, seed: i + 1 });
-  const batch = volumeBatch();
+  const batch = volumeBatch(patch);
   step.batch.images.f32.set(batch.images.f32);
   step.batch.labels.u8.set(batch.labels.u8.subarray(0, step.batch.labels.count));
   step.batch.pseudoLabels?.u8.set(batch.pseudoLabels.u8);
@@ -223,8 +266,13 @@ function joined(parts: readonly ArrayLike<number>[]): Float64Array {
   return all;
 }
 
-for (const item of cases)
+for (const item of all)
   test(`${item.golden}: five steps`, async () => {
+    // Shares that are asked for, and what rounding may move beyond them.
+    const least = item.model === undefined ? undefined : flippedRelu;
+    const bound = (key: string, share = projectBound) =>
+      // Or where PyTorch disagrees with itself by more, twice that: f32 leaves no more to be asked.
+      Math.max(share, 2 * golden.disagreement(key).largest);
     const golden = await Golden.read(`method-${item.golden}`);
     using step = describe(item);
     const start = networkOf(step, "student").toState();
@@ -244,15 +292,22 @@ for (const item of cases)
       const directions = joined(
         gradients.map((values, i) => values.map((x) => x / Math.max(lengths[i] ?? 0, 1e-30))),
       );
-      golden.check(`direction_${t}`, directions, bound(golden, `direction_${t}`));
+      golden.check(
+        `direction_${t}`,
+        directions,
+        bound(`direction_${t}`, t === 0 ? least?.first : least?.direction),
+      );
     }
-    golden.checkLosses(rows, "spread", 2);
+    golden.checkLosses(rows, "spread", 2, { share: least?.losses ?? projectBound });
     // Some gradients of the first step are small sums of large numbers: there PyTorch's f32 is off by up to 4e-4.
-    golden.checkLosses(norms, "rounding", item.rounding ?? 2, { key: "losses_norms" });
+    golden.checkLosses(norms, "rounding", item.rounding ?? 2, {
+      key: "losses_norms",
+      share: least?.norms ?? projectBound,
+    });
     const final = networkOf(step, "student").toState();
     const statistics = [...final.keys()].filter((name) => /\.running_(mean|var)$/.test(name)).sort();
     const values = statistics.map((name) => toFloat32(final.get(name) ?? assert.fail(name)));
-    golden.check("statistics", joined(values), bound(golden, "statistics"));
+    if (values.length > 0) golden.check("statistics", joined(values), bound("statistics"));
     if (!item.networks.includes("teacher")) return;
     const teacher = networkOf(step, "teacher").toState();
     const names = networkOf(step, "student")
@@ -260,10 +315,5 @@ for (const item of cases)
       .flatMap(({ name }) => (left.test(name) ? [] : [name]))
       .sort();
     const way = names.map((name) => travelled(start, teacher, name) ?? assert.fail(name));
-    golden.check("teacher", joined(way), bound(golden, "teacher"));
+    golden.check("teacher", joined(way), bound("teacher", least?.teacher));
   });
-
-/** The project's bound, or where PyTorch disagrees with itself by more, twice that: f32 leaves no more to be asked. */
-function bound(golden: Golden, key: string): number {
-  return Math.max(projectBound, 2 * golden.disagreement(key).largest);
-}

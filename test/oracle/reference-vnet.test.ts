@@ -85,9 +85,10 @@ function describe(): Training {
     return graph.input(name, "f32", []);
   };
   const rng = graph.input("rng", "i32", [3]);
+  const images = graph.input("images", "f32", imageShape);
   const losses = meanTeacher.losses({
     graph,
-    images: graph.input("images", "f32", imageShape),
+    images,
     labels: graph.input("labels", "u8", halfShape),
     pseudoLabels: graph.input("pseudoLabels", "u8", halfShape),
     labelled: 2,
@@ -97,7 +98,7 @@ function describe(): Training {
     settings,
     student,
     network: () => teacher,
-    ...networkPasses(vnet, config, graph, rng),
+    ...networkPasses(vnet, config, images, rng),
     scalar,
   });
   const parameters = student.withRole("parameter");

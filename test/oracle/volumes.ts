@@ -1,26 +1,28 @@
-/** The V-Net cases' batch: images [4, 1, 48, 32, 16] (N, C, H, W, D), their labels, and pseudo-labels of the last two. */
+/** The segmenters' batch: images [4, 1, H, W, D] (N, C, H, W, D), their labels, and pseudo-labels of the last two. */
+
+import type { Voxels } from "../../src/config/schema.js";
 import { Tensor } from "../../src/native/tensor.js";
 import { labelOrder, permute, volumeOrder } from "./axes.js";
 import { checkerLabel, image } from "./inputs.js";
 
 const classes = 3;
-/** Extents along H, W, D = x, y, z. */
-const size = [48, 32, 16] as const;
+/** Extents along H, W, D = x, y, z, unless a case has others. */
+const usualSize: Voxels = [48, 32, 16];
 
 /** Shape of the images in memory: [N, z, y, x, 1]. */
-export const batchShape: readonly number[] = [4, size[2], size[1], size[0], 1];
-/** Their shape in PyTorch. */
-const torchBatchShape: readonly number[] = [4, 1, ...size];
+const shapeOf = ([x, y, z]: Voxels): readonly number[] => [4, z, y, x, 1];
+export const batchShape = shapeOf(usualSize);
 
 /** Images, labels of all four samples, and pseudo-labels of samples 2 and 3. */
-export function volumeBatch(): { images: Tensor; labels: Tensor; pseudoLabels: Tensor } {
+export function volumeBatch(size = usualSize): { images: Tensor; labels: Tensor; pseudoLabels: Tensor } {
+  const [memoryShape, torchBatchShape] = [shapeOf(size), [4, 1, ...size]];
   const label = checkerLabel([4, ...size], classes, 8);
   const pseudo = checkerLabel([2, ...size], classes, 8, 2);
   const values = image("volume", label, torchBatchShape);
   const labelTensor = (labels: Uint8Array, samples: number) =>
-    Tensor.from("u8", [samples, ...batchShape.slice(1, 4)], permute(labels, [samples, ...size], labelOrder));
+    Tensor.from("u8", [samples, ...memoryShape.slice(1, 4)], permute(labels, [samples, ...size], labelOrder));
   return {
-    images: Tensor.from("f32", batchShape, permute(values, torchBatchShape, volumeOrder)),
+    images: Tensor.from("f32", memoryShape, permute(values, torchBatchShape, volumeOrder)),
     labels: labelTensor(label, 4),
     pseudoLabels: labelTensor(pseudo, 2),
   };

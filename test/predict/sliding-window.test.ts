@@ -101,7 +101,7 @@ describe("slidingWindow", () => {
       const steps: number[] = [];
       using result = await slidingWindow(
         image,
-        { classes, patch, usualStride: stride, logits },
+        { channels: 1, classes, patch, usualStride: stride, logits },
         { onWindow: (done) => steps.push(done) },
       );
       const labels = result.labels;
@@ -133,7 +133,7 @@ describe("slidingWindow", () => {
       ];
       assert.ok(size && patch && stride);
       using image = volume(size);
-      const network = { classes, patch, usualStride: stride, logits };
+      const network = { channels: 1, classes, patch, usualStride: stride, logits };
       using result = await slidingWindow(image, network, { ...options, maps: "probabilities" });
       const expected = wholeVolume(image, size, patch, stride, mirrors, weight);
       assert.deepEqual([...result.labels.u8], expected.labels);
@@ -152,6 +152,45 @@ describe("slidingWindow", () => {
     });
   }
 
+  it("gives a window all channels of its voxels, mirrored ones too, and refuses another number of them", async () => {
+    const [size, patch]: [Voxels, Voxels] = [
+      [9, 6, 3],
+      [4, 5, 4],
+    ];
+    using first = volume(size);
+    using second = Tensor.from(
+      "f32",
+      first.shape,
+      first.f32.map((value) => 2 * value),
+    );
+    let windows = 0;
+    const network = { channels: 2, classes, patch, usualStride: patch };
+    const model = {
+      ...network,
+      logits: (window: Tensor) => {
+        windows++;
+        const { f32 } = window;
+        assert.equal(window.shape.at(-1), 2);
+        for (let i = 0; i < f32.length; i += 2) assert.equal(f32[i + 1], 2 * (f32[i] ?? 0));
+        return logits(
+          Tensor.from(
+            "f32",
+            window.shape.slice(0, 4),
+            f32.filter((_, i) => i % 2 === 0),
+          ),
+        );
+      },
+    };
+    using result = await slidingWindow([first, second], model, { mirror: true });
+    using expected = await slidingWindow(first, { ...network, channels: 1, logits }, { mirror: true });
+    assert.deepEqual(result.labels.u8, expected.labels.u8);
+    assert.equal(windows, 8 * 3 * 2);
+    await assert.rejects(
+      slidingWindow(first, model),
+      /^DataError: image: expected 2 channels as the network was trained on, received 1/,
+    );
+  });
+
   it("keeps probabilities of a patch's slices, not of the volume's", async () => {
     const [side, depth, many] = [64, 2048, 16];
     using image = Tensor.zeros("f32", [depth, side, side]);
@@ -161,6 +200,7 @@ describe("slidingWindow", () => {
     const patch = [side, side, 16] as const;
     const usualStride = [side, side, 8] as const;
     using result = await slidingWindow(image, {
+      channels: 1,
       classes: many,
       patch,
       usualStride,

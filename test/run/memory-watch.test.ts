@@ -15,15 +15,12 @@ import {
   samSettings,
   segmenterSettings,
 } from "../../src/config/schema.js";
-import { wholeGeometry } from "../../src/data/case-geometry.js";
-import { generatePhantom } from "../../src/data/phantom.js";
-import type { PreparedCase } from "../../src/data/prepare.js";
 import { finetune } from "../../src/finetune/finetune.js";
 import { configureEngine, type Precision } from "../../src/native/native.js";
-import { Tensor } from "../../src/native/tensor.js";
 import { retrain } from "../../src/retrain/retrain.js";
 import { MemoryWatch } from "../../src/run/memory-watch.js";
 import type { TrainObserver } from "../../src/run/train-loop.js";
+import { phantomCase } from "../retrain/phantom-case.js";
 
 const patch = [64, 64, 32] as const;
 const extents = [72, 70, 40] as const;
@@ -44,17 +41,6 @@ interface Report {
   readonly peak: number;
 }
 
-function phantomCase(): PreparedCase {
-  const { id, image, label } = generatePhantom(0, 1, [...extents]);
-  const shape = [...extents].reverse();
-  return {
-    id,
-    image: Tensor.from("f32", shape, image.data),
-    label: Tensor.from("u8", shape, label.data),
-    geometry: wholeGeometry(image),
-  };
-}
-
 async function train(
   { network, precision }: Pick<Training, "network" | "precision">,
   observer: TrainObserver,
@@ -69,12 +55,15 @@ async function train(
   if (network === "sam") {
     const sam = samSettings.parse({ size: "tiny", train: precision === "f32" ? "all" : "lora", canvas: 512 });
     const settings = finetuneSettings.parse({ steps, batch: 4, warmup: 1 });
-    await finetune({ cases: [phantomCase()], sam, settings, checkpointHash: null, ...shared }, observer);
+    await finetune(
+      { cases: [await phantomCase(0, extents)], sam, settings, checkpointHash: null, ...shared },
+      observer,
+    );
     return;
   }
   await retrain(
     {
-      labelled: [phantomCase()],
+      labelled: [await phantomCase(0, extents)],
       unlabelled: [],
       segmenter: segmenterSettings.parse({ filters: 16 }),
       settings: retrainSettings.parse({ steps, labelledBatch: 4 }),

@@ -34,7 +34,10 @@ const STRICT_SAME = 1e-6;
 
 interface Examined {
   readonly entry: Case;
+  /** Of the image's first file. */
   readonly image: Finding;
+  /** Of the files of further channels. */
+  readonly further: readonly { readonly path: string; readonly finding: Finding }[];
   /** Undefined for an unlabelled case. */
   readonly label: Finding | undefined;
 }
@@ -61,12 +64,16 @@ export async function checkDataset(
       const entry = cases[index];
       if (signal?.aborted) throw new CancelledError("check: stopped on request");
       if (!entry) return;
-      const image = await cache.examine(entry.image, { content: "image", frame: entry.frame ?? null });
+      const wanted = { content: "image", frame: entry.frame ?? "all" } as const;
+      const image = await cache.examine(entry.image, wanted);
+      const further: { path: string; finding: Finding }[] = [];
+      for (const path of entry.further ?? [])
+        further.push({ path, finding: await cache.examine(path, wanted) });
       const label =
         entry.label === undefined
           ? undefined
           : await cache.examine(entry.label, { content: "label", frame: null });
-      examined[index] = { entry, image, label };
+      examined[index] = { entry, image, further, label };
       progress(examined.filter(Boolean).length);
     }
   };
@@ -88,46 +95,58 @@ export async function checkDataset(
 const fault = (text: string): Remark => ({ kind: "fault", text });
 const note = (text: string): Remark => ({ kind: "note", text });
 
-function remarksOfCase(item: Examined): Remark[] {
-  const { entry, image, label } = item;
+function remarksOfImage(path: string, image: Finding): Remark[] {
+  if ("problem" in image) return [fault(image.problem)];
+  const { notFinite, range, otherForm } = image.facts;
   const remarks: Remark[] = [];
-  if ("problem" in image) remarks.push(fault(image.problem));
-  else {
-    const { notFinite, range, otherForm } = image.facts;
-    if (otherForm !== null && otherForm.voxels > SAME_PLACE) {
+  if (otherForm !== null && otherForm.voxels > SAME_PLACE) {
+    remarks.push(
+      note(
+        `${path}: s-form and q-form are up to ${short(otherForm.mm)} mm apart; the s-form is used here, other programs may take the q-form`,
+      ),
+    );
+  }
+  if (notFinite > 0) {
+    remarks.push(
+      fault(
+        `${path}: expected finite numbers for the voxels, received ${notFinite} that are not; repair or leave out this case`,
+      ),
+    );
+  }
+  if (range && range[0] === range[1])
+    remarks.push(fault(`${path}: expected an image, received ${range[0]} everywhere; leave out this case`));
+  return remarks;
+}
+
+function remarksOfCase(item: Examined): Remark[] {
+  const { entry, image, further, label } = item;
+  const remarks = remarksOfImage(entry.image, image);
+  for (const { path, finding } of further) {
+    remarks.push(...remarksOfImage(path, finding));
+    if ("facts" in image && "facts" in finding)
       remarks.push(
-        note(
-          `${entry.image}: s-form and q-form are up to ${short(otherForm.mm)} mm apart; the s-form is used here, other programs may take the q-form`,
+        ...remarksOfGrid(
+          path,
+          entry.image,
+          image.facts,
+          finding.facts,
+          "resample the channels of a case to one grid",
         ),
       );
-    }
-    if (notFinite > 0) {
-      remarks.push(
-        fault(
-          `${entry.image}: expected finite numbers for the voxels, received ${notFinite} that are not; repair or leave out this case`,
-        ),
-      );
-    }
-    if (range && range[0] === range[1]) {
-      remarks.push(
-        fault(`${entry.image}: expected an image, received ${range[0]} everywhere; leave out this case`),
-      );
-    }
   }
   if (label === undefined) return remarks;
   if ("problem" in label) return [...remarks, fault(label.problem)];
   remarks.push(...harmless(item));
-  if ("facts" in image) {
-    const difference = gridDifference(gridOfFacts(image.facts), gridOfFacts(label.facts));
-    if (difference) {
-      remarks.push(
-        fault(
-          `${entry.label}: expected ${difference.expected} as ${entry.image} has, received ${difference.received}; ` +
-            "give the label of this image",
-        ),
-      );
-    }
-  }
+  if ("facts" in image)
+    remarks.push(
+      ...remarksOfGrid(
+        `${entry.label}`,
+        entry.image,
+        image.facts,
+        label.facts,
+        "give the label of this image",
+      ),
+    );
   if (label.facts.ids?.every((id) => id === 0)) {
     remarks.push(note(`${entry.label}: no voxel is labelled; make sure that the case has nothing to find`));
   }
@@ -152,6 +171,20 @@ function harmless({ entry, image, label }: Examined): Remark[] {
     text: `${entry.label}: ${text}; read rightly here, --repair mends it for other programs`,
     repair,
   }));
+}
+
+/** @param cure of a file that does not lie where the image does */
+function remarksOfGrid(
+  path: string,
+  imagePath: string,
+  image: VolumeFacts,
+  other: VolumeFacts,
+  cure: string,
+): Remark[] {
+  const difference = gridDifference(gridOfFacts(image), gridOfFacts(other));
+  if (!difference) return [];
+  const { expected, received } = difference;
+  return [fault(`${path}: expected ${expected} as ${imagePath} has, received ${received}; ${cure}`)];
 }
 
 function gridOfFacts({ shape, spacing, affine }: VolumeFacts): Grid {

@@ -78,7 +78,7 @@ export class FactsCache {
   }
 }
 
-async function imageFacts(path: string, frame: number | null): Promise<VolumeFacts> {
+async function imageFacts(path: string, frame: WantedVolume["frame"]): Promise<VolumeFacts> {
   let [low, high, notFinite, checksum] = [Number.POSITIVE_INFINITY, Number.NEGATIVE_INFINITY, 0, 0];
   const header = await streamVolume(path, { content: "image", frame }, () => (values, count, _, stored) => {
     for (let i = 0; i < count; i++) {

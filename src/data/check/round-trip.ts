@@ -2,7 +2,7 @@ import { createHash } from "node:crypto";
 import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import type { Content, VolumeFormat, VoxelHeader, WantedVolume } from "../formats/format.js";
+import type { Content, VolumeFormat, VoxelHeader } from "../formats/format.js";
 import { formatOf } from "../formats/index.js";
 import { gridDifference } from "../grid-match.js";
 import type { Affine } from "../volume.js";
@@ -56,7 +56,7 @@ export async function roundTrip(path: string, content: Content, frame: number | 
 
 async function readStored(
   path: string,
-  { content, frame }: WantedVolume,
+  { content, frame }: { readonly content: Content; readonly frame: number | null },
   inFileOrder: boolean,
 ): Promise<Stored> {
   const hash = createHash("sha256");

@@ -122,13 +122,13 @@ export class ByteStream implements AsyncDisposable {
   }
 
   /** One of the volumes that are left, as the voxels of a file with this header; disposing of them closes the file. */
-  async asSource(header: VoxelHeader, { shape, index, count }: Frame): Promise<VoxelSource> {
+  async asSource(header: VoxelHeader, { shape, index, channels, count }: Frame): Promise<VoxelSource> {
     const bytes = shape.reduce((product, extent) => product * extent, header.type.bytes);
     await this.skip(index * bytes);
     return {
       header,
       maxBytes: this.maxLeft,
-      voxels: index === count - 1 ? this.rest() : this.first(bytes),
+      voxels: index + channels === count ? this.rest() : this.first(bytes),
       [Symbol.asyncDispose]: () => this[Symbol.asyncDispose](),
     };
   }

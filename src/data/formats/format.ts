@@ -8,6 +8,8 @@ export interface VoxelHeader {
   readonly format: string;
   /** Extents, voxels. */
   readonly shape: Vec3;
+  /** Channels, each a volume of this shape, one behind the other; absent: one. */
+  readonly channels?: number;
   /** Distance of voxel centres, mm; null when the file does not say. */
   readonly spacing: Vec3 | null;
   /** Voxel index to scanner coordinates, mm, RAS+; null when the file does not say. */
@@ -43,16 +45,18 @@ export type Content = "image" | "label";
 /** Which volume of a file to read. */
 export interface WantedVolume {
   readonly content: Content;
-  /** Of the volumes of a 4D file, counted from 0; null: the file must hold one alone. */
-  readonly frame: number | null;
+  /** Of the volumes of a 4D file, counted from 0, or all as channels; null: the file must hold one alone. */
+  readonly frame: number | "all" | null;
 }
 
-/** A volume among those of its shape that follow one another in a file. */
+/** A volume, or several as channels, among those of its shape that follow one another in a file. */
 export interface Frame {
   /** Extents, voxels. */
   readonly shape: Vec3;
   /** Which one, from 0. */
   readonly index: number;
+  /** How many of them are read, from this one on. */
+  readonly channels: number;
   /** How many there are. */
   readonly count: number;
 }
@@ -132,6 +136,7 @@ export function chooseFrame(
     const cure = `choose one of its ${count} frames, counted from 0, by --frame (data.frame in a configuration)`;
     throw severalVolumes(path, extents, content === "label" ? SPLIT : cure);
   }
+  if (frame === "all") return { shape: checkSize(path, [x, y, z], count), index: 0, channels: count, count };
   const index = frame ?? 0;
   if (index >= count) {
     throw new DataError(
@@ -139,12 +144,16 @@ export function chooseFrame(
         "choose another frame, counted from 0",
     );
   }
-  if (!Number.isSafeInteger(x * y * z * 8 * count)) {
-    throw new DataError(
-      `${path}: expected a volume that fits into memory, received ${given}; the header is damaged`,
-    );
-  }
-  return { shape: [x, y, z], index, count };
+  return { shape: checkSize(path, [x, y, z], count), index, channels: 1, count };
+}
+
+function checkSize(path: string, shape: Vec3, count: number): Vec3 {
+  const [x, y, z] = shape;
+  if (Number.isSafeInteger(x * y * z * 8 * count)) return shape;
+  throw new DataError(
+    `${path}: expected a volume that fits into memory, received ${[...shape, count].join(" x ")}; ` +
+      "the header is damaged",
+  );
 }
 
 /** Extents of the one volume of a file whose format holds no more. @throws DataError as chooseFrame */

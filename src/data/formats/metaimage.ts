@@ -125,6 +125,7 @@ function describe(
   const header: VoxelHeader = {
     format: "MetaImage",
     shape: frame.shape,
+    channels: frame.channels,
     ...placeAxes(path, readAxes(path, keys, extents.length)),
     fastest: "x",
     type: readType(path, required(path, keys, "ElementType")),

@@ -133,6 +133,7 @@ function describe(
   const header: VoxelHeader = {
     format: "NRRD",
     shape: frame.shape,
+    channels: frame.channels,
     ...placeAxes(path, readAxes(path, fields)),
     fastest: "x",
     type,

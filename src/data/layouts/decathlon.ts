@@ -52,7 +52,7 @@ export const decathlon: Layout = {
       list.map((files): Case => ({ id: nameOf(files.image), ...files })),
     );
     return {
-      train: [...labelled, ...bare.map(({ id, image }) => ({ id, image }))],
+      train: [...labelled, ...bare.map(({ label: _, ...entry }) => entry)],
       test: held,
       ...(labels && namedLabels(labels, path)),
     };
@@ -85,20 +85,17 @@ async function readJson(path: string): Promise<unknown> {
   }
 }
 
-interface Files {
-  readonly image: string;
-  readonly label?: string;
-}
+type Files = Omit<Case, "id">;
 
 function filesOf(list: string, entry: Item): Files {
   const { image, label } = typeof entry === "string" ? { image: entry } : entry;
-  if (Array.isArray(image) && image.length > 1) {
-    throw new DataError(
-      `${list}: expected one image per case, received ${image.length} channels (${image.join(", ")}); choose one`,
-    );
-  }
   const at = (path: string): string => resolve(dirname(list), path);
-  return { image: at([image].flat()[0] ?? ""), ...(label !== undefined && { label: at(label) }) };
+  const [first = "", ...further] = [image].flat().map(at);
+  return {
+    image: first,
+    ...(further.length > 0 && { further }),
+    ...(label !== undefined && { label: at(label) }),
+  };
 }
 
 /** The names of the image files; where two are alike (`<case>/image.nii.gz`), their paths from the list on. */

@@ -7,12 +7,19 @@ import { extensions, splitVolumeName } from "../formats/index.js";
 export interface Case {
   /** Unique within its data set. */
   readonly id: string;
-  /** Path of the image file. */
+  /** Path of the image file; of the first channel where each has a file of its own. */
   readonly image: string;
+  /** Paths of the further channels' files, in order; absent where `image` holds all of them. */
+  readonly further?: readonly string[];
   /** Path of the label file (an h5 case: the same file); absent for unlabelled cases. */
   readonly label?: string;
   /** Which volume of a 4D image, from 0; absent: the image is 3D. */
   readonly frame?: number;
+}
+
+/** The files of a case's image: one, or one for each channel. */
+export function imageFiles({ image, further = [] }: Pick<Case, "image" | "further">): readonly string[] {
+  return [image, ...further];
 }
 
 /** What a layout finds under a root. */

@@ -1,6 +1,7 @@
 import type { Value } from "../../graph/graph.js";
 import * as ops from "../../graph/ops.js";
 import { average, entropy, mean } from "../../losses/unsupervised.js";
+import { unpadded } from "../../models/segmenter.js";
 import { ambiguityConsensus, type Consensus } from "./acmt.js";
 import type { StepContext } from "./method.js";
 
@@ -45,8 +46,9 @@ function prototypeLabels(step: StepContext, { crops, student, teacher }: Consens
   });
   const limit = ops.fill(step.graph, [], certainVariance);
   const uncertain = ops.atLeast(variance(stochastic.map(({ sigmoids }) => sigmoids)), limit);
-  const extents = [crops.dim(1), crops.dim(2), crops.dim(3)] as const;
-  const features = ops.resizeTrilinear(average(stochastic.map(({ half }) => half)), extents);
+  const half = average(stochastic.map((each) => each.half));
+  const full = ops.resizeTrilinear(half, [2 * half.dim(1), 2 * half.dim(2), 2 * half.dim(3)]);
+  const features = unpadded(full, crops.shape);
   const q = ops.softmax(step.forward(teacher, crops, { pass: "clean" }));
   const reliable = ops.argmax(ops.multiply(q, ops.affine(uncertain, -1, 1)));
   const chosen = ops.multiply(q, ops.oneHot(reliable, student.dim(-1)));

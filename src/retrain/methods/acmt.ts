@@ -10,7 +10,7 @@ import { followStudent, rampedWeight, withNoise } from "./teacher.js";
 
 /** What selectors look at, of the unlabelled crops. */
 export interface Consensus {
-  /** [N, D, H, W, 1]. */
+  /** [N, D, H, W, channels]. */
   crops: Value;
   /** The student's softmax. */
   student: Value;

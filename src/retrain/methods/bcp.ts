@@ -12,18 +12,19 @@ const warmUpShare = 2 / 17;
 /** Weight of what is taught by the teacher's labels. */
 const pseudoWeight = 0.5;
 
-/** A mask of the step [D, H, W], its complement, and the blend of two stacks of crops [N, D, H, W, 1] with it. */
+/** A mask of the step [D, H, W], its complement, and the blend of two stacks of crops [N, D, H, W, C] with it. */
 function copyPaste(step: StepContext): {
   mask: Value;
   rest: Value;
   blend(inside: Value, outside: Value): Value;
 } {
-  const extents = step.images.shape.slice(1, 4);
+  const [channels, extents] = [step.images.dim(4), step.images.shape.slice(1, 4)];
   const box = extents.map((extent) => Math.floor((2 * extent) / 3));
   const mask = ops.boxMask(step.rng, extents, box, "copy-paste");
   const rest = ops.affine(mask, -1, 1);
-  const channel = [...extents, 1];
-  const [m, r] = [ops.reshape(mask, channel), ops.reshape(rest, channel)];
+  const overChannels = (one: Value) =>
+    ops.concat(new Array<Value>(channels).fill(ops.reshape(one, [...extents, 1])), 3);
+  const [m, r] = [overChannels(mask), overChannels(rest)];
   return { mask, rest, blend: (a, b) => ops.add(ops.multiply(a, m), ops.multiply(b, r)) };
 }
 

@@ -98,6 +98,10 @@ function blendedLabels(step: StepContext, cubeLogits: Value): { labels: Value; c
 function checkPatch({ patch, segmenter }: Pick<Config, "patch" | "segmenter">, swapped: boolean): void {
   const received = patch.join(" x ");
   const side = cubeSide([1, patch[2], patch[1], patch[0]]);
+  if (patch.some((extent) => extent % side !== 0))
+    throw new UsageError(
+      `patch: expected multiples of ${side} voxels for magicnet's cubes, received ${received}; round it`,
+    );
   if (side < 32 && segmenter.model !== "vnet")
     throw new UsageError(
       `patch: expected multiples of 32 voxels for magicnet's cubes with ${segmenter.model}, received ${received}; round it`,

@@ -16,7 +16,7 @@ export interface ForwardOptions {
 /** What a method has at hand when it describes its training step. Labelled samples come first in the batch. */
 export interface StepContext {
   graph: Graph;
-  /** [N, D, H, W, 1]: labelled crops, then unlabelled ones. */
+  /** [N, D, H, W, channels]: labelled crops, then unlabelled ones. */
   images: Value;
   /** u8 [labelled, D, H, W]. */
   labels: Value;
@@ -84,7 +84,12 @@ export interface Method {
   /** One sentence with the loss and its source. */
   summary: string;
   /** Names of its arms in tables, without and with SAM's pseudo-labels; absent where it does not go that way. */
-  names: { readonly none?: string; readonly sam?: string };
+  names: {
+    readonly none?: string;
+    readonly sam?: string;
+    /** Of arms that learn from labels of their own segmenters in rounds; absent where there are no rounds. */
+    readonly rounds?: string;
+  };
   /** Whether a step contains unlabelled crops; false: labelled ones only. */
   usesUnlabelled: boolean;
   /** Throws UsageError when the method cannot work with these settings. */

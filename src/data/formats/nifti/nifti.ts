@@ -96,6 +96,7 @@ function parseNiftiHeader(
   const header: VoxelHeader = {
     format: `NIfTI-${layout.version}`,
     shape: frame.shape,
+    channels: frame.channels,
     spacing: readSpacing(fields, affine),
     affine,
     otherAffine: readOtherAffine(fields, path),
