@@ -68,7 +68,7 @@ def exchange(calmed: Callable[[Tensors], Tensors]) -> goldens.Case:
     """
 
     def case(dtype: torch.dtype) -> Tensors:
-        nets, batch = methods.Networks(("student", "teacher"), ("student",), dtype), methods.Batch()
+        nets, batch = methods.Networks(("student", "teacher"), ("student",), dtype, methods.Setting()), methods.Batch(methods.Setting())
         config = sam.tiny(CANVAS, methods.CLASSES)
         sam_start = calmed(inputs.weights(sam.parameter_shapes(config)))
         p = {n: v.to(dtype, copy=True).requires_grad_("gaussian" not in n) for n, v in sam_start.items()}
@@ -80,7 +80,7 @@ def exchange(calmed: Callable[[Tensors], Tensors]) -> goldens.Case:
         for value in trained.values():
             zeros = {"exp_avg": torch.zeros_like(value), "exp_avg_sq": torch.zeros_like(value)}
             adam.state[value] = {"step": torch.tensor(float(SAM_STAGE_STEPS))} | zeros
-        image, size = batch.image.to(dtype), methods.SIZE
+        image, size = batch.image.to(dtype), methods.Setting().size
         rows = []
         for step in range(STEPS):
             nets.step = STAGE_STEPS + step

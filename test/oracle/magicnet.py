@@ -31,6 +31,31 @@ def zero_gradient_names(filters: int) -> list[str]:
     return [_name(name) for name in vnet.zero_gradient_names(filters)]
 
 
-def forward(p: Tensors, statistics: Tensors, x: torch.Tensor, training: bool, dropout: None = None) -> torch.Tensor:
-    """Logits [N, K, H, W, D] of x [N, channels, H, W, D]."""
-    return vnet.forward({name.split(".", 1)[1]: value for name, value in p.items()}, {}, x, training)
+def _plain(p: Tensors) -> Tensors:
+    """By vnet.py's names."""
+    return {name.split(".", 1)[1]: value for name, value in p.items()}
+
+
+def _keep(_place: str, x: torch.Tensor) -> torch.Tensor:
+    return x
+
+
+def forward(
+    p: Tensors, statistics: Tensors, x: torch.Tensor, training: bool, dropout: vnet.Dropout | None = None
+) -> torch.Tensor:
+    """Logits [N, K, H, W, D] of x [N, channels, H, W, D]; it has no dropout."""
+    return vnet.forward(_plain(p), {}, x, training)
+
+
+def encode(p: Tensors, statistics: Tensors, x: torch.Tensor, training: bool, drop: vnet.Dropout) -> list[torch.Tensor]:
+    return vnet.encode(_plain(p), {}, x, training, _keep)
+
+
+def decode(
+    p: Tensors, statistics: Tensors, maps: list[torch.Tensor], training: bool, drop: vnet.Dropout
+) -> list[torch.Tensor]:
+    return vnet.decode(_plain(p), {}, maps, training, _keep)
+
+
+def head(p: Tensors, x: torch.Tensor) -> torch.Tensor:
+    return vnet.head(_plain(p), x)

@@ -1,5 +1,5 @@
-"""Writes the small checkpoints of the tests: SAM in the layouts of Meta, MedSAM, Hugging Face and SFR's LoRA, and
-SSL4MIS's 3D U-Net.
+"""Writes the small checkpoints of the tests: SAM in the layouts of Meta, MedSAM, Hugging Face and SFR's LoRA,
+SSL4MIS's 3D U-Net and MagicNet's V-Net.
 
 Values are those of inputs.py by official name, so that a test can make them anew. Made with PyTorch 2.13.0,
 transformers 5.23.0 (for Hugging Face's file alone) and safetensors 0.8.0.
@@ -13,6 +13,7 @@ import sys
 import torch
 
 import inputs
+import magicnet
 import sam
 import unet3d
 
@@ -99,6 +100,12 @@ def main(folder):
     # One filter, three classes; in f16, since the file would be twice as large for nothing.
     network = inputs.weights(unet3d.parameter_shapes(1, 3))
     torch.save({name: tensor.half() for name, tensor in network.items()}, os.path.join(folder, "unet3d.pth"))
+
+    # With the location head that the authors' network has; its sizes do not matter here.
+    head = {"0.weight": (8, 4), "0.bias": (8,), "1.weight": (8,), "1.bias": (8,), "3.weight": (27, 8), "3.bias": (27,)}
+    shapes = magicnet.parameter_shapes(1, 3) | {f"fc_layer.fc_layer.{name}": shape for name, shape in head.items()}
+    network = inputs.weights(shapes)
+    torch.save({name: tensor.half() for name, tensor in network.items()}, os.path.join(folder, "magicnet.pth"))
 
     hugging_face(state, folder)
 

@@ -361,7 +361,7 @@ def cases() -> dict[str, tuple[goldens.Case, list[str]]]:
         "unet3d": (plain(unet3d), unet_convs),
         "magicnet": (plain(magicnet), magicnet.zero_gradient_names(FILTERS)),
         "mean-teacher-unet3d": (mean_teacher(unet3d, steps=5), unet_convs),
-        **{f"method-{name}": (methods.five_steps(name), []) for name in methods.LOSSES},
+        **{f"method-{name}": (methods.five_steps(name), []) for name in methods.CASES},
         "exchange": (exchange.exchange(calmed), []),
         "losses": (loss_values, []),
         "optimisers": (optimiser_steps, []),

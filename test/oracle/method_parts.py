@@ -9,7 +9,7 @@ import torch.nn.functional as F
 
 import losses
 import philox
-from method_networks import CLASSES, SIZE, Batch, Networks, entropy, supervised, weight
+from method_networks import Batch, Networks, Setting, entropy, supervised, weight
 
 # DTC
 
@@ -30,7 +30,7 @@ def dual_task(nets: Networks, batch: Batch, t: int, pseudo: bool) -> list[torch.
     x = nets.decode("student", nets.encode("student", batch.image))[0]
     logits, distances = nets.head("student", x), torch.tanh(nets.head("distance", x))
     terms = supervised(logits, batch, pseudo)
-    target = [[signed_distance(label.numpy(), k) for k in range(1, CLASSES)] for label in batch.label[:2]]
+    target = [[signed_distance(label.numpy(), k) for k in range(1, nets.classes)] for label in batch.label[:2]]
     distance = ((distances[:2] - torch.from_numpy(np.array(target)).to(nets.dtype)) ** 2).mean()
     consistency = ((torch.sigmoid(-1500 * distances) - torch.softmax(logits, 1)[:, 1:]) ** 2).mean()
     return [sum(terms) + 0.3 * distance + weight(t) * consistency, *terms, distance, consistency]
@@ -137,10 +137,10 @@ def find_label_noise(label: np.ndarray, q: np.ndarray) -> np.ndarray:
 def label_noise(nets: Networks, batch: Batch, t: int, pseudo: bool) -> list[torch.Tensor]:
     terms, p, squares = consensus_terms(nets, batch, pseudo)
     with torch.no_grad():
-        clean = torch.softmax(nets("teacher", batch.unlabelled, "clean"), 1).movedim(1, -1).reshape(-1, CLASSES)
+        clean = torch.softmax(nets("teacher", batch.unlabelled, "clean"), 1).movedim(1, -1).reshape(-1, nets.classes)
     flags = find_label_noise(p.argmax(1).reshape(-1).numpy(), clean.numpy())
-    mask = torch.from_numpy(flags).to(nets.dtype).reshape(2, 1, *SIZE)
-    consistency = (squares * mask).sum() / (CLASSES * mask.sum() + 1e-16)
+    mask = torch.from_numpy(flags).to(nets.dtype).reshape(2, 1, *nets.setting.size)
+    consistency = (squares * mask).sum() / (nets.classes * mask.sum() + 1e-16)
     return [sum(terms) + weight(t) * consistency, *terms, consistency, mask.mean()]
 
 
@@ -153,19 +153,19 @@ def prototypes(nets: Networks, batch: Batch, t: int, pseudo: bool) -> list[torch
             sigmoids.append(torch.sigmoid(nets.head("teacher", decoded[0])))
             maps.append(decoded[1])
         certain = torch.stack(sigmoids).std(0) < 0.1
-        features = F.interpolate(torch.stack(maps).mean(0), size=SIZE, mode="trilinear", align_corners=False)
+        features = F.interpolate(torch.stack(maps).mean(0), size=nets.setting.size, mode="trilinear", align_corners=False)
         q = torch.softmax(nets("teacher", batch.unlabelled, "clean"), 1)
-        chosen = q * losses.one_hot((q * certain).argmax(1), CLASSES, nets.dtype)
+        chosen = q * losses.one_hot((q * certain).argmax(1), nets.classes, nets.dtype)
         distances = []
-        for k in range(CLASSES):
+        for k in range(nets.classes):
             w = chosen[:, k : k + 1]
             prototype = (features * w).sum((2, 3, 4), keepdim=True) / (w.sum((2, 3, 4), keepdim=True) + 1e-5)
             distances.append(((features - prototype) ** 2).sum(1))
         nearest = torch.stack(distances, 1).argmin(1)
-        noisy = losses.one_hot(nearest, CLASSES, nets.dtype) != losses.one_hot(p.argmax(1), CLASSES, nets.dtype)
+        noisy = losses.one_hot(nearest, nets.classes, nets.dtype) != losses.one_hot(p.argmax(1), nets.classes, nets.dtype)
         clean = (nearest == p.argmax(1)).to(nets.dtype)
     consistency = (squares * noisy).sum() / (noisy.sum() + 1e-16)
-    sharpness = (clean * entropy(p)).mean() / math.log(CLASSES)
+    sharpness = (clean * entropy(p)).mean() / math.log(nets.classes)
     return [sum(terms) + weight(t) * (consistency + sharpness), *terms, consistency, sharpness, 1 - clean.mean()]
 
 
@@ -203,13 +203,13 @@ def class_contrast(nets: Networks, features: torch.Tensor, label: torch.Tensor) 
         distances = 1 - F.normalize(own, dim=1) @ F.normalize(memory, dim=1).T
         weights = torch.sigmoid(selector(nets, k, own.detach()))
         total = total + (len(weights) / weights.sum() * weights[:, None] * distances).mean()
-    return total / CLASSES
+    return total / nets.classes
 
 
 @torch.no_grad()
 def renew_memory(nets: Networks, features: torch.Tensor, prediction: torch.Tensor, label: torch.Tensor) -> None:
     projected = perceptron(nets, "projection", rows_of(features), training=False)
-    for k in range(1, CLASSES):
+    for k in range(1, nets.classes):
         own = projected[((prediction == label) & (label == k)).reshape(-1)]
         if len(own) > 32:
             own = own[torch.sigmoid(selector(nets, k, own)).sort()[1][:32]]
@@ -254,60 +254,57 @@ def smoothness_and_separation(nets: Networks, batch: Batch, t: int, pseudo: bool
 
 # MagicNet
 
-SIDE = 16
-# Cubes along z, y, x.
-GRID = (SIZE[2] // SIDE, SIZE[1] // SIDE, SIZE[0] // SIDE)
-PLACES = GRID[0] * GRID[1] * GRID[2]
 
-
-def place_slices(p: int) -> tuple[slice, ...]:
+def place_slices(p: int, setting: Setting) -> tuple[slice, ...]:
     """Where cube p stands in [.., H, W, D] = [.., x, y, z]; places count with x fastest."""
-    at = (p % GRID[2], p // GRID[2] % GRID[1], p // (GRID[2] * GRID[1]))
-    return (slice(None), *(slice(i * SIDE, (i + 1) * SIDE) for i in at))
+    (_, rows, columns), side = setting.grid, setting.side
+    at = (p % columns, p // columns % rows, p // (rows * columns))
+    return (slice(None), *(slice(i * side, (i + 1) * side) for i in at))
 
 
-def exchange(x: torch.Tensor, t: int, undo: bool) -> torch.Tensor:
-    draws = philox.uniform("cubes", (PLACES, x.shape[0]), step=t)
+def exchange(x: torch.Tensor, t: int, undo: bool, setting: Setting) -> torch.Tensor:
+    draws = philox.uniform("cubes", (setting.places, x.shape[0]), step=t)
     result = torch.empty_like(x)
-    for p in range(PLACES):
+    for p in range(setting.places):
         for b, sample in enumerate(np.argsort(draws[p], kind="stable")):
             to, source = (sample, b) if undo else (b, sample)
-            result[to][place_slices(p)] = x[source][place_slices(p)]
+            result[to][place_slices(p, setting)] = x[source][place_slices(p, setting)]
     return result
 
 
 def cube_wise(nets: Networks, x: torch.Tensor, stream: str) -> tuple[torch.Tensor, torch.Tensor]:
     """Cross-entropy of the cubes' places, and the logits of the decoded cubes put together."""
-    cubes = torch.stack([crop[place_slices(p)] for crop in x for p in range(PLACES)])
+    setting, places = nets.setting, nets.setting.places
+    cubes = torch.stack([crop[place_slices(p, setting)] for crop in x for p in range(places)])
     encoded = nets.encode("student", cubes, stream)
     p, losses_ = nets.parameters["location"], []
-    for own in encoded[4].permute(0, 4, 3, 2, 1).flatten(1).split(PLACES):
+    for own in encoded[4].permute(0, 4, 3, 2, 1).flatten(1).split(places):
         y = F.linear(own, p["fc_layer.0.weight"], p["fc_layer.0.bias"])
         y = F.batch_norm(y, None, None, p["fc_layer.1.weight"], p["fc_layer.1.bias"], True, 0.1, 1e-5)
         y = F.linear(F.leaky_relu(y, 0.2), p["fc_layer.3.weight"], p["fc_layer.3.bias"])
-        losses_.append(F.cross_entropy(y, torch.arange(PLACES)))
+        losses_.append(F.cross_entropy(y, torch.arange(places)))
     maps = nets.decode("student", encoded, stream)[0]
-    whole = torch.empty(x.shape[0], maps.shape[1], *SIZE, dtype=nets.dtype)
+    whole = torch.empty(x.shape[0], maps.shape[1], *setting.size, dtype=nets.dtype)
     for i, cube in enumerate(maps):
-        whole[i // PLACES][place_slices(i % PLACES)] = cube
+        whole[i // places][place_slices(i % places, setting)] = cube
     return sum(losses_) / len(losses_), nets.head("student", whole)
 
 
 def magic_cubes(nets: Networks, batch: Batch, t: int, pseudo: bool) -> list[torch.Tensor]:
     logits = nets("student", batch.image)
-    mixed = nets.decode("student", nets.encode("student", exchange(batch.image, t, False), "mixed"), "mixed")[0]
-    recovered = nets.head("student", exchange(mixed, t, True))
+    mixed = nets.decode("student", nets.encode("student", exchange(batch.image, t, False, nets.setting), "mixed"), "mixed")[0]
+    recovered = nets.head("student", exchange(mixed, t, True, nets.setting))
     (location, single), (other_location, cubes) = (
         cube_wise(nets, x, f"{name}-cubes") for name, x in (("labelled", batch.labelled), ("unlabelled", batch.unlabelled))
     )
     with torch.no_grad():
         teacher = nets("teacher", nets.noisy(batch.unlabelled, "teacher/noise"))
-        omega = torch.zeros(CLASSES, dtype=nets.dtype)
+        omega = torch.zeros(nets.classes, dtype=nets.dtype)
         if t > 10 / 700:
             omega = nets.memory["prior"] / nets.memory["prior"].max()
         share = omega[teacher.argmax(1)][:, None]
         label = ((1 - share) * teacher + share * cubes).argmax(1)
-        nets.memory.setdefault("lists", []).append(torch.bincount(label.flatten(), minlength=CLASSES).to(nets.dtype))
+        nets.memory.setdefault("lists", []).append(torch.bincount(label.flatten(), minlength=nets.classes).to(nets.dtype))
         if t % 20 == 0:
             nets.memory["prior"] = sum(nets.memory["lists"][-20:])
     ce, dice = losses.cross_entropy(logits[:2], batch.label[:2]), losses.dice_loss(logits[:2], batch.label[:2])

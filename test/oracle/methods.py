@@ -10,18 +10,18 @@ import torch.nn.functional as F
 
 import goldens
 import losses
+import magicnet
 import method_parts
 import philox
-import vnet
+import unet3d
 from method_networks import (
     CLASSES,
     FILTERS,
-    LEARNING_RATE,
-    SIZE,
     STEPS,
     Batch,
     Losses,
     Networks,
+    Setting,
     Tensors,
     entropy,
     ramp,
@@ -37,7 +37,7 @@ from method_networks import (
 def entropy_minimisation(nets: Networks, batch: Batch, t: int, pseudo: bool) -> list[torch.Tensor]:
     logits = nets("student", batch.image)
     terms = supervised(logits, batch, pseudo)
-    uncertainty = entropy(torch.softmax(logits, 1)).mean() / math.log(CLASSES)
+    uncertainty = entropy(torch.softmax(logits, 1)).mean() / math.log(nets.classes)
     return [sum(terms) + weight(t) * uncertainty, *terms, uncertainty]
 
 
@@ -65,9 +65,9 @@ def uncertainty_aware(nets: Networks, batch: Batch, t: int, pseudo: bool) -> lis
     with torch.no_grad():
         target = torch.softmax(nets("teacher", nets.noisy(batch.unlabelled, "teacher/noise")), 1)
         uncertainty = entropy(stochastic_mean(nets, "teacher", batch.unlabelled))
-        certain = (uncertainty < (0.75 + 0.25 * ramp(t)) * math.log(CLASSES)).to(nets.dtype)
+        certain = (uncertainty < (0.75 + 0.25 * ramp(t)) * math.log(nets.classes)).to(nets.dtype)
     squares = (torch.softmax(logits[2:], 1) - target) ** 2
-    consistency = (squares * certain[:, None]).sum() / (CLASSES * certain.sum() + 1e-16)
+    consistency = (squares * certain[:, None]).sum() / (nets.classes * certain.sum() + 1e-16)
     return [sum(terms) + weight(t) * consistency, *terms, consistency, certain.mean()]
 
 
@@ -81,9 +81,9 @@ def ambiguity_consensus(model_uncertainty: bool) -> "Losses":
         with torch.no_grad():
             target = torch.softmax(nets("teacher", nets.noisy(batch.unlabelled, "teacher/noise")), 1)
             looked_at = stochastic_mean(nets, "student", batch.unlabelled) if model_uncertainty else p
-            ambiguous = (entropy(looked_at) >= (0.75 + rise * ramp(t)) * math.log(CLASSES)).to(nets.dtype)
+            ambiguous = (entropy(looked_at) >= (0.75 + rise * ramp(t)) * math.log(nets.classes)).to(nets.dtype)
         squares = ((p - target) ** 2 * ambiguous[:, None]).sum()
-        selected = ambiguous.sum() * (1 if model_uncertainty else CLASSES)
+        selected = ambiguous.sum() * (1 if model_uncertainty else nets.classes)
         consistency = squares / (selected + 1e-16)
         return [sum(terms) + weight(t) * consistency, *terms, consistency, ambiguous.mean()]
 
@@ -143,21 +143,21 @@ def interpolation_consistency(nets: Networks, batch: Batch, t: int, pseudo: bool
     return [sum(terms) + weight(t) * consistency, *terms, consistency]
 
 
-def box_mask(step: int) -> torch.Tensor:
+def box_mask(step: int, size: tuple[int, int, int]) -> torch.Tensor:
     """Ones [H, W, D] with a zero box of 2/3 of each extent; uniforms 0, 1, 2 of stream `copy-paste` for D, W, H."""
-    mask = torch.ones(SIZE)
+    mask = torch.ones(size)
     draws = philox.uniform("copy-paste", (3,), step=step).astype(float)[::-1]
-    box = [2 * extent // 3 for extent in SIZE]
-    begin = [math.floor(u * (extent - side)) for u, extent, side in zip(draws, SIZE, box)]
+    box = [2 * extent // 3 for extent in size]
+    begin = [math.floor(u * (extent - side)) for u, extent, side in zip(draws, size, box)]
     mask[tuple(slice(b, b + side) for b, side in zip(begin, box))] = 0
     return mask
 
 
-def largest_components(label: torch.Tensor) -> torch.Tensor:
+def largest_components(label: torch.Tensor, classes: int) -> torch.Tensor:
     """The largest 26-connected component of each sample and class."""
     result = torch.zeros_like(label)
     for n in range(label.shape[0]):
-        for k in range(1, CLASSES):
+        for k in range(1, classes):
             parts, count = scipy.ndimage.label((label[n] == k).numpy(), np.ones((3, 3, 3)))
             if count > 0:
                 result[n][torch.from_numpy(parts == np.bincount(parts.flat)[1:].argmax() + 1)] = k
@@ -168,7 +168,7 @@ def region_loss(logits: torch.Tensor, label: torch.Tensor, mask: torch.Tensor) -
     """0.5 (CE + Dice) of the voxels in the mask; Dice per sample and class, linear denominators, smoothing 1e-5."""
     mask = mask.to(logits.dtype).expand(label.shape)
     entropies = F.cross_entropy(logits, label.long(), reduction="none")
-    p, y = torch.softmax(logits, 1), losses.one_hot(label, CLASSES, logits.dtype)
+    p, y = torch.softmax(logits, 1), losses.one_hot(label, logits.shape[1], logits.dtype)
     m, axes = mask[:, None], (2, 3, 4)
     overlap, sizes = (m * p * y).sum(axes), (m * (p + y)).sum(axes)
     dice = 1 - ((2 * overlap + 1e-5) / (sizes + 1e-5)).mean()
@@ -177,7 +177,7 @@ def region_loss(logits: torch.Tensor, label: torch.Tensor, mask: torch.Tensor) -
 
 def bidirectional_copy_paste(nets: Networks, batch: Batch, t: int, pseudo: bool) -> list[torch.Tensor]:
     """One step on labelled crops pasted into each other, then teacher and student start from the result."""
-    mask = box_mask(t)
+    mask = box_mask(t, nets.setting.size)
     label = batch.label[:2]
     (a, b), (u, v) = batch.labelled.chunk(2), batch.unlabelled.chunk(2)
     if t == 0:
@@ -188,7 +188,7 @@ def bidirectional_copy_paste(nets: Networks, batch: Batch, t: int, pseudo: bool)
         for name, value in nets.parameters["student"].items():
             nets.parameters["teacher"][name].copy_(value.detach())
     with torch.no_grad():
-        hard = [largest_components(nets("teacher", x, f"{n}-half").argmax(1)) for n, x in (("first", u), ("second", v))]
+        hard = [largest_components(nets("teacher", x, f"{n}-half").argmax(1), nets.classes) for n, x in (("first", u), ("second", v))]
     inward = nets("student", mask * a + (1 - mask) * u, "inward")
     outward = nets("student", mask * v + (1 - mask) * b, "outward")
     supervision = region_loss(inward, label[:1], mask) + region_loss(outward, label[1:], 1 - mask)
@@ -222,6 +222,17 @@ LOSSES: dict[str, tuple[Losses, tuple[str, ...], tuple[str, ...], bool]] = {
 }
 
 
+# Of the public code of these the 3D U-Net is the network.
+MEANT_FOR_UNET3D = ("entropy-minimisation", "mean-teacher-unlabelled", "ua-mt", "cps", "ict", "urpc")
+# Per golden: the losses' name and what they train.
+CASES: dict[str, tuple[str, Setting]] = {
+    **{name: (name, Setting()) for name in LOSSES},
+    **{f"{name}-unet3d": (name, Setting(unet3d, learning_rate=0.001)) for name in MEANT_FOR_UNET3D},
+    "magicnet-own": ("magicnet", Setting(magicnet, (64, 64, 32), learning_rate=1e-5)),
+}
+# Heads of coarser scales, which URPC alone uses.
+COARSE_HEADS = ("out_conv_dp", "dsv2", "dsv3", "dsv4")
+
 DROPPED = re.compile(r"block_five_up\.conv\.[01]\.weight$")
 
 
@@ -239,16 +250,17 @@ def five_steps(name: str) -> goldens.Case:
     means and variances in the end. Tensors in alphabetical order, those of
     the student first; those without gradient, or with a true gradient of zero, are left out.
     """
-    make, names, trained, pseudo = LOSSES[name]
+    method, setting = CASES[name]
+    make, names, trained, pseudo = LOSSES[method]
 
     def case(dtype: torch.dtype) -> Tensors:
-        nets, batch = Networks(names, trained, dtype), Batch()
+        nets, batch = Networks(names, trained, dtype, setting), Batch(setting)
         start = {n: v.detach().clone() for n, v in nets.parameters["student"].items()}
-        zero = set(vnet.zero_gradient_names(FILTERS))
-        unused = () if name == "urpc" else ("out_conv_dp",)
+        zero = set(setting.net.zero_gradient_names(FILTERS))
+        unused = () if method == "urpc" else COARSE_HEADS
         zero |= {f"{part}.0.bias" for part in ("fc_layer", "projection", "prediction", "selector_1", "selector_2")}
-        of = {net: [n for n in sorted(shapes_of(net)) if n not in zero and not n.startswith(unused)] for net in names}
-        if name == "cct":  # the calm bottleneck's values are much the same: attention dropout drops all
+        of = {net: [n for n in sorted(shapes_of(net, setting)) if n not in zero and not n.startswith(unused)] for net in names}
+        if method == "cct":  # the calm bottleneck's values are much the same: attention dropout drops all
             of["attention-decoder"] = [n for n in of["attention-decoder"] if not DROPPED.match(n)]
         result, rows, norms = {}, [], []
         for step in range(STEPS):
@@ -265,9 +277,9 @@ def five_steps(name: str) -> goldens.Case:
                 for net in trained:
                     for value in nets.parameters[net].values():
                         if value.grad is not None:
-                            value -= LEARNING_RATE * value.grad
+                            value -= setting.learning_rate * value.grad
                             value.grad = None
-            if name == "bcp":
+            if method == "bcp":
                 if step > 0:
                     move(nets.parameters["teacher"], nets.parameters["student"], 0.99)
             elif "teacher" in names:
@@ -276,7 +288,8 @@ def five_steps(name: str) -> goldens.Case:
             final = nets.parameters["teacher"]
             result["teacher"] = torch.cat([(final[n] - start[n]).reshape(-1) for n in of["student"]])
         statistics = nets.statistics["student"]
-        result["statistics"] = torch.cat([statistics[n] for n in sorted(statistics)])
+        if statistics:
+            result["statistics"] = torch.cat([statistics[n] for n in sorted(statistics)])
         for key, table in (("losses", rows), ("losses_norms", norms)):
             result[key] = torch.tensor(table, dtype=torch.float64)
         return result

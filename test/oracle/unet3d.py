@@ -73,11 +73,13 @@ def forward(
     training: bool,
     dropout: Dropout | None = None,
     unused_heads: bool = False,
+    scales: list[torch.Tensor] | None = None,
 ) -> torch.Tensor:
     """Logits [N, K, H, W, D] of the finest head for x [N, channels, H, W, D]; sizes are multiples of 16.
 
-    There are no statistics. `dropout(place, x)` is called with the places of DROPOUT. `unused_heads` computes the three
-    coarser heads and throws them away, as the authors' network does.
+    There are no statistics. `dropout(place, x)` is called with the places of DROPOUT. `scales` gets the logits of the
+    coarser scales, those of half the resolution first, resized (trilinear). `unused_heads` computes the three coarser
+    heads and throws them away, as the authors' network does.
     """
     size = x.shape[2:]
     skips: list[torch.Tensor] = []
@@ -89,7 +91,9 @@ def forward(
         x = F.interpolate(x, scale_factor=2, mode="trilinear", align_corners=False)
         x = _block(p, f"up_concat{level}.conv", torch.cat([skips.pop(), x], 1))
         x = dropout(f"up{level}", x) if dropout is not None else x
-        if unused_heads and level > 1:
+        if (unused_heads or scales is not None) and level > 1:
             side = F.conv3d(x, p[f"{_head(level)}.weight"], p[f"{_head(level)}.bias"])
-            F.interpolate(side, size=size, mode="trilinear", align_corners=False)
+            side = F.interpolate(side, size=size, mode="trilinear", align_corners=False)
+            if scales is not None:
+                scales.insert(0, side)
     return F.conv3d(x, p["dsv1.weight"], p["dsv1.bias"])
