@@ -77,6 +77,7 @@ describe("resolveConfig", () => {
     assert.deepEqual(config.data, {
       root: "x",
       layout: "auto",
+      frame: null,
       labelled: 2,
       unlabelled: ["p1", "p2"],
       test: 3,
