@@ -1,4 +1,4 @@
-import { RandomStream } from "../src/data/random.js";
+import { RandomStream } from "../src/graph/random.js";
 import { scoreClasses } from "../src/metrics/scores.js";
 import { Tensor } from "../src/native/tensor.js";
 import { labelOrder, permute } from "../test/oracle/axes.js";

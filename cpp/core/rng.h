@@ -1,6 +1,6 @@
 // Counter-based random numbers: Philox4x32-10 (Salmon et al., SC 2011). The value of element i of a stream
 // depends on (seed, step, stream, i) alone, so that draws can be replayed, resumed and compared between
-// devices, languages and numbers of threads. src/data/random.ts and test/oracle/philox.py are its twins.
+// devices, languages and numbers of threads. src/graph/random.ts and test/oracle/philox.py are its twins.
 #pragma once
 #include <array>
 #include <cmath>

@@ -8,12 +8,12 @@ import { largestGeometry } from "../data/preprocessing-plan.js";
 import { readGrid } from "../data/volume-file.js";
 import { isCaseError, messageOf } from "../error-text.js";
 import { CancelledError, DataError } from "../errors.js";
+import type { Progress } from "../io/progress.js";
+import { stageKey } from "../io/stage-key.js";
 import { engineInfo } from "../native/native.js";
 import type { VolumeLabels } from "../predict/volume-labels.js";
 import { hashFiles } from "../run/case-store.js";
-import type { Progress } from "../run/progress.js";
 import { caseFile } from "../run/stage.js";
-import { stageKey } from "../run/stage-key.js";
 import {
   type BatchSettings,
   batchPaths,

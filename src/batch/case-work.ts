@@ -1,7 +1,6 @@
 import { mkdir, rm, stat } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import type { Voxels } from "../config/schema.js";
-import { writeFileAtomic } from "../data/atomic-file.js";
 import { type CaseGeometry, isWhole, resultGrid } from "../data/case-geometry.js";
 import { describeReadError } from "../data/formats/byte-stream.js";
 import { formatOf } from "../data/formats/index.js";
@@ -12,6 +11,7 @@ import { loadChannels } from "../data/load-case.js";
 import { prepareChannels } from "../data/prepare.js";
 import { writeFractions, writeLabels } from "../data/volume-file.js";
 import { DataError } from "../errors.js";
+import { writeFileAtomic } from "../io/atomic-file.js";
 import { encodePng } from "../io/png.js";
 import type { Tensor } from "../native/tensor.js";
 import { type SlidingWindowOptions, slidingWindow } from "../predict/sliding-window.js";

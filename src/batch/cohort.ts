@@ -1,6 +1,6 @@
+import type { Progress } from "../io/progress.js";
 import { configureEngine, engineInfo } from "../native/native.js";
 import type { InferenceEngine } from "../onnxruntime/engine.js";
-import type { Progress } from "../run/progress.js";
 import { type BatchResult, runBatch } from "./batch.js";
 import { formatBytes } from "./memory.js";
 import { loadBatchModel } from "./model.js";

@@ -6,6 +6,7 @@ import { OnnxSamLabeller } from "../finetune/onnx-sam-labeller.js";
 import { SamLabeller } from "../finetune/sam-labeller.js";
 import { readSamMetadata, settingsOf } from "../finetune/sam-metadata.js";
 import { readSafetensorsHeader } from "../io/safetensors.js";
+import { stageKey } from "../io/stage-key.js";
 import { engineInfo } from "../native/native.js";
 import type { InferenceEngine, OnnxEngine } from "../onnxruntime/engine.js";
 import { OnnxSession } from "../onnxruntime/session.js";
@@ -18,7 +19,6 @@ import { configAround } from "../run/find-model.js";
 import { type ModelCard, readModelCard } from "../run/model-card.js";
 import { baseOf } from "../run/sam-base.js";
 import { runPaths } from "../run/stage.js";
-import { stageKey } from "../run/stage-key.js";
 
 /** A network that labels volumes, with what its files say of the labels. */
 export interface BatchModel {

@@ -1,6 +1,6 @@
 import { readFile } from "node:fs/promises";
 import { basename, join, resolve } from "node:path";
-import { writeFileAtomic } from "../data/atomic-file.js";
+import { writeFileAtomic } from "../io/atomic-file.js";
 import { type CsvRow, csvText } from "../io/csv.js";
 import { type PngFile, pngFile } from "../io/png.js";
 import type { ModelCard } from "../run/model-card.js";

@@ -1,8 +1,8 @@
 /** The program of a further process of a batch: does its share of what `workers.ts` tells it, and says what it has done. */
 import { messageOf } from "../error-text.js";
 import { CancelledError } from "../errors.js";
+import { Progress } from "../io/progress.js";
 import { configureEngine } from "../native/native.js";
-import { Progress } from "../run/progress.js";
 import { runBatch } from "./batch.js";
 import { loadBatchModel } from "./model.js";
 import type { WorkerOrder, WorkerShare } from "./workers.js";

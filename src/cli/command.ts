@@ -1,7 +1,7 @@
 import type { Setting } from "../config/settings.js";
+import type { Progress } from "../io/progress.js";
+import type { JsonValue } from "../io/stage-key.js";
 import type { EngineInfo } from "../native/native.js";
-import type { Progress } from "../run/progress.js";
-import type { JsonValue } from "../run/stage-key.js";
 
 /** Exit codes of every command. */
 export const exitCodes = {

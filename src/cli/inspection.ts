@@ -4,10 +4,10 @@ import { pathKind } from "../data/layouts/layout.js";
 import { orientationLetters } from "../data/orientation.js";
 import { readLabels, streamVolume } from "../data/volume-file.js";
 import { DataError } from "../errors.js";
+import { formatDuration } from "../io/progress.js";
+import type { JsonValue } from "../io/stage-key.js";
 import { openWeights } from "../io/weights-file.js";
-import { formatDuration } from "../run/progress.js";
 import { readRunRecord } from "../run/run-folder.js";
-import type { JsonValue } from "../run/stage-key.js";
 
 /** What was found, for people and for programs. */
 export interface Inspection {

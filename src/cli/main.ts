@@ -1,6 +1,6 @@
 import { messageOf } from "../error-text.js";
 import { type ErrorCode, SfrError } from "../errors.js";
-import { Progress } from "../run/progress.js";
+import { Progress } from "../io/progress.js";
 import { type Arguments, type Command, type Context, exitCodes } from "./command.js";
 import { memoryLimit } from "./memory-limit.js";
 import { type Invocation, parseCommandLine } from "./parse.js";

@@ -1,6 +1,6 @@
 import yargs, { type Argv } from "yargs";
+import { nearestName } from "../config/nearest-name.js";
 import type { Setting } from "../config/settings.js";
-import { nearestName } from "../data/nearest-name.js";
 import { UsageError } from "../errors.js";
 import { version } from "../version.js";
 import { type Arguments, type Command, commonFlags, exitCodeMeanings, type Flag } from "./command.js";

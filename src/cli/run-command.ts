@@ -2,8 +2,8 @@ import { join } from "node:path";
 import { resolveConfig } from "../config/load.js";
 import type { Config } from "../config/schema.js";
 import { settings } from "../config/settings.js";
+import type { JsonValue } from "../io/stage-key.js";
 import type { LastStage } from "../run/pipeline.js";
-import type { JsonValue } from "../run/stage-key.js";
 import { type Arguments, type Command, type Context, exitCodes, type Flag, outFlag } from "./command.js";
 import { deviceFlags, trainingEngine } from "./device-flags.js";
 

@@ -1,10 +1,10 @@
 import { readFileSync } from "node:fs";
 import { isMap, isNode, isPair, LineCounter, type Node, parseDocument } from "yaml";
-import { nearestName } from "../data/nearest-name.js";
 import { UsageError } from "../errors.js";
-import { smallCanvas } from "../stitch/input-plan.js";
+import { nearestName } from "./nearest-name.js";
 import { type Config, configSchema } from "./schema.js";
 import { armSettingList, type Setting, settings } from "./settings.js";
+import { smallCanvas } from "./small-canvas.js";
 
 /** Values by setting path (`finetune.steps`), as flags give them: the text of the command line or parsed. */
 export type Overrides = Readonly<Record<string, unknown>>;

@@ -1,4 +1,4 @@
-import type { JsonValue } from "../run/stage-key.js";
+import type { JsonValue } from "../io/stage-key.js";
 import { armSettingList, type Setting, settings } from "./settings.js";
 
 const groupTitles: Readonly<Record<string, string>> = {

@@ -1,5 +1,5 @@
 import { z } from "zod";
-import type { JsonValue } from "../run/stage-key.js";
+import type { JsonValue } from "../io/stage-key.js";
 import { configSchema } from "./schema.js";
 
 /**

@@ -3,8 +3,8 @@ import { UsageError } from "../errors.js";
 import { Graph } from "../graph/graph.js";
 import * as ops from "../graph/ops.js";
 import { ProgramCache } from "../graph/program-cache.js";
+import type { RandomStream } from "../graph/random.js";
 import { Tensor } from "../native/tensor.js";
-import type { RandomStream } from "./random.js";
 
 /** Where a crop is taken and how the volume is turned before: cpp/ops/crop/crop.h. */
 export interface CropDraw {

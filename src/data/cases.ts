@@ -1,8 +1,8 @@
 import { readdir } from "node:fs/promises";
+import { nearestName } from "../config/nearest-name.js";
 import { DataError, UsageError } from "../errors.js";
 import { layouts } from "./layouts/index.js";
 import { type Case, type CaseLists, type Layout, pathKind } from "./layouts/layout.js";
-import { nearestName } from "./nearest-name.js";
 
 export type { Case } from "./layouts/layout.js";
 

@@ -1,10 +1,10 @@
 import { mkdir } from "node:fs/promises";
 import { join } from "node:path";
 import { CancelledError, UsageError } from "../errors.js";
+import { RandomStream } from "../graph/random.js";
 import { gridFromAffine } from "./orientation.js";
 import { smoothInPlace } from "./phantom-blur.js";
 import { type Ball, ellipsoid, type Inside, insideAny, tube } from "./phantom-shapes.js";
-import { RandomStream } from "./random.js";
 import type { Affine, ImageVolume, Vec3, Volume } from "./volume.js";
 import { writeImage, writeLabels } from "./volume-file.js";
 

@@ -1,4 +1,4 @@
-import { RandomStream } from "./random.js";
+import { RandomStream } from "../graph/random.js";
 
 /**
  * An endless chain of random permutations of n items, cut into batches; entry i depends on (seed, name, i) alone, so a

@@ -1,6 +1,6 @@
+import { nearestName } from "../config/nearest-name.js";
 import { DataError } from "../errors.js";
 import type { Case, Dataset } from "./cases.js";
-import { nearestName } from "./nearest-name.js";
 
 /** A case whose label is known to exist as a file. */
 export type LabelledCase = Case & { readonly label: string };

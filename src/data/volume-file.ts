@@ -1,6 +1,6 @@
 import { DataError } from "../errors.js";
+import { writeFileAtomic } from "../io/atomic-file.js";
 import { version } from "../version.js";
-import { writeFileAtomic } from "./atomic-file.js";
 import { describeReadError } from "./formats/byte-stream.js";
 import type { VoxelHeader, VoxelKind, VoxelSource, WantedVolume } from "./formats/format.js";
 import { formatOf } from "./formats/index.js";

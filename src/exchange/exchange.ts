@@ -5,17 +5,17 @@ import type {
   SegmenterSettings,
 } from "../config/schema.js";
 import type { PreparedCase } from "../data/prepare.js";
-import { RandomStream } from "../data/random.js";
 import { BatchSampler } from "../data/sampler.js";
 import { DataError, UsageError } from "../errors.js";
 import { CanvasMaker } from "../finetune/canvas-batch.js";
 import { finetunedNetwork, loadFinetuned, type SamFacts, saveSam } from "../finetune/sam-file.js";
+import { RandomStream } from "../graph/random.js";
+import { type StepRecord, type TrainObserver, trainLoop } from "../graph/train-loop.js";
 import { readSafetensors } from "../io/safetensors.js";
 import type { Precision } from "../native/native.js";
 import { saveSegmenter } from "../predict/segmenter.js";
 import { CropMaker, channelCount } from "../retrain/crop-maker.js";
 import { type MethodName, methods } from "../retrain/methods/index.js";
-import { type StepRecord, type TrainObserver, trainLoop } from "../run/train-loop.js";
 import { inputPlan } from "../stitch/input-plan.js";
 import { ExchangeLog, type ExchangeSample, readExchange } from "./record.js";
 import type { Route } from "./route.js";

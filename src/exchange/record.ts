@@ -1,6 +1,6 @@
 import { appendFileSync, existsSync, readFileSync } from "node:fs";
-import { writeFileAtomic } from "../data/atomic-file.js";
 import { DataError } from "../errors.js";
+import { writeFileAtomic } from "../io/atomic-file.js";
 import { csvFields, csvLine } from "../io/csv.js";
 import { type CropConfidence, confidenceBins } from "./confidence.js";
 import type { Route } from "./route.js";

@@ -1,10 +1,10 @@
 import type { FinetuneSettings } from "../config/schema.js";
 import { Cropper, drawCrop } from "../data/augment.js";
 import type { PreparedCase } from "../data/prepare.js";
-import { RandomStream } from "../data/random.js";
 import { DataError } from "../errors.js";
 import { Graph, type Program } from "../graph/graph.js";
 import * as ops from "../graph/ops.js";
+import { RandomStream } from "../graph/random.js";
 import { Tensor } from "../native/tensor.js";
 import { stitchImage, stitchLabels } from "../stitch/canvases.js";
 import type { InputPlan } from "../stitch/input-plan.js";

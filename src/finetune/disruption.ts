@@ -1,5 +1,5 @@
 import type { FinetuneSettings } from "../config/schema.js";
-import type { RandomStream } from "../data/random.js";
+import type { RandomStream } from "../graph/random.js";
 import type { Tensor } from "../native/tensor.js";
 import { gapLabel } from "../stitch/canvases.js";
 import type { InputPlan } from "../stitch/input-plan.js";

@@ -1,8 +1,8 @@
-import { RandomStream } from "../data/random.js";
 import { DataError, ShapeError } from "../errors.js";
 import { bf16Bits, elementCount, type HostTensor, toFloat32 } from "../io/host-tensor.js";
 import type { Precision, TensorData } from "../native/native.js";
 import { Tensor } from "../native/tensor.js";
+import { RandomStream } from "./random.js";
 
 /** How a tensor starts. `uniform` draws from [-bound, bound). */
 export type Initial =

@@ -1,6 +1,6 @@
 import type { FileHandle } from "node:fs/promises";
-import { writeFileAtomic } from "../data/atomic-file.js";
 import { DataError } from "../errors.js";
+import { writeFileAtomic } from "./atomic-file.js";
 import {
   dtypeBytes,
   elementCount,

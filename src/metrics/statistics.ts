@@ -1,5 +1,5 @@
 /** What is said about a list of scores. */
-import { RandomStream } from "../data/random.js";
+import { RandomStream } from "../graph/random.js";
 
 /** `start` plus all values, from the first on. */
 export function sum(values: ArrayLike<number>, start = 0): number {

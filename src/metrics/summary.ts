@@ -1,6 +1,6 @@
 import { readFileSync } from "node:fs";
-import { writeFileAtomic } from "../data/atomic-file.js";
 import { DataError } from "../errors.js";
+import { writeFileAtomic } from "../io/atomic-file.js";
 import { type CsvRow, csvText } from "../io/csv.js";
 import type { Counts } from "./evidence.js";
 import {

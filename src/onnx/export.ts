@@ -1,9 +1,9 @@
 import { existsSync } from "node:fs";
 import { mkdir, rename, rm } from "node:fs/promises";
 import { basename, dirname, join } from "node:path";
-import { writeFileAtomic } from "../data/atomic-file.js";
 import { DataError, SfrError, UsageError } from "../errors.js";
 import { Graph, type Value } from "../graph/graph.js";
+import { writeFileAtomic } from "../io/atomic-file.js";
 import { engineInfo } from "../native/native.js";
 import { Tensor } from "../native/tensor.js";
 import type { OnnxRuntime } from "../onnxruntime/runtime.js";

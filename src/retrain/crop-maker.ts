@@ -1,9 +1,9 @@
 import type { RetrainSettings, Voxels } from "../config/schema.js";
 import { type CropDraw, Cropper, drawCrop } from "../data/augment.js";
 import type { PreparedCase } from "../data/prepare.js";
-import { RandomStream } from "../data/random.js";
 import { BatchSampler } from "../data/sampler.js";
 import { DataError } from "../errors.js";
+import { RandomStream } from "../graph/random.js";
 import type { Tensor } from "../native/tensor.js";
 
 /** What crops are taken from, and how. */

@@ -1,9 +1,9 @@
 import type { RetrainSettings, SegmenterSettings, Voxels } from "../config/schema.js";
-import { RandomStream } from "../data/random.js";
 import { UsageError } from "../errors.js";
 import { Graph, type Program, type Value } from "../graph/graph.js";
 import * as ops from "../graph/ops.js";
 import { minimize, OptimizerState } from "../graph/optimizer.js";
+import { RandomStream } from "../graph/random.js";
 import { WeightSet } from "../graph/weights.js";
 import { type HostTensor, tensorsUnder } from "../io/host-tensor.js";
 import { segmenters } from "../models/segmenters.js";

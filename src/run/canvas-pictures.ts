@@ -1,9 +1,9 @@
 import { mkdir } from "node:fs/promises";
-import { writeFileAtomic } from "../data/atomic-file.js";
 import { Cropper } from "../data/augment.js";
 import type { PreparedCase } from "../data/prepare.js";
 import { Graph } from "../graph/graph.js";
 import * as ops from "../graph/ops.js";
+import { writeFileAtomic } from "../io/atomic-file.js";
 import { encodePng, type Picture } from "../io/png.js";
 import { Tensor } from "../native/tensor.js";
 import { stitchImage, stitchLabels } from "../stitch/canvases.js";

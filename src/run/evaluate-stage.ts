@@ -1,13 +1,13 @@
 import { existsSync } from "node:fs";
 import { mkdir } from "node:fs/promises";
 import { relative } from "node:path";
-import { writeFileAtomic } from "../data/atomic-file.js";
 import { resultGrid } from "../data/case-geometry.js";
 import type { Case } from "../data/cases.js";
 import type { Grid } from "../data/grid-match.js";
 import { ignoredClass } from "../data/label-table.js";
 import { isCaseError, messageOf } from "../error-text.js";
 import { DataError } from "../errors.js";
+import { writeFileAtomic } from "../io/atomic-file.js";
 import { encodePng } from "../io/png.js";
 import { defaultTolerance } from "../metrics/index.js";
 import { scoreClasses } from "../metrics/scores.js";

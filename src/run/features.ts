@@ -1,16 +1,16 @@
 import type { Voxels } from "../config/schema.js";
 import { Cropper, drawCrop } from "../data/augment.js";
 import type { PreparedCase } from "../data/prepare.js";
-import { RandomStream } from "../data/random.js";
 import { CancelledError, DataError, UsageError } from "../errors.js";
 import { Graph, type Program } from "../graph/graph.js";
 import * as ops from "../graph/ops.js";
+import { RandomStream } from "../graph/random.js";
+import type { Progress } from "../io/progress.js";
 import { type DensityPair, densityPair, type FeatureVectors } from "../metrics/density.js";
 import { Tensor } from "../native/tensor.js";
 import { readSegmenter, type SegmenterFile } from "../predict/segmenter.js";
 import { CaseStore, disposeCase } from "./case-store.js";
 import { findModel } from "./find-model.js";
-import type { Progress } from "./progress.js";
 
 export interface FeatureOptions {
   /** Crops of labelled cases, and as many of unlabelled ones. */

@@ -1,8 +1,8 @@
+import { nearestName } from "../config/nearest-name.js";
 import type { Config } from "../config/schema.js";
 import { workingGrid } from "../data/case-geometry.js";
 import { gridDifference } from "../data/grid-match.js";
 import { pathKind, volumeFiles } from "../data/layouts/layout.js";
-import { nearestName } from "../data/nearest-name.js";
 import { type PreparedCase, prepareLabel } from "../data/prepare.js";
 import type { UnlabelledCase } from "../data/splits.js";
 import { readLabels } from "../data/volume-file.js";

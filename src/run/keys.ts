@@ -1,8 +1,8 @@
 import { plainPlan } from "../data/preprocessing-plan.js";
+import { type JsonValue, stageKey } from "../io/stage-key.js";
 import { methods } from "../retrain/methods/index.js";
 import type { Arm } from "./plan.js";
 import type { RunContext } from "./stage.js";
-import { type JsonValue, stageKey } from "./stage-key.js";
 
 /**
  * SHA-256 of SAM's checkpoint, of its LoRA updates, of the natural images and of a record that SFR+ replays, of each that

@@ -1,10 +1,10 @@
 import { existsSync, readFileSync } from "node:fs";
 import { join } from "node:path";
-import { writeFileAtomic } from "../data/atomic-file.js";
 import { type PhantomDatasetRequest, writePhantomDataset } from "../data/phantom.js";
 import { UsageError } from "../errors.js";
+import { writeFileAtomic } from "../io/atomic-file.js";
+import type { Progress } from "../io/progress.js";
 import { version } from "../version.js";
-import type { Progress } from "./progress.js";
 
 /** Cases of the demo by part. */
 const parts = { cases: 16, labelled: 2, unlabelled: 10, test: 4 } as const;

@@ -1,18 +1,18 @@
 import { existsSync, readFileSync } from "node:fs";
 import { cpus } from "node:os";
-import { writeFileAtomic } from "../data/atomic-file.js";
+import { exchangeCharts } from "../exchange/exchange-charts.js";
 import { type ExchangeSample, readExchange } from "../exchange/record.js";
+import { writeFileAtomic } from "../io/atomic-file.js";
 import { decodePng, type Picture } from "../io/png.js";
+import { formatDuration } from "../io/progress.js";
 import type { Summary } from "../metrics/summary.js";
 import { curvesFromEvents } from "../viewer/curves.js";
-import { exchangeCharts } from "../viewer/exchange-charts.js";
 import type { PictureGroup } from "../viewer/page.js";
 import { type ReportData, writeReport } from "../viewer/report.js";
 import { canvasPictures } from "./canvas-pictures.js";
 import { overlayPath, scoredCases } from "./evaluate-stage.js";
 import { exchangeRecordPath } from "./exchange-stage.js";
 import type { Arm } from "./plan.js";
-import { formatDuration } from "./progress.js";
 import type { ScoredArm } from "./score-table.js";
 import { type RunContext, stageSeconds } from "./stage.js";
 

@@ -1,11 +1,11 @@
 import { mkdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
-import { writeFileAtomic } from "../data/atomic-file.js";
 import { DataError, UsageError } from "../errors.js";
+import { writeFileAtomic } from "../io/atomic-file.js";
+import { EventLog, type RunEvent, readEvents } from "../io/event-log.js";
+import { firstDifference, type JsonValue } from "../io/stage-key.js";
 import type { LoadingReport } from "../models/sam/loading.js";
-import { EventLog, type RunEvent, readEvents } from "./event-log.js";
 import { FolderLock } from "./folder-lock.js";
-import { firstDifference, type JsonValue } from "./stage-key.js";
 
 /** `partial`: all stages ended, but some cases failed. `stopped`: ended by a signal, goes on with the next start. */
 export type RunStatus = "running" | "done" | "partial" | "stopped" | "failed";

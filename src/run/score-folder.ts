@@ -9,10 +9,10 @@ import type { LabelVolume } from "../data/volume.js";
 import { readLabels } from "../data/volume-file.js";
 import { isCaseError, messageOf } from "../error-text.js";
 import { CancelledError, DataError } from "../errors.js";
+import type { Progress } from "../io/progress.js";
 import { scoreClasses } from "../metrics/scores.js";
 import type { CaseScores } from "../metrics/summary.js";
 import { Tensor } from "../native/tensor.js";
-import type { Progress } from "./progress.js";
 
 /** Scores of a folder. */
 export interface FolderScores {

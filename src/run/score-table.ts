@@ -1,3 +1,4 @@
+import { formatDuration } from "../io/progress.js";
 import { isDistance, missingClassRule, tableMetrics } from "../metrics/index.js";
 import {
   hasAllScores,
@@ -6,7 +7,6 @@ import {
   type Summary,
   validCountNote,
 } from "../metrics/summary.js";
-import { formatDuration } from "./progress.js";
 import { layOut } from "./text-table.js";
 
 /** Scores of one arm under the name it is shown by. */

@@ -1,9 +1,9 @@
 import { existsSync, readFileSync } from "node:fs";
 import { link, lstat, mkdir, readdir, rename, rm } from "node:fs/promises";
 import { dirname, join, relative } from "node:path";
-import { writeFileAtomic } from "../data/atomic-file.js";
 import { DataError } from "../errors.js";
-import { type RunEvent, readEvents } from "./event-log.js";
+import { writeFileAtomic } from "../io/atomic-file.js";
+import { type RunEvent, readEvents } from "../io/event-log.js";
 import type { RunContext, StageSpec } from "./stage.js";
 
 /**

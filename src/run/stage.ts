@@ -3,10 +3,10 @@ import { rm } from "node:fs/promises";
 import type { Config } from "../config/schema.js";
 import { messageOf } from "../error-text.js";
 import { SfrError } from "../errors.js";
+import type { Progress } from "../io/progress.js";
 import type { CaseStore } from "./case-store.js";
 import type { GivenLabels } from "./given-labels.js";
 import type { Arm } from "./plan.js";
-import type { Progress } from "./progress.js";
 import type { RunFolder } from "./run-folder.js";
 import { putStage, type StageStore, storedName, takeStage } from "./stage-store.js";
 

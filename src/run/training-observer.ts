@@ -1,9 +1,9 @@
 import { rm } from "node:fs/promises";
+import type { StepRecord, TrainObserver } from "../graph/train-loop.js";
 import { EventWriter } from "../io/tensorboard.js";
 import { engineInfo } from "../native/native.js";
 import { MemoryWatch } from "./memory-watch.js";
 import { type RunContext, runPaths } from "./stage.js";
-import type { StepRecord, TrainObserver } from "./train-loop.js";
 
 /** Which training is watched. */
 export interface WatchedTraining {

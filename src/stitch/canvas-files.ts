@@ -1,7 +1,6 @@
 import { mkdir, readFile } from "node:fs/promises";
 import { basename, dirname, join } from "node:path";
 import { z } from "zod";
-import { writeFileAtomic } from "../data/atomic-file.js";
 import {
   formatShape,
   type ImageVolume,
@@ -14,6 +13,7 @@ import {
 import { DataError } from "../errors.js";
 import { Graph } from "../graph/graph.js";
 import * as ops from "../graph/ops.js";
+import { writeFileAtomic } from "../io/atomic-file.js";
 import { decodePng, encodePng } from "../io/png.js";
 import { Tensor } from "../native/tensor.js";
 import { windowToGray } from "../viewer/overlay.js";

@@ -23,14 +23,6 @@ export interface InputPlan {
   readonly geometry: StitchGeometry;
 }
 
-/** Side of a token's patch in SAM, pixels: a canvas is a multiple of it. */
-const tokenSide = 16;
-
-/** Side of the canvas that holds one slice of a patch at its own size, pixels. */
-export function smallCanvas([x, y]: Voxels): number {
-  return tokenSide * Math.ceil(Math.max(x, y) / tokenSide);
-}
-
 /** The plan for crops of `patch` voxels. Throws UsageError when they do not fit the canvas. */
 export function inputPlan(patch: Voxels, { input, scale, canvas }: InputForm): InputPlan {
   const tiles = {

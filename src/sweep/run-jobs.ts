@@ -5,11 +5,11 @@ import { setTimeout as sleep } from "node:timers/promises";
 import type { Claims } from "../batch/claims.js";
 import { messageOf } from "../error-text.js";
 import { CancelledError, SfrError } from "../errors.js";
+import type { Progress } from "../io/progress.js";
+import { firstDifference } from "../io/stage-key.js";
 import type { EngineInfo } from "../native/native.js";
 import { runPipeline, withAbsolutePaths } from "../run/pipeline.js";
-import type { Progress } from "../run/progress.js";
 import { readRunRecord } from "../run/run-folder.js";
-import { firstDifference } from "../run/stage-key.js";
 import type { StageStore } from "../run/stage-store.js";
 import type { Job } from "./jobs.js";
 

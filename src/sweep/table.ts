@@ -1,6 +1,6 @@
 import { type CsvRow, csvText } from "../io/csv.js";
+import { formatDuration } from "../io/progress.js";
 import { isDistance, missingClassRule, tableMetrics } from "../metrics/index.js";
-import { formatDuration } from "../run/progress.js";
 import { layOut } from "../run/text-table.js";
 import { asWord } from "./jobs.js";
 import type { Spread, SweepRow } from "./rows.js";

@@ -1,4 +1,4 @@
-import type { RunEvent } from "../run/event-log.js";
+import type { RunEvent } from "../io/event-log.js";
 import type { ChartSeries, ChartSpec } from "./svg-chart.js";
 
 /** Charts of one stage. */

@@ -1,5 +1,7 @@
 import { stringify } from "yaml";
-import { writeFileAtomic } from "../data/atomic-file.js";
+import { writeFileAtomic } from "../io/atomic-file.js";
+import { formatDuration } from "../io/progress.js";
+import type { JsonValue } from "../io/stage-key.js";
 import { isDistance, missingClassRule, tableMetrics } from "../metrics/index.js";
 import {
   hasAllScores,
@@ -9,8 +11,6 @@ import {
   type ValueName,
   validCountNote,
 } from "../metrics/summary.js";
-import { formatDuration } from "../run/progress.js";
-import type { JsonValue } from "../run/stage-key.js";
 import type { CurveGroup } from "./curves.js";
 import { escapeHtml } from "./html.js";
 import {

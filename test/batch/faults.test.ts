@@ -6,8 +6,8 @@ import { after, before, it } from "node:test";
 import { setTimeout } from "node:timers/promises";
 import { gunzipSync, gzipSync } from "node:zlib";
 import type { BatchRecord } from "../../src/batch/manifest.js";
-import { RandomStream } from "../../src/data/random.js";
 import { readImage, readLabels } from "../../src/data/volume-file.js";
+import { RandomStream } from "../../src/graph/random.js";
 import { type Call, startSfr } from "../cli/sfr.js";
 import { makeTinyModel, writeVolumes } from "./tiny-model.js";
 

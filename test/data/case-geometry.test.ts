@@ -9,9 +9,9 @@ import {
 } from "../../src/data/case-geometry.js";
 import { column, gridFromAffine, stepLengths } from "../../src/data/orientation.js";
 import { plainPlan, planGeometry } from "../../src/data/preprocessing-plan.js";
-import { RandomStream } from "../../src/data/random.js";
 import { add, scale } from "../../src/data/vectors.js";
 import type { Affine, Vec3 } from "../../src/data/volume.js";
+import { RandomStream } from "../../src/graph/random.js";
 
 /** The file's x runs to the front, its y to the left. */
 const affine: Affine = [

@@ -1,6 +1,6 @@
 import { writeFile } from "node:fs/promises";
-import { RandomStream } from "../../src/data/random.js";
 import { DataError } from "../../src/errors.js";
+import { RandomStream } from "../../src/graph/random.js";
 
 /** Reads a file to the end. @returns the number of voxels that were read and that the shape promises */
 export type Reader = (path: string) => Promise<{ read: number; promised: number }>;

@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import { gunzipSync } from "node:zlib";
 import { gzip } from "../../src/data/gzip.js";
-import { RandomStream } from "../../src/data/random.js";
+import { RandomStream } from "../../src/graph/random.js";
 
 async function packed(pieces: readonly Uint8Array[]): Promise<Buffer> {
   const parts: Uint8Array[] = [];

@@ -6,7 +6,7 @@ import { join } from "node:path";
 import { after, before, describe, it } from "node:test";
 import { setTimeout } from "node:timers/promises";
 import { writePhantomDataset } from "../../src/data/phantom.js";
-import { RandomStream } from "../../src/data/random.js";
+import { RandomStream } from "../../src/graph/random.js";
 import { type RunRecord, readRunRecord } from "../../src/run/run-folder.js";
 import { type Call, type Outcome, startSfr } from "../cli/sfr.js";
 import { differences } from "./run-comparison.js";

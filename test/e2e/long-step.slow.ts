@@ -5,7 +5,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { it } from "node:test";
 import { setTimeout } from "node:timers/promises";
-import { readEvents } from "../../src/run/event-log.js";
+import { readEvents } from "../../src/io/event-log.js";
 import { readRunRecord } from "../../src/run/run-folder.js";
 import { startSfr } from "../cli/sfr.js";
 import { writeTinySet } from "./tiny-set.js";

@@ -1,8 +1,8 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { finetuneSettings } from "../../src/config/schema.js";
-import { RandomStream } from "../../src/data/random.js";
 import { CanvasMaker } from "../../src/finetune/canvas-batch.js";
+import { RandomStream } from "../../src/graph/random.js";
 import { Tensor } from "../../src/native/tensor.js";
 import { inputPlan } from "../../src/stitch/input-plan.js";
 

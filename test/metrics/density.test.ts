@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { describe, it } from "node:test";
-import { RandomStream } from "../../src/data/random.js";
+import { RandomStream } from "../../src/graph/random.js";
 import { densityPair, type FeatureVectors } from "../../src/metrics/density.js";
 
 /** Vectors along (3, 4) / 5 with mean `shift`, and less spread across. */

@@ -4,7 +4,7 @@ import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, before, describe, it } from "node:test";
-import { writeFileAtomic } from "../../src/data/atomic-file.js";
+import { writeFileAtomic } from "../../src/io/atomic-file.js";
 import { samConfig } from "../../src/models/sam/config.js";
 import { exportOnnx, onnxModel } from "../../src/onnx/export.js";
 import { encodeModel } from "../../src/onnx/model.js";

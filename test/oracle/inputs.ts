@@ -2,7 +2,7 @@
  * Weights and inputs of the goldens, made from the Philox stream as inputs.py makes them; the README of this folder
  * has the contract. All arrays are in PyTorch's axis order (row-major); axes.ts turns them.
  */
-import { RandomStream } from "../../src/data/random.js";
+import { RandomStream } from "../../src/graph/random.js";
 import { elementCount, type HostTensor } from "../../src/io/host-tensor.js";
 
 const tokenNames = [

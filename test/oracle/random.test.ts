@@ -1,8 +1,8 @@
 /** Normals, noise and dropout masks of the engine and of TypeScript against Python's Philox streams. */
 import { test } from "node:test";
-import { RandomStream } from "../../src/data/random.js";
 import { Graph } from "../../src/graph/graph.js";
 import * as ops from "../../src/graph/ops.js";
+import { RandomStream } from "../../src/graph/random.js";
 import { Tensor } from "../../src/native/tensor.js";
 import { Golden } from "./golden.js";
 

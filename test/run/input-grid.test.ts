@@ -8,8 +8,8 @@ import { prepareCase } from "../../src/data/prepare.js";
 import { plainPlan } from "../../src/data/preprocessing-plan.js";
 import type { Affine, ImageVolume, Vec3 } from "../../src/data/volume.js";
 import { readImage, readLabels, writeImage, writeLabels } from "../../src/data/volume-file.js";
+import { Progress } from "../../src/io/progress.js";
 import { writeClasses } from "../../src/run/label-files.js";
-import { Progress } from "../../src/run/progress.js";
 import { scoreFolder } from "../../src/run/score-folder.js";
 import { temporaryFolder } from "../data/nifti-files.js";
 

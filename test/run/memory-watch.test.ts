@@ -16,10 +16,10 @@ import {
   segmenterSettings,
 } from "../../src/config/schema.js";
 import { finetune } from "../../src/finetune/finetune.js";
+import type { TrainObserver } from "../../src/graph/train-loop.js";
 import { configureEngine, type Precision } from "../../src/native/native.js";
 import { retrain } from "../../src/retrain/retrain.js";
 import { MemoryWatch } from "../../src/run/memory-watch.js";
-import type { TrainObserver } from "../../src/run/train-loop.js";
 import { phantomCase } from "../retrain/phantom-case.js";
 
 const patch = [64, 64, 32] as const;

@@ -6,9 +6,9 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, before, describe, it } from "node:test";
 import { DataError, UsageError } from "../../src/errors.js";
+import { canonicalJson, stageKey } from "../../src/io/stage-key.js";
 import { FolderLock } from "../../src/run/folder-lock.js";
 import { RunFolder, type RunIdentity, readRunRecord } from "../../src/run/run-folder.js";
-import { canonicalJson, stageKey } from "../../src/run/stage-key.js";
 
 const identity: RunIdentity = {
   config: { data: { root: "x" }, retrain: { steps: 600, patch: [64, 64, 32] } },

@@ -1,13 +1,14 @@
 /** How SAM sees a crop, by every rule: there and back, and where slices lie. */
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { RandomStream } from "../../src/data/random.js";
+import { smallCanvas } from "../../src/config/small-canvas.js";
 import { resizeLinear } from "../../src/data/resize-linear.js";
 import { Graph } from "../../src/graph/graph.js";
+import { RandomStream } from "../../src/graph/random.js";
 import { Tensor } from "../../src/native/tensor.js";
 import { stitchImage, stitchLabels, unstitchLogits } from "../../src/stitch/canvases.js";
 import { stitchGeometry } from "../../src/stitch/geometry.js";
-import { type InputPlan, inputPlan, partStarts, smallCanvas } from "../../src/stitch/input-plan.js";
+import { type InputPlan, inputPlan, partStarts } from "../../src/stitch/input-plan.js";
 
 type Patch = readonly [number, number, number];
 

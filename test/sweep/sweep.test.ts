@@ -5,7 +5,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, before, describe, it } from "node:test";
 import { csvFields } from "../../src/io/csv.js";
-import { readEvents } from "../../src/run/event-log.js";
+import { readEvents } from "../../src/io/event-log.js";
 import { readRunRecord } from "../../src/run/run-folder.js";
 import { sfr } from "../cli/sfr.js";
 import { tinySteps, writeTinySet } from "../e2e/tiny-set.js";

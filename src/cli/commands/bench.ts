@@ -1,5 +1,5 @@
 import { benchNames } from "../../../bench/cases.js";
-import { nearestName } from "../../data/nearest-name.js";
+import { nearestName } from "../../config/nearest-name.js";
 import { UsageError } from "../../errors.js";
 import type { Command } from "../command.js";
 

@@ -1,10 +1,10 @@
 import { availableParallelism, cpus, freemem, release, totalmem } from "node:os";
 import { messageOf } from "../../error-text.js";
+import type { JsonValue } from "../../io/stage-key.js";
 import type { OnnxRuntimeInfo } from "../../native/native.js";
 import { findOnnxRuntimeParts } from "../../onnxruntime/findings.js";
 import { cgroupCpus, thisMachine } from "../../onnxruntime/machine.js";
 import { findPackage } from "../../onnxruntime/package.js";
-import type { JsonValue } from "../../run/stage-key.js";
 import { commit, version } from "../../version.js";
 import { type Command, exitCodes } from "../command.js";
 

@@ -34,7 +34,7 @@ export const features: Command = {
     await context.engine();
     const { featureDensity } = await import("../../run/features.js");
     const { featuresPage } = await import("../../viewer/features.js");
-    const { writeFileAtomic } = await import("../../data/atomic-file.js");
+    const { writeFileAtomic } = await import("../../io/atomic-file.js");
     const { csvText } = await import("../../io/csv.js");
     const { progress, signal } = context;
     const options = { crops: args.integer("crops", 1) ?? usualCrops, seed: 1, progress, signal };

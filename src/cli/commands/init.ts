@@ -1,7 +1,7 @@
 import { existsSync } from "node:fs";
 import { basename, resolve } from "node:path";
+import { nearestName } from "../../config/nearest-name.js";
 import { type Dataset, openDataset } from "../../data/cases.js";
-import { nearestName } from "../../data/nearest-name.js";
 import { type Preset, presets } from "../../data/presets.js";
 import { type Vec3, voxelCount } from "../../data/volume.js";
 import { UsageError } from "../../errors.js";
@@ -44,7 +44,7 @@ export const init: Command = {
   ],
   async run(args, context) {
     const { stringify } = await import("yaml");
-    const { writeFileAtomic } = await import("../../data/atomic-file.js");
+    const { writeFileAtomic } = await import("../../io/atomic-file.js");
     const root = args.text("data");
     const frame = args.integer("frame", 0);
     const dataset = await openDataset(root, args.optional("layout"), frame);

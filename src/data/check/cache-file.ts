@@ -3,7 +3,7 @@ import { readFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { z } from "zod";
-import { writeFileAtomic } from "../atomic-file.js";
+import { writeFileAtomic } from "../../io/atomic-file.js";
 import { FactsCache, rememberedSchema } from "./facts.js";
 
 const schema = z.object({ format: z.literal(2), findings: z.record(z.string(), rememberedSchema) });

@@ -1,6 +1,6 @@
 import { join } from "node:path";
+import { nearestName } from "../../config/nearest-name.js";
 import { DataError } from "../../errors.js";
-import { nearestName } from "../nearest-name.js";
 import { type Case, type Layout, pathKind, volumeFiles, volumeFilesIfAny } from "./layout.js";
 
 /**

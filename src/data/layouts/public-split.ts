@@ -1,7 +1,7 @@
 import { createHash } from "node:crypto";
 import { join } from "node:path";
+import { nearestName } from "../../config/nearest-name.js";
 import { DataError } from "../../errors.js";
-import { nearestName } from "../nearest-name.js";
 import { type Case, type CaseLists, pathKind } from "./layout.js";
 import { readLines } from "./list-lines.js";
 

@@ -1,5 +1,5 @@
-import { writeFileAtomic } from "../../data/atomic-file.js";
 import { DataError } from "../../errors.js";
+import { writeFileAtomic } from "../atomic-file.js";
 import { dtypeBytes, elementCount, tensorBytes } from "../host-tensor.js";
 import type { TensorInfo, TensorSource } from "../tensor-file.js";
 import { storageOfDtype } from "./storage-types.js";

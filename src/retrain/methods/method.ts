@@ -1,7 +1,7 @@
 import type { Config, RetrainSettings } from "../../config/schema.js";
-import type { RandomStream } from "../../data/random.js";
 import type { Graph, Value } from "../../graph/graph.js";
 import type { NetworkContext } from "../../graph/layers.js";
+import type { RandomStream } from "../../graph/random.js";
 import type { WeightSet } from "../../graph/weights.js";
 import type { DecoderMaps, EncoderMaps } from "../../models/segmenter.js";
 

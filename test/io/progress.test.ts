@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { describe, it } from "node:test";
-import { formatDuration, Progress, type ProgressOptions } from "../../src/run/progress.js";
+import { formatDuration, Progress, type ProgressOptions } from "../../src/io/progress.js";
 
 /** A stream that keeps what is written, with a clock set by hand. */
 function setUp(

@@ -1,6 +1,6 @@
 import { closeSync, openSync, readFileSync, writeSync } from "node:fs";
-import { writeFileAtomic } from "../data/atomic-file.js";
 import { DataError } from "../errors.js";
+import { writeFileAtomic } from "./atomic-file.js";
 
 /** One line of `events.jsonl`. */
 export interface RunEvent {

@@ -1,6 +1,6 @@
-import type { ExchangeSample } from "../exchange/record.js";
-import type { CurveGroup } from "./curves.js";
-import type { ChartSeries } from "./svg-chart.js";
+import type { CurveGroup } from "../viewer/curves.js";
+import type { ChartSeries } from "../viewer/svg-chart.js";
+import type { ExchangeSample } from "./record.js";
 
 /** The record of an SFR+ arm. */
 interface RecordedArm {

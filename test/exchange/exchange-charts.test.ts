@@ -1,8 +1,8 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { confidenceBins } from "../../src/exchange/confidence.js";
+import { exchangeCharts } from "../../src/exchange/exchange-charts.js";
 import type { ExchangeSample } from "../../src/exchange/record.js";
-import { exchangeCharts } from "../../src/viewer/exchange-charts.js";
 
 /** Steps of two crops: one teaches SAM in every second step, the other never, and has no foreground. */
 const samples = Array.from({ length: 8 }, (_, i): ExchangeSample => {

@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { philox4x32, RandomStream, streamId } from "../../src/data/random.js";
+import { philox4x32, RandomStream, streamId } from "../../src/graph/random.js";
 
 const hex = (words: readonly number[]): string => words.map((w) => w.toString(16).padStart(8, "0")).join(" ");
 

@@ -5,8 +5,8 @@ import { join } from "node:path";
 import { test } from "node:test";
 import { pathToFileURL } from "node:url";
 import { promisify } from "node:util";
-import { writeFileAtomic } from "../../src/data/atomic-file.js";
-import { temporaryFolder } from "./nifti-files.js";
+import { writeFileAtomic } from "../../src/io/atomic-file.js";
+import { temporaryFolder } from "../data/nifti-files.js";
 
 test("text, bytes and pieces are written whole and leave no temporary file", async (t) => {
   const folder = await temporaryFolder(t);
@@ -59,7 +59,7 @@ test("a write that the system cuts off names the path and leaves nothing behind"
   // A limit on the file size stands for the full disk: it too fails in the middle of a write.
   const folder = await temporaryFolder(t);
   const path = join(folder, "large");
-  const module = pathToFileURL(join(process.cwd(), "dist/src/data/atomic-file.js")).href;
+  const module = pathToFileURL(join(process.cwd(), "dist/src/io/atomic-file.js")).href;
   const script = `import { writeFileAtomic } from "${module}";
     await writeFileAtomic(${JSON.stringify(path)}, new Uint8Array(1e6)).catch((error) => {
       console.log(error.name + " " + error.message);
