@@ -18,7 +18,7 @@ const dataSettings = z.strictObject({
     .min(0)
     .nullable()
     .default(null)
-    .describe("Which volume of 4D images to take, counted from 0; null: images are 3D"),
+    .describe("Which volume of 4D images to take, counted from 0; null: all, as channels"),
   labelled: z
     .union([z.int().min(1), z.array(z.string()).min(1)])
     .describe("Labelled cases: the first n of the training list, or their ids"),

@@ -87,7 +87,7 @@ async function pairs(imageFolder: string, labelFolder: string | null, channels: 
  * @param files stems and paths
  * @throws DataError when a name has no such number, or an image lacks a channel or has one too many
  */
-export function channelFiles(
+function channelFiles(
   files: readonly (readonly [stem: string, path: string])[],
   channels: number,
 ): Map<string, Pick<Case, "image" | "further">> {
