@@ -29,17 +29,18 @@ export function deviceNamed(text: string): DeviceRequest {
 }
 
 /**
- * Loads the addon for the device of the flags and says which is really used.
+ * Loads the addon for the device of the flags; where one was asked for, says which is really used.
  *
  * @throws UsageError for another word; DeviceError when the device cannot be had
  */
 export async function trainingEngine(args: Arguments, context: Context): Promise<EngineInfo> {
-  const device = deviceNamed(args.optional("device") ?? "cpu");
+  const word = args.optional("device");
+  const device = deviceNamed(word ?? "cpu");
   const budget = args.optional("device-memory");
   const memoryBytes = budget === undefined ? 0 : memorySize("--device-memory", budget);
   const engine = await context.engine();
   const used = device === "cpu" ? engine : await withDevice(device, memoryBytes, context);
-  context.progress.note(`device: ${used.device}`, "info");
+  if (word !== undefined) context.progress.note(`device: ${used.device}`, "info");
   return used;
 }
 
