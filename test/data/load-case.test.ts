@@ -115,6 +115,18 @@ test("channels come from the fourth axis of a file, or from files of one grid", 
   await writeFile(path, Buffer.concat([volume, second]));
   const [first, other, ...more] = await loadChannels({ id: "both", image: path });
   assert.equal(more.length, 0);
+  const course = join(folder, "course.nii");
+  await writeFile(
+    course,
+    niftiBytes((view) => {
+      view.setInt16(40, 4, true);
+      view.setInt16(48, 5, true);
+    }),
+  );
+  await assert.rejects(loadChannels({ id: "course", image: course }), {
+    name: "DataError",
+    message: /course\.nii: expected one 3D volume, received 2 x 3 x 4 x 5; choose one of its 5 frames/,
+  });
   const [alone] = await loadChannels({ id: "one", image: one });
   assert.deepEqual([first?.shape, first?.data], [alone?.shape, alone?.data]);
   assert.deepEqual(other, { ...first, data: first?.data.map((value) => 100 + value) });

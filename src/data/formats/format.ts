@@ -132,7 +132,8 @@ export function chooseFrame(
     );
   }
   if (more.some((extent) => extent > 1)) throw severalVolumes(path, extents, SPLIT);
-  if (count > 1 && frame === null) {
+  const isAmbiguous = frame === null ? count > 1 : frame === "all" && count > mostChannels;
+  if (isAmbiguous) {
     const cure = `choose one of its ${count} frames, counted from 0, by --frame (data.frame in a configuration)`;
     throw severalVolumes(path, extents, content === "label" ? SPLIT : cure);
   }
@@ -161,6 +162,9 @@ export function checkShape(path: string, extents: readonly number[], wanted: Wan
   if (extents.slice(3).some((extent) => extent > 1)) throw severalVolumes(path, extents, SPLIT);
   return chooseFrame(path, extents, wanted).shape;
 }
+
+/** Image sequences of MRI are no more; a 4D image of more is a course over time or directions. */
+const mostChannels = 4;
 
 const SPLIT = "split the file into one file per volume";
 
