@@ -79,6 +79,12 @@ def prepared(request: Request, forward: Callable[..., torch.Tensor]) -> Callable
     return with_autocast
 
 
+def measure_steps(request: Request, step: Callable[[int], object], result: list[float]) -> None:
+    """As measure(), of the training steps from 1 on; step 0 was the warm-up."""
+    count = iter(range(1, request.runs + 1))
+    measure(request, lambda: step(next(count)), result)
+
+
 def measure(request: Request, run: Callable[[], object], result: list[float]) -> None:
     """The timed runs, after a warm-up that the caller has made; prints the line."""
     seconds = []
