@@ -27,7 +27,7 @@ import { type PostProcessing, postProcess } from "./postprocess.js";
 
 /** How cases are labelled. */
 export interface BatchSettings {
-  /** Which volume of 4D images is labelled, from 0; null: images are 3D. */
+  /** Which volume of 4D images is labelled, from 0; null: all, as channels. */
   readonly frame: number | null;
   /** Step between windows, voxels (x, y, z); null: the network's usual one. */
   readonly stride: Voxels | null;
@@ -109,7 +109,7 @@ export async function readCase(
   };
 }
 
-/** Labels a case. @throws CancelledError; DataError when the network takes another number of channels */
+/** Labels a case. @throws CancelledError */
 export function labelCase(
   { channels, image, geometry }: ReadCase,
   { network, seesAll }: BatchModel,

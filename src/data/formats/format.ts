@@ -137,24 +137,19 @@ export function chooseFrame(
     const cure = `choose one of its ${count} frames, counted from 0, by --frame (data.frame in a configuration)`;
     throw severalVolumes(path, extents, content === "label" ? SPLIT : cure);
   }
-  if (frame === "all") return { shape: checkSize(path, [x, y, z], count), index: 0, channels: count, count };
-  const index = frame ?? 0;
+  const [index, channels] = frame === "all" ? [0, count] : [frame ?? 0, 1];
   if (index >= count) {
     throw new DataError(
       `${path}: expected a file of more than ${index} volumes for frame ${index}, received ${count}; ` +
         "choose another frame, counted from 0",
     );
   }
-  return { shape: checkSize(path, [x, y, z], count), index, channels: 1, count };
-}
-
-function checkSize(path: string, shape: Vec3, count: number): Vec3 {
-  const [x, y, z] = shape;
-  if (Number.isSafeInteger(x * y * z * 8 * count)) return shape;
-  throw new DataError(
-    `${path}: expected a volume that fits into memory, received ${[...shape, count].join(" x ")}; ` +
-      "the header is damaged",
-  );
+  if (!Number.isSafeInteger(x * y * z * 8 * count)) {
+    throw new DataError(
+      `${path}: expected a volume that fits into memory, received ${given}; the header is damaged`,
+    );
+  }
+  return { shape: [x, y, z], index, channels, count };
 }
 
 /** Extents of the one volume of a file whose format holds no more. @throws DataError as chooseFrame */
