@@ -1,3 +1,4 @@
+import { argmaxAt } from "../data/argmax.js";
 import { permuted } from "../graph/weights.js";
 import { elementCount } from "../io/host-tensor.js";
 import { Tensor } from "../native/tensor.js";
@@ -122,11 +123,4 @@ function equalArgmax(
       if (at(found) === at(expected)) equal += 1;
     }
   return equal / (batch * places);
-}
-
-function argmaxAt(logits: Float32Array, begin: number, step: number, classes: number): number {
-  let best = 0;
-  for (let k = 1; k < classes; k++)
-    if ((logits[begin + k * step] ?? 0) > (logits[begin + best * step] ?? 0)) best = k;
-  return best;
 }

@@ -1,3 +1,4 @@
+import { argmaxAt } from "../data/argmax.js";
 import type { CaseGeometry } from "../data/case-geometry.js";
 import { blendRows, boxTaps, type Taps } from "../data/resize.js";
 import { type KeptMaps, type RowSink, VolumeLabels } from "./volume-labels.js";
@@ -90,7 +91,7 @@ export class RestoringSink implements RowSink {
   private finishRow(): void {
     const { classes, line, lineClasses, out } = this;
     const [{ first, count, weights }] = this.taps;
-    for (let x = 0; x < lineClasses.length; x++) lineClasses[x] = largest(line, x * classes, classes);
+    for (let x = 0; x < lineClasses.length; x++) lineClasses[x] = argmaxAt(line, x * classes, 1, classes);
     for (let x = 0; x < first.length; x++) {
       const begin = first[x] ?? 0;
       const common = lineClasses[begin] ?? 0;
@@ -105,14 +106,7 @@ export class RestoringSink implements RowSink {
         }
         out.probabilities[x * classes + k] = sum;
       }
-      out.classes[x] = isCommon ? common : largest(out.probabilities, x * classes, classes);
+      out.classes[x] = isCommon ? common : argmaxAt(out.probabilities, x * classes, 1, classes);
     }
   }
-}
-
-/** Which of `count` values from position `from` on is the largest; the first among equals. */
-function largest(values: Float32Array, from: number, count: number): number {
-  let best = 0;
-  for (let k = 1; k < count; k++) if ((values[from + k] ?? 0) > (values[from + best] ?? 0)) best = k;
-  return best;
 }
