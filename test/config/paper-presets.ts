@@ -24,6 +24,7 @@ interface PaperData {
 
 const ours: readonly Row[] = ["labelled-only", "mean-teacher", "sam"];
 const withAcmt: readonly Row[] = [...ours, "acmt-ent"];
+const withPeers: readonly Row[] = [...withAcmt, "ua-mt", "cct", "cps", "dtc", "ict", "urpc", "bcp"];
 const withMagicNet: readonly Row[] = [...ours, "magicnet"];
 
 /** The one table: rows and label levels of the paper's tables; patches, strides and layouts are in src/data/presets.ts. */
@@ -33,7 +34,7 @@ const table: readonly PaperData[] = [
     config: "../la.yaml",
     open: "Nothing of it is.",
     levels: {
-      moderate: { labelled: 16, rows: [...withAcmt, "ua-mt", "cct", "cps", "dtc", "ict", "urpc", "bcp"] },
+      moderate: { labelled: 16, rows: withPeers },
       scarce: { labelled: 1, rows: withAcmt },
     },
   },
@@ -43,7 +44,7 @@ const table: readonly PaperData[] = [
     open: "Steps: the paper gives none; 6000 is the code's default.",
     steps: 6000,
     levels: {
-      moderate: { labelled: 50, rows: [...withAcmt, "ua-mt", "cct", "cps", "dtc", "ict", "urpc", "bcp"] },
+      moderate: { labelled: 50, rows: withPeers },
       scarce: { labelled: 1, rows: withAcmt },
     },
   },
