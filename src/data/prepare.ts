@@ -2,13 +2,13 @@ import { DataError } from "../errors.js";
 import { Graph, type Value } from "../graph/graph.js";
 import * as ops from "../graph/ops.js";
 import { Tensor } from "../native/tensor.js";
-import type { CaseGeometry } from "./case-geometry.js";
+import { type CaseGeometry, isWhole } from "./case-geometry.js";
 import type { Case } from "./cases.js";
 import type { Relabelling } from "./label-table.js";
 import { loadCase, loadChannels } from "./load-case.js";
 import { type PreprocessingPlan, plainPlan, planGeometry } from "./preprocessing-plan.js";
 import { resizeImage, resizeLabels } from "./resize.js";
-import { type ImageVolume, sameShape, type Vec3 } from "./volume.js";
+import type { ImageVolume, Vec3 } from "./volume.js";
 
 /** An image as a network sees it. */
 export interface PreparedImage {
@@ -98,17 +98,19 @@ async function treated(
   { window }: PreprocessingPlan,
   geometry: CaseGeometry,
 ): Promise<Tensor> {
-  const { crop, restores } = geometry;
+  const { source, crop, restores } = geometry;
   const to = resized(geometry);
   const data = window === null ? volume.data : clamped(volume.data, window);
-  const isSame = sameShape(crop.shape, volume.shape) && sameShape(to, volume.shape);
-  const seen = isSame ? data : resizeImage(data, volume.shape, crop, to);
+  const seen = keepsVoxels(geometry) ? data : resizeImage(data, source.shape, crop, to);
   const build = (x: Value) => ops.standardize(restores ? x : ops.downsampleMean(x));
   return runOnce(Tensor.from("f32", memoryShape(to), seen), build);
 }
 
 /** Extents before blocks are made to single voxels, for half resolution; otherwise those that are seen. */
 const resized = ({ crop, shape, restores }: CaseGeometry): Vec3 => (restores ? shape : crop.shape);
+
+/** Whether all voxels of the file stay as they are until then. */
+const keepsVoxels = (geometry: CaseGeometry): boolean => isWhole({ ...geometry, shape: resized(geometry) });
 
 function clamped(data: Float32Array, [low, high]: readonly [number, number]): Float32Array {
   return data.map((value) => Math.min(Math.max(value, low), high));
@@ -121,7 +123,8 @@ function clamped(data: Float32Array, [low, high]: readonly [number, number]): Fl
 export async function prepareLabel(classes: Uint8Array, geometry: CaseGeometry): Promise<Tensor> {
   const { source, crop, restores } = geometry;
   const to = resized(geometry);
-  const label = Tensor.from("u8", memoryShape(to), resizeLabels(classes, source.shape, crop, to));
+  const seen = keepsVoxels(geometry) ? classes : resizeLabels(classes, source.shape, crop, to);
+  const label = Tensor.from("u8", memoryShape(to), seen);
   return restores ? label : runOnce(label, ops.downsampleMajority);
 }
 
