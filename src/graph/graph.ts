@@ -95,7 +95,7 @@ export class Graph {
   }
 
   /**
-   * Adds a node; `undefined` stands for an absent optional input. Use the builders of ops.ts.
+   * Adds a node; `undefined` stands for an absent optional input. Use the builders of ops/.
    * Throws ShapeError, DtypeError or UsageError naming the op and the node.
    */
   node(
