@@ -1,9 +1,11 @@
 import { existsSync, readFileSync } from "node:fs";
 import { link, lstat, mkdir, readdir, rename, rm } from "node:fs/promises";
 import { dirname, join, relative } from "node:path";
+import { z } from "zod";
 import { DataError } from "../errors.js";
 import { writeFileAtomic } from "../io/atomic-file.js";
 import { type RunEvent, readEvents } from "../io/event-log.js";
+import { jsonOf } from "../io/tensor-file.js";
 import type { RunContext, StageSpec } from "./stage.js";
 
 /**
@@ -17,13 +19,8 @@ export interface StageStore {
   alone(name: string, work: () => Promise<void>): Promise<void>;
 }
 
-/** What a stage's folder says of it, beside its files and events. */
-interface StoredStage {
-  /** Time that it took, in seconds. */
-  readonly wallSeconds: number;
-  /** Run folder that it was computed in. */
-  readonly from: string;
-}
+/** What a stage's folder says of it beside its files and events: the seconds it took, the run folder it is from. */
+const storedSchema = z.object({ wallSeconds: z.number().min(0), from: z.string() });
 
 /** Name of a stage in the store: equal names have equal files. */
 export function storedName({ name, key }: StageSpec): string {
@@ -82,7 +79,7 @@ export async function putStage(
     join(making, "events.jsonl"),
     lines.map((line) => `${JSON.stringify(line)}\n`).join(""),
   );
-  const stored: StoredStage = { wallSeconds, from: folder.path };
+  const stored: z.infer<typeof storedSchema> = { wallSeconds, from: folder.path };
   await writeFileAtomic(join(making, "stage.json"), `${JSON.stringify(stored)}\n`);
   await rename(making, entry);
 }
@@ -93,18 +90,13 @@ function eventsOf({ arms }: RunContext, { name }: StageSpec): { event: string; a
   return { event, arm: arms.find((arm) => arm.folder === folder)?.name };
 }
 
-function readStored(entry: string): StoredStage {
+function readStored(entry: string): z.infer<typeof storedSchema> {
   const path = join(entry, "stage.json");
-  try {
-    const { wallSeconds, from } = JSON.parse(readFileSync(path, "utf8"));
-    if (typeof wallSeconds === "number" && typeof from === "string") return { wallSeconds, from };
-    throw new Error("another content");
-  } catch (error) {
-    throw new DataError(
-      `${path}: expected the record of a shared stage, received ${String(error)}; remove ${entry} to compute it again`,
-      { cause: error },
-    );
-  }
+  const stored = storedSchema.safeParse(existsSync(path) ? jsonOf(readFileSync(path, "utf8")) : null);
+  if (stored.success) return stored.data;
+  throw new DataError(
+    `${path}: expected the record of a shared stage, received another content; remove ${entry} to compute it again`,
+  );
 }
 
 /** Files of a folder and those below it, relative to it; `""` for a path that is a file, none where nothing is. */
