@@ -1,6 +1,6 @@
 import { existsSync } from "node:fs";
 import { mkdir } from "node:fs/promises";
-import { join } from "node:path";
+import { dirname } from "node:path";
 import { namingFile } from "../error-text.js";
 import { Tensor } from "../native/tensor.js";
 import { Segmenter } from "../predict/segmenter.js";
@@ -38,6 +38,9 @@ interface Training {
 
 const stageName = (arm: Arm): string => `retrain/${arm.folder}`;
 const roundName = (round: number): string => `round-${round}`;
+const weightsFile = "segmenter.safetensors";
+const roundPath = (context: RunContext, arm: Arm, round: number, ...parts: string[]): string =>
+  context.folder.file(runPaths.arm(arm), roundName(round), ...parts);
 
 /** Stage 3: trains the segmenter of an arm; nothing for SAM alone and for SFR+, which goes on from another arm's. */
 export async function retrainStage(context: RunContext, keys: StageKeys, arm: Arm): Promise<void> {
@@ -111,37 +114,34 @@ const roundCurve = (arm: Arm, round: number): string => `${arm.folder}-${roundNa
  * @returns the pseudo-labels of the last training
  */
 async function roundsBefore(context: RunContext, arm: Arm): Promise<PseudoLabelSource> {
-  let source = await pseudoLabelSource(context, arm);
-  for (let round = 0; round < arm.rounds; round++) {
-    const folder = context.folder.file(runPaths.arm(arm), roundName(round));
-    const weightsPath = join(folder, "segmenter.safetensors");
-    if (existsSync(weightsPath)) disposeSource(source);
-    else {
-      await mkdir(folder, { recursive: true });
-      const method = source.kind === "none" ? "labelled-only" : "self-training";
-      const checkpointPath = join(folder, "checkpoint.safetensors");
-      const name = `${arm.name}, round ${round}`;
-      const training = { arm, name, curve: roundCurve(arm, round), method, pseudoLabels: source } as const;
-      await train(context, { ...training, checkpointPath, weightsPath });
-    }
-    source = await ownLabels(context, `${arm.name}, labels of round ${round}`, folder, weightsPath);
+  const weightsOf = (round: number) => roundPath(context, arm, round, weightsFile);
+  let finished = arm.rounds;
+  while (finished > 0 && !existsSync(weightsOf(finished - 1))) finished--;
+  let source = await (finished === 0
+    ? pseudoLabelSource(context, arm)
+    : labelsOfRound(context, arm, finished - 1));
+  for (let round = finished; round < arm.rounds; round++) {
+    const weightsPath = weightsOf(round);
+    await mkdir(dirname(weightsPath), { recursive: true });
+    const method = source.kind === "none" ? "labelled-only" : "self-training";
+    const name = `${arm.name}, round ${round}`;
+    const training = { arm, name, curve: roundCurve(arm, round), method, pseudoLabels: source } as const;
+    const checkpointPath = roundPath(context, arm, round, "checkpoint.safetensors");
+    await train(context, { ...training, checkpointPath, weightsPath });
+    source = await labelsOfRound(context, arm, round);
   }
   return source;
 }
 
-/** Labels of the unlabelled cases by a segmenter, kept as files beside it. */
-async function ownLabels(
-  context: RunContext,
-  title: string,
-  folder: string,
-  weightsPath: string,
-): Promise<PseudoLabelSource> {
+/** Labels of the unlabelled cases by the segmenter of a round, kept as files beside it. */
+async function labelsOfRound(context: RunContext, arm: Arm, round: number): Promise<PseudoLabelSource> {
   const { config, signal } = context;
-  const pathOf = (id: string): string => join(folder, "labels", caseFile(id, ".nii.gz"));
+  const pathOf = (id: string) => roundPath(context, arm, round, "labels", caseFile(id, ".nii.gz"));
+  const weightsPath = roundPath(context, arm, round, weightsFile);
   using segmenter = await namingFile(weightsPath, Segmenter.load(weightsPath));
   const { stride } = config.predict;
   await labelUnlabelled(context, {
-    title,
+    title: `${arm.name}, labels of round ${round}`,
     pathOf,
     label: ({ channels }) => slidingWindow(channels, segmenter, { stride, signal }),
   });
