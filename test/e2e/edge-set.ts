@@ -1,9 +1,8 @@
-import { mkdir, writeFile } from "node:fs/promises";
+import { writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { stringify } from "yaml";
-import { generatePhantom } from "../../src/data/phantom.js";
 import type { ImageVolume, Vec3 } from "../../src/data/volume.js";
-import { writeImage, writeLabels } from "../../src/data/volume-file.js";
+import { writePhantoms } from "./phantom-files.js";
 
 /** What a data set has beside the usual. */
 export interface EdgeSet {
@@ -51,20 +50,17 @@ export async function writeEdgeSet(
   edge: EdgeSet,
   change: object = {},
 ): Promise<{ data: string; config: string }> {
-  const { extents = [26, 25, 24], labelled = 2, organs = 2, channels = 1 } = edge;
+  const { extents, labelled = 2, organs = 2, channels = 1 } = edge;
   const data = join(root, "data");
   const parts = [...new Array<string>(labelled).fill("Tr"), "Un", "Un", "Ts"];
-  for (const folder of ["imagesTr", "labelsTr", "imagesUn", "imagesTs", "labelsTs"])
-    await mkdir(join(data, folder), { recursive: true });
-  for (const [index, part] of parts.entries()) {
-    const { id, image, label } = generatePhantom(index, 1, [...extents]);
-    for (let channel = 0; channel < channels; channel++) {
-      const path = join(data, `images${part}`, `${id}_000${channel}.nii.gz`);
-      await writeImage(path, channelOf(image, channel - (edge.phantomChannel ?? 0)), image);
-    }
-    const ids = { ...label, data: slabs(label.data, organs) };
-    if (part !== "Un") await writeLabels(join(data, `labels${part}`, `${id}.nii.gz`), ids, image);
-  }
+  const imagesOf = (image: ImageVolume) =>
+    Object.fromEntries(
+      Array.from({ length: channels }, (_, channel) => [
+        `_000${channel}`,
+        channelOf(image, channel - (edge.phantomChannel ?? 0)),
+      ]),
+    );
+  await writePhantoms(data, { parts, extents, imagesOf, idsOf: (label) => slabs(label, organs) });
   const names = (count: number, name: string) =>
     Object.fromEntries(Array.from({ length: count }, (_, i) => [i, `${name} ${i}`]));
   const labels = Object.fromEntries(

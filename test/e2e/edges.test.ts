@@ -173,6 +173,13 @@ describe("sfr run at the edges", () => {
     await rm(join(arm, "round-0", "labels", "phantom_003.nii.gz"));
     await succeed("run", config, "--out", out);
     assert.deepEqual(await Promise.all(rounds.map(weightsOf)), weights);
+    // Of one that was stopped in the last training, which needs the labels of the last round alone.
+    await rm(join(arm, "segmenter.safetensors"));
+    await rm(join(arm, "checkpoint.safetensors"));
+    await rm(join(arm, "round-0", "labels"), { recursive: true });
+    await succeed("run", config, "--out", out);
+    assert.deepEqual(await Promise.all(rounds.map(weightsOf)), weights);
+    assert.ok(!(await readdir(join(arm, "round-0"))).includes("labels"));
     // A single-shot training on the last round's labels is the last training.
     const given = await writeEdgeSet(
       join(root, "given"),
@@ -187,5 +194,24 @@ describe("sfr run at the edges", () => {
       weights[2],
       await weightsOf(join(root, "given", "run", "arms", "sfr-self-training-given-labels")),
     );
+  });
+
+  it("SFR+ goes on from the last training of an arm with rounds", async () => {
+    const arms = [
+      { method: "self-training", pseudoLabels: "sam", rounds: 1 },
+      { method: "self-training", pseudoLabels: "exchange" },
+    ];
+    // Where nothing is learned, the weights in the end are those in the beginning.
+    const exchange = { steps: 1, segmenterRate: 0 };
+    const { out } = await run("rounds-plus", {}, { arms, exchange });
+    const headOf = async (arm: string) => (await segmenterOf(out, arm)).tensors.get("out_conv.weight")?.data;
+    const start = "sfr-self-training-1-round-random-sam";
+    const [last, before, plus] = [
+      await headOf(start),
+      await headOf(join(start, "round-0")),
+      await headOf("sfr-plus-self-training-random-sam"),
+    ];
+    assert.deepEqual(plus, last);
+    assert.notDeepEqual(plus, before);
   });
 });

@@ -1,8 +1,7 @@
-import { mkdir, writeFile } from "node:fs/promises";
+import { writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { stringify } from "yaml";
-import { generatePhantom } from "../../src/data/phantom.js";
-import { writeImage, writeLabels } from "../../src/data/volume-file.js";
+import { writePhantoms } from "./phantom-files.js";
 
 /** A data set and a configuration so small that the whole chain takes seconds. */
 export interface TinySet {
@@ -17,9 +16,6 @@ export const tinyLabelIds = [0, 4, 7] as const;
 
 /** Ids of the test cases. */
 export const tinyTestCases = ["phantom_005", "phantom_006"] as const;
-
-/** Extents of a case, voxels (x, y, z): larger than a patch, no multiple of it, all different. */
-const extents = [26, 25, 24] as const;
 
 /** Folders of the cases by index, without `images` and `labels`. */
 const parts = ["", "", "Un", "Un", "Un", "Ts", "Ts"] as const;
@@ -65,14 +61,8 @@ export const tinySteps = {
 /** Writes data set and configuration below `root`. */
 export async function writeTinySet(root: string): Promise<TinySet> {
   const data = join(root, "data");
-  for (const folder of ["images", "labels", "imagesUn", "imagesTs", "labelsTs"])
-    await mkdir(join(data, folder), { recursive: true });
-  for (const [index, part] of parts.entries()) {
-    const { id, image, label } = generatePhantom(index, 1, [...extents]);
-    await writeImage(join(data, `images${part}`, `${id}.nii.gz`), image);
-    const ids = { ...label, data: label.data.map((index) => tinyLabelIds[index] ?? 0) };
-    if (part !== "Un") await writeLabels(join(data, `labels${part}`, `${id}.nii.gz`), ids, image);
-  }
+  const idsOf = (label: Uint8Array) => label.map((index) => tinyLabelIds[index] ?? 0);
+  await writePhantoms(data, { parts, idsOf });
   const config = join(root, "tiny.yaml");
   const split = { root: data, layout: "images-labels", labelled: 2, unlabelled: 3, test: 2 };
   await writeFile(config, stringify({ ...settings, data: split }));
