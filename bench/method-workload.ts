@@ -3,7 +3,7 @@ import { retrainSettings, segmenterSettings } from "../src/config/schema.js";
 import { methods } from "../src/retrain/methods/index.js";
 import { RetrainStep } from "../src/retrain/step.js";
 import { labelOrder, permute, volumeOrder } from "../test/oracle/axes.js";
-import { checkerLabel, fillWeights, image } from "../test/oracle/inputs.js";
+import { checkerLabel, fillWeights, image, slabImage } from "../test/oracle/inputs.js";
 import type { RequestOf } from "./requests.js";
 import { startTraining } from "./segmenter-workload.js";
 import { startSamTraining, type Workload } from "./workloads.js";
@@ -35,11 +35,11 @@ export async function startMethod(request: RequestOf<"method-train">): Promise<W
   const { networks, terms } = parts[method];
   for (const [i, name] of networks.entries()) {
     const network = step.networks.get(name);
-    // As the oracle's, though only V-Nets have norms that a bias makes calm.
+    // As the oracle's.
     if (network !== undefined) fillWeights(network, { calm: true, seed: i + 1 });
   }
   const labels = checkerLabel([4, ...patch], classes, 8);
-  const crops = image("volume", labels, [4, 1, ...patch]);
+  const crops = (model === "vnet" ? image : slabImage)("volume", labels, [4, 1, ...patch]);
   const pseudoLabels = checkerLabel([2, ...patch], classes, 8, 2);
   step.batch.images.f32.set(permute(crops, [4, 1, ...patch], volumeOrder));
   const inMemory = permute(labels, [4, ...patch], labelOrder);

@@ -10,8 +10,11 @@ A case is a function of the floating-point type that returns named tensors. It i
 """
 
 import json
-from collections.abc import Callable
+import math
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from unittest import mock
 
 import numpy as np
 import safetensors.numpy
@@ -26,6 +29,27 @@ MANY_SAMPLES = 256
 
 Tensors = dict[str, torch.Tensor]
 Case = Callable[[torch.dtype], Tensors]
+
+
+# Rounding of f32 puts activations behind a norm elsewhere by less than a hundredth of this.
+MARGIN = 1e-3
+
+
+@contextmanager
+def away_from_zero(wanted: bool) -> Iterator[None]:
+    """Raises where gradients flow and an activation in front of a ReLU is closer to zero than MARGIN."""
+    nearest, relu = math.inf, torch.relu_
+
+    def watched(x: torch.Tensor) -> torch.Tensor:
+        nonlocal nearest
+        if x.requires_grad:
+            nearest = min(nearest, x.detach().abs().min().item())
+        return relu(x)
+
+    with mock.patch.object(torch, "relu_", watched if wanted else relu):
+        yield
+    if nearest < MARGIN:
+        raise ValueError(f"an activation of {nearest:.1e} lies in front of a ReLU; expected {MARGIN} or more")
 
 
 def split_qkv(values: Tensors) -> Tensors:

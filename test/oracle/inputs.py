@@ -17,6 +17,7 @@ The scale is a double, the product is rounded to f32 once: f32(scale * double(n)
 """
 
 import math
+import re
 
 import numpy as np
 import torch
@@ -26,6 +27,8 @@ import philox
 # Of all streams; the teacher's weights have the next one.
 SEED = 1
 TOKENS = ("mask_tokens.", "iou_token.", "point_embeddings.", "not_a_point_embed.", "no_mask_embed.", "gaussian_matrix")
+# Convolutions that read a third of their channels from a skip, first, and the others from the level below.
+CONCATENATED = re.compile(r"^up_concat\d\.conv\.conv1\.")
 TRANSPOSED = ("_up.conv.0.", "output_upscaling.0.", "output_upscaling.3.")
 
 
@@ -55,6 +58,27 @@ def weights(shapes: dict[str, tuple[int, ...]], seed: int = SEED) -> dict[str, t
     return {name: weight(name, shape, seed) for name, shape in shapes.items()}
 
 
+def carrying_slabs(name: str, value: torch.Tensor) -> torch.Tensor:
+    """A convolution of a calm network with instance-norm: 0.05 of its usual weights, and taps of one value each that carry
+    the slabs of slab_image() from level to level, with the sign of input plus output channel: after each norm the
+    values of a channel lie about two values, one on each side of zero. Of what the 3D U-Net concatenates only the skip
+    carries: interpolation blurs the edges of slabs. Other tensors stay."""
+    if value.dim() != 5 or value.shape[2] == 1:
+        return value
+    transposed = any(part in name for part in TRANSPOSED)
+    first, second, *kernel = value.shape
+    taps = np.full(kernel, 1.0 if transposed else 1 / math.prod(kernel))
+    if kernel[0] == 3:
+        taps = np.zeros(kernel)
+        taps[1, 1, 1] = 1.0
+    signs = 1 - 2 * ((np.arange(first)[:, None] + np.arange(second)) % 2)
+    carrying = first if transposed else second // 3 if CONCATENATED.search(name) else second
+    if not transposed:
+        signs[:, carrying:] = 0
+    carried = signs[..., None, None, None] * taps / carrying
+    return torch.from_numpy((0.05 * value.numpy().astype(np.float64) + carried).astype(np.float32))
+
+
 def normal(name: str, shape: tuple[int, ...], step: int = 0) -> torch.Tensor:
     """Stream `input/<name>`, standard normal."""
     return torch.from_numpy(philox.normal(f"input/{name}", shape, step=step))
@@ -81,6 +105,16 @@ def image(name: str, label: torch.Tensor) -> torch.Tensor:
     """Image [N, 1, ...]: f32(label) + n of stream `input/<name>`, one f32 addition; the label before ignoring."""
     noise = normal(name, (label.shape[0], 1, *label.shape[1:]))
     return label.unsqueeze(1).to(torch.float32) + noise
+
+
+def slab_image(name: str, label: torch.Tensor) -> torch.Tensor:
+    """Image [N, 1, H, W, D] in slabs of 16 along H and 32 along W: 1 and -1 in turns, + 0.2 (label - 1) + 0.05 n of stream
+    `input/<name>`, rounded to f32 once."""
+    shape = label.shape
+    noise = normal(name, (shape[0], 1, *shape[1:])).numpy().astype(np.float64)
+    slabs = 1 - 2 * ((np.arange(shape[1])[:, None, None] // 16 + np.arange(shape[2])[:, None] // 32) % 2)
+    classes = label.numpy().astype(np.float64)[:, None]
+    return torch.from_numpy((slabs + 0.2 * (classes - 1) + 0.05 * noise).astype(np.float32))
 
 
 def channel_mask(net: str, place: str, shape: tuple[int, int], rate: float, step: int) -> torch.Tensor:

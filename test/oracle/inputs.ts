@@ -49,8 +49,33 @@ export function weight(name: string, shape: readonly number[], seed = 1): Float3
 const normBias = /(\.conv|^fc_layer|^projection|^prediction|^selector_\d)\.[147]\.bias$/;
 const reluLayer = /(transformer\.layers\.\d\.mlp\.lin1|hypernetworks_mlps\.\d\.layers\.[01])\.(weight|bias)$/;
 
+/** Convolutions before the instance-norms of MagicNet's network and of the 3D U-Net. */
+const beforeInstanceNorm = /^((en|de)coder\.block_|(conv\d|center|up_concat\d)\.).*\.weight$/;
+
+/** Of them those that read a third of their channels from a skip, first, and the others from the level below. */
+const concatenated = /^up_concat\d\.conv\.conv1\./;
+
+/** Such a convolution of a calm network: inputs.py's carrying_slabs. */
+function carryingSlabs(name: string, shape: readonly number[], data: Float32Array<ArrayBuffer>) {
+  const [first = 1, second = 1, ...kernel] = shape;
+  const transposed = transposedNames.some((part) => name.includes(part));
+  const taps = elementCount(kernel);
+  const tapOf = (tap: number) => (taps === 27 ? Number(tap === 13) : transposed ? 1 : 1 / taps);
+  const carrying = transposed ? first : concatenated.test(name) ? second / 3 : second;
+  return data.map((value, i) => {
+    const [a, b] = [Math.floor(i / (taps * second)), Math.floor(i / taps) % second];
+    const sign = b >= carrying && !transposed ? 0 : (a + b) % 2 === 0 ? 1 : -1;
+    return 0.05 * value + (sign * tapOf(i % taps)) / carrying;
+  });
+}
+
 /** The tensor `name` of a calm network, whose activations in front of ReLUs stay away from zero (make_goldens.py). */
-function calmed(name: string, data: Float32Array<ArrayBuffer>): Float32Array<ArrayBuffer> {
+function calmed(
+  name: string,
+  shape: readonly number[],
+  data: Float32Array<ArrayBuffer>,
+): Float32Array<ArrayBuffer> {
+  if (beforeInstanceNorm.test(name)) return carryingSlabs(name, shape, data);
   if (normBias.test(name)) return data.map((value) => value + 3);
   if (!reluLayer.test(name)) return data;
   return name.endsWith("bias") ? data.fill(1) : data.map((value) => value / 8);
@@ -69,7 +94,7 @@ export function fillWeights(network: Stateful, options: { seed?: number; calm?: 
   for (const [name, { shape }] of network.toState()) {
     if (/\.running_(mean|var)$/.test(name)) continue;
     const data = weight(name, shape, options.seed);
-    state.set(name, { dtype: "f32", shape, data: options.calm === true ? calmed(name, data) : data });
+    state.set(name, { dtype: "f32", shape, data: options.calm === true ? calmed(name, shape, data) : data });
   }
   network.load(state);
 }
@@ -116,4 +141,21 @@ export function image(name: string, labels: Uint8Array, shape: readonly number[]
   const values = normal(name, shape);
   for (let i = 0; i < values.length; i++) values[i] = (values[i] ?? 0) + (labels[i] ?? 0);
   return values;
+}
+
+/**
+ * Image [N, 1, H, W, D] in slabs of 16 along H and 32 along W: 1 and -1 in turns, + 0.2 (label - 1) + 0.05 n of stream
+ * `input/<name>`, rounded to f32 once.
+ */
+export function slabImage(
+  name: string,
+  labels: Uint8Array,
+  shape: readonly number[],
+): Float32Array<ArrayBuffer> {
+  const [, , height = 1, width = 1, depth = 1] = shape;
+  return normal(name, shape).map((value, i) => {
+    const [h, w] = [Math.floor(i / (width * depth)) % height, Math.floor(i / depth) % width];
+    const slab = Math.floor(h / 16) + Math.floor(w / 32);
+    return (slab % 2 === 0 ? 1 : -1) + 0.2 * ((labels[i] ?? 0) - 1) + 0.05 * value;
+  });
 }

@@ -163,15 +163,17 @@ def table_resize(dtype: torch.dtype) -> Tensors:
 
 def segmenter_weights(net: ModuleType, calm: bool, seed: int) -> Tensors:
     values = inputs.weights(net.parameter_shapes(FILTERS, CLASSES), seed)
-    return calmed(values) if calm else values
+    if not calm:
+        return values
+    return calmed(values) if net is vnet else {n: inputs.carrying_slabs(n, v) for n, v in values.items()}
 
 
-def volume_batch() -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-    """Image [4, 1, 48, 32, 16] = image("volume", label), label checker_label(classes 3, block 8), and the pseudo-label
-    of the samples 2 and 3 = checker_label over (2, 48, 32, 16) with shift 2, block 8."""
+def volume_batch(slabs: bool) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    """Image [4, 1, 48, 32, 16] = image("volume", label) or slab_image of it, label checker_label(classes 3, block 8), and
+    the pseudo-label of the samples 2 and 3 = checker_label over (2, 48, 32, 16) with shift 2, block 8."""
     label = inputs.checker_label((4, *VOLUME_SIZE), CLASSES, 8)
     pseudo = inputs.checker_label((2, *VOLUME_SIZE), CLASSES, 8, shift=2)
-    return inputs.image("volume", label), label, pseudo
+    return (inputs.slab_image if slabs else inputs.image)("volume", label), label, pseudo
 
 
 def dropout(net: ModuleType, name: str, step: int) -> vnet.Dropout:
@@ -188,8 +190,10 @@ def plain(net: ModuleType, calm: bool = False) -> goldens.Case:
 
     def case(dtype: torch.dtype) -> Tensors:
         p, s = parameters(segmenter_weights(net, calm, inputs.SEED), dtype), net.fresh_statistics(FILTERS, dtype)
-        image, label, _ = volume_batch()
-        logits = net.forward(p, s, image.to(dtype), True)
+        slabs = calm and net is not vnet
+        image, label, _ = volume_batch(slabs)
+        with goldens.away_from_zero(slabs):
+            logits = net.forward(p, s, image.to(dtype), True)
         loss = losses.segmentation_loss(logits, label)
         loss.backward()
         with torch.no_grad():
@@ -207,7 +211,7 @@ def mean_teacher(net: ModuleType, steps: int, calm: bool = False) -> goldens.Cas
     `logits` and `teacher_logits` of the first step, `grad/*` of the first step, `losses` [steps, 4] = (total, labelled,
     pseudo-label, consistency without its weight), `travel/*` of the student, `teacher/*` and `statistics/*` at the end,
     `logits_after`: of the student then, in evaluation mode.
-    SGD lr 0.01 (calm: 0.05), momentum 0.9, weight decay 1e-4; the unused heads get no gradient and stay; EMA as in losses.py.
+    SGD lr 0.01 (calm V-Net: 0.05), momentum 0.9, weight decay 1e-4; the unused heads get no gradient and stay; EMA as in losses.py.
     """
 
     def case(dtype: torch.dtype) -> Tensors:
@@ -216,11 +220,14 @@ def mean_teacher(net: ModuleType, steps: int, calm: bool = False) -> goldens.Cas
         teacher_start = segmenter_weights(net, calm, inputs.SEED + 1)
         teacher = {n: v.to(dtype, copy=True) for n, v in teacher_start.items()}
         statistics, teacher_statistics = (net.fresh_statistics(FILTERS, dtype) for _ in range(2))
-        image, label, pseudo_label = volume_batch()
-        optimiser = torch.optim.SGD(student.values(), lr=0.05 if calm else 0.01, momentum=0.9, weight_decay=1e-4)
+        slabs = calm and net is not vnet
+        image, label, pseudo_label = volume_batch(slabs)
+        rate = 0.05 if calm and not slabs else 0.01
+        optimiser = torch.optim.SGD(student.values(), lr=rate, momentum=0.9, weight_decay=1e-4)
         result, rows = {}, []
         for step in range(steps):
-            logits = net.forward(student, statistics, image.to(dtype), True, dropout(net, "student", step))
+            with goldens.away_from_zero(slabs):
+                logits = net.forward(student, statistics, image.to(dtype), True, dropout(net, "student", step))
             noisy = image + inputs.teacher_noise(tuple(image.shape), step)
             with torch.no_grad():
                 drop = dropout(net, "teacher", step)
@@ -360,7 +367,9 @@ def cases() -> dict[str, tuple[goldens.Case, list[str]]]:
         "mean-teacher-calm": (mean_teacher(vnet, steps=20, calm=True), convs),
         "unet3d": (plain(unet3d), unet_convs),
         "magicnet": (plain(magicnet), magicnet.zero_gradient_names(FILTERS)),
-        "mean-teacher-unet3d": (mean_teacher(unet3d, steps=5), unet_convs),
+        "unet3d-calm": (plain(unet3d, calm=True), unet_convs),
+        "magicnet-calm": (plain(magicnet, calm=True), magicnet.zero_gradient_names(FILTERS)),
+        "mean-teacher-unet3d": (mean_teacher(unet3d, steps=5, calm=True), unet_convs),
         **{f"method-{name}": (methods.five_steps(name), []) for name in methods.CASES},
         "exchange": (exchange.exchange(calmed), []),
         "losses": (loss_values, []),

@@ -1,6 +1,6 @@
 """What the re-training methods' goldens share: networks, the batch, schedules.
 
-The networks have 4 filters: calm V-Nets (README), and those that a method is meant for; K = 3, on 2 labelled and 2
+The networks have 4 filters and are calm (README): V-Nets, and those that a method is meant for; K = 3, on 2 labelled and 2
 unlabelled crops. T = 10 steps, so that
 the ramp-ups move within the five; the consistency weight is 10 at the end of the ramp, so that the unsupervised terms
 weigh about as much as the others; plain SGD without momentum and decay, so that what it holds is the gradient.
@@ -32,8 +32,7 @@ class Setting:
     size: tuple[int, int, int] = (48, 32, 16)
     filters: int = FILTERS
     classes: int = CLASSES
-    # Instance-norm has no bias that would keep activations off zero: at the usual rate flipped ReLUs part two runs in
-    # a few steps.
+    # The calm networks with instance-norm stay calm for five steps at lower ones.
     learning_rate: float = LEARNING_RATE
 
     @property
@@ -95,6 +94,8 @@ class Networks:
             for key, value in values.items():
                 if key.endswith(".bias") and key.rsplit(".", 2)[-2] in ("1", "4", "7"):
                     value = value + torch.tensor(CALM)
+                if self.net is not vnet:
+                    value = inputs.carrying_slabs(key, value)
                 values[key] = value.to(dtype, copy=True).requires_grad_(name in trained)
             self.parameters[name] = values
 
@@ -135,7 +136,7 @@ class Batch:
     def __init__(self, setting: Setting) -> None:
         size = setting.size
         self.label = inputs.checker_label((4, *size), setting.classes, 8)
-        self.image = inputs.image("volume", self.label)
+        self.image = (inputs.image if setting.net is vnet else inputs.slab_image)("volume", self.label)
         self.labelled, self.unlabelled = self.image[:2], self.image[2:]
         self.pseudo_label = inputs.checker_label((2, *size), setting.classes, 8, shift=2)
 

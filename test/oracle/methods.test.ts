@@ -23,7 +23,7 @@ interface Case {
   /** Networks in the order of their seeds, and which of them are trained. */
   networks: readonly string[];
   trained: readonly string[];
-  /** The network, and the extents of its crops; by default a calm V-Net of 48 x 32 x 16. */
+  /** The calm network, and the extents of its crops; by default a V-Net of 48 x 32 x 16. */
   model?: SegmenterSettings["model"];
   patch?: Voxels;
   learningRate?: number;
@@ -112,8 +112,8 @@ const cases: readonly Case[] = [
     pseudoLabels: true,
     networks: ["student", "distance"],
     trained: ["student", "distance"],
-    // The sigmoid of slope 1500 makes that much more of the rounding before it.
-    rounding: 4,
+    // The sigmoid of slope 1500 makes that much more of the rounding before it: 4.2 times at SIMD level v2.
+    rounding: 6,
     terms: ["pseudoLabel", "distance", "consistency"],
   },
   {
@@ -177,7 +177,7 @@ function onUnet3d(item: Case | undefined): Case {
     ...item,
     golden: `${item.golden}-unet3d`,
     model: "unet3d",
-    learningRate: 0.001,
+    learningRate: 0.002,
   };
 }
 
@@ -189,18 +189,14 @@ const all: readonly Case[] = [
   {
     golden: "magicnet-own",
     ...{ method: "magicnet", model: "magicnet", patch: [64, 64, 32], pseudoLabels: true },
-    learningRate: 1e-5,
+    learningRate: 0.001,
+    // The location head's batch-norm divides by what four cubes differ in: off by up to 1.3e-4, in PyTorch by 2e-4.
+    rounding: 4,
     networks: ["student", "teacher", "location"],
     trained: ["student", "location"],
     terms: ["supervised", "location", "consistency", "pseudoLabel"],
   },
 ];
-
-/**
- * Instance-norm has no bias that would keep activations away from zero, so rounding flips ReLUs: shares by which that
- * moves losses and gradients (instance-norm-networks.test.ts), and what five steps make of it.
- */
-const flippedRelu = { losses: 1e-3, first: 5e-3, norms: 2e-2, direction: 5e-2, teacher: 2e-2 } as const;
 
 /**
  * Biases of convolutions and linear layers before batch-norms have no true gradient, and what reads the bottleneck of CCT's attention dropout
@@ -216,7 +212,8 @@ function networkOf(step: RetrainStep, name: string): WeightSet {
 }
 
 function describe(item: Case): RetrainStep {
-  const { method, model = "vnet", patch = [48, 32, 16], learningRate = 0.05, pseudoLabels, networks } = item;
+  const { method, model = "vnet", patch: size = [48, 32, 16], pseudoLabels, networks } = item;
+  const { learningRate = 0.05 } = item;
   const step = new RetrainStep({
     method: methods[method],
     segmenter: segmenterSettings.parse({ model, filters: 4 }),
@@ -229,12 +226,12 @@ function describe(item: Case): RetrainStep {
       consistency: 10,
     }),
     classes: 3,
-    patch,
+    patch: size,
     pseudoLabels,
     seed: 1,
   });
   for (const [i, name] of networks.entries()) fillWeights(networkOf(step, name), { calm: true, seed: i + 1 });
-  const batch = volumeBatch(patch);
+  const batch = volumeBatch({ size, slabs: model !== "vnet" });
   step.batch.images.f32.set(batch.images.f32);
   step.batch.labels.u8.set(batch.labels.u8.subarray(0, step.batch.labels.count));
   step.batch.pseudoLabels?.u8.set(batch.pseudoLabels.u8);
@@ -268,11 +265,8 @@ function joined(parts: readonly ArrayLike<number>[]): Float64Array {
 
 for (const item of all)
   test(`${item.golden}: five steps`, async () => {
-    // Shares that are asked for, and what rounding may move beyond them.
-    const least = item.model === undefined ? undefined : flippedRelu;
-    const bound = (key: string, share = projectBound) =>
-      // Or where PyTorch disagrees with itself by more, twice that: f32 leaves no more to be asked.
-      Math.max(share, 2 * golden.disagreement(key).largest);
+    // Or where PyTorch disagrees with itself by more, twice that: f32 leaves no more to be asked.
+    const bound = (key: string) => Math.max(projectBound, 2 * golden.disagreement(key).largest);
     const golden = await Golden.read(`method-${item.golden}`);
     using step = describe(item);
     const start = networkOf(step, "student").toState();
@@ -292,17 +286,12 @@ for (const item of all)
       const directions = joined(
         gradients.map((values, i) => values.map((x) => x / Math.max(lengths[i] ?? 0, 1e-30))),
       );
-      golden.check(
-        `direction_${t}`,
-        directions,
-        bound(`direction_${t}`, t === 0 ? least?.first : least?.direction),
-      );
+      golden.check(`direction_${t}`, directions, bound(`direction_${t}`));
     }
-    golden.checkLosses(rows, "spread", 2, { share: least?.losses ?? projectBound });
+    golden.checkLosses(rows, "spread", 2);
     // Some gradients of the first step are small sums of large numbers: there PyTorch's f32 is off by up to 4e-4.
     golden.checkLosses(norms, "rounding", item.rounding ?? 2, {
       key: "losses_norms",
-      share: least?.norms ?? projectBound,
     });
     const final = networkOf(step, "student").toState();
     const statistics = [...final.keys()].filter((name) => /\.running_(mean|var)$/.test(name)).sort();
@@ -315,5 +304,5 @@ for (const item of all)
       .flatMap(({ name }) => (left.test(name) ? [] : [name]))
       .sort();
     const way = names.map((name) => travelled(start, teacher, name) ?? assert.fail(name));
-    golden.check("teacher", joined(way), bound("teacher", least?.teacher));
+    golden.check("teacher", joined(way), bound("teacher"));
   });

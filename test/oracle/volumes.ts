@@ -3,7 +3,7 @@
 import type { Voxels } from "../../src/config/schema.js";
 import { Tensor } from "../../src/native/tensor.js";
 import { labelOrder, permute, volumeOrder } from "./axes.js";
-import { checkerLabel, image } from "./inputs.js";
+import { checkerLabel, image, slabImage } from "./inputs.js";
 
 const classes = 3;
 /** Extents along H, W, D = x, y, z, unless a case has others. */
@@ -13,12 +13,16 @@ const usualSize: Voxels = [48, 32, 16];
 const shapeOf = ([x, y, z]: Voxels): readonly number[] => [4, z, y, x, 1];
 export const batchShape = shapeOf(usualSize);
 
-/** Images, labels of all four samples, and pseudo-labels of samples 2 and 3. */
-export function volumeBatch(size = usualSize): { images: Tensor; labels: Tensor; pseudoLabels: Tensor } {
+/** Images, in slabs for networks with instance-norm, labels of all four samples, and pseudo-labels of samples 2 and 3. */
+export function volumeBatch({ size = usualSize, slabs = false } = {}): {
+  images: Tensor;
+  labels: Tensor;
+  pseudoLabels: Tensor;
+} {
   const [memoryShape, torchBatchShape] = [shapeOf(size), [4, 1, ...size]];
   const label = checkerLabel([4, ...size], classes, 8);
   const pseudo = checkerLabel([2, ...size], classes, 8, 2);
-  const values = image("volume", label, torchBatchShape);
+  const values = (slabs ? slabImage : image)("volume", label, torchBatchShape);
   const labelTensor = (labels: Uint8Array, samples: number) =>
     Tensor.from("u8", [samples, ...memoryShape.slice(1, 4)], permute(labels, [samples, ...size], labelOrder));
   return {
