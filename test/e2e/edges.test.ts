@@ -196,14 +196,21 @@ describe("sfr run at the edges", () => {
     );
   });
 
-  it("SFR+ goes on from the last training of an arm with rounds", async () => {
+  it("SFR+ goes on from the last training of an arm with rounds, and says what both models need", async () => {
     const arms = [
       { method: "self-training", pseudoLabels: "sam", rounds: 1 },
       { method: "self-training", pseudoLabels: "exchange" },
     ];
     // Where nothing is learned, the weights in the end are those in the beginning.
     const exchange = { steps: 1, segmenterRate: 0 };
-    const { out } = await run("rounds-plus", {}, { arms, exchange });
+    const { config } = await writeEdgeSet(join(root, "rounds-plus"), {}, { arms, exchange });
+    const out = join(root, "rounds-plus", "run");
+    const { code, stderr } = await sfr("run", config, "--out", out);
+    assert.equal(code, 0, stderr);
+    assert.match(
+      stderr,
+      /exchange of SFR\+ .*: SAM [\d.]+ GB and segmenter [\d.]+ GB with moments, [\d.]+ GB for the larger of their steps/,
+    );
     const headOf = async (arm: string) => (await segmenterOf(out, arm)).tensors.get("out_conv.weight")?.data;
     const start = "sfr-self-training-1-round-random-sam";
     const [last, before, plus] = [

@@ -10,6 +10,7 @@ import { type ExchangeOptions, exchange } from "../../src/exchange/exchange.js";
 import { ExchangeLog, type ExchangeSample, readExchange } from "../../src/exchange/record.js";
 import { type HostTensor, tensorsUnder } from "../../src/io/host-tensor.js";
 import { readSafetensors } from "../../src/io/safetensors.js";
+import { segmenters } from "../../src/models/segmenters.js";
 import { type MethodName, methods } from "../../src/retrain/methods/index.js";
 import { phantomCase } from "../retrain/phantom-case.js";
 import { type Change, runExchange, Stages } from "./stages.js";
@@ -75,30 +76,35 @@ describe("SFR+", () => {
   }
 
   /** Throws unless both models have changed since stages 2 and 3. */
-  async function assertLearned(sam: State, segmenter: State, { start }: ExchangeOptions): Promise<void> {
+  async function assertLearned(sam: State, segmenter: State, options: ExchangeOptions): Promise<void> {
+    const { start } = options;
     const [tuned, trained] = [await stateOf(start.samCheckpoint), await stateOf(start.segmenterCheckpoint)];
     const name = "mask_decoder.iou_token.weight";
     assert.notDeepEqual(sam.get(name)?.data, tuned.get(name)?.data);
-    const head = "student/out_conv.weight";
+    const head = `student/${segmenters[options.segmenter.model].headWeight}`;
     assert.notDeepEqual(segmenter.get(head)?.data, trained.get(head)?.data);
   }
 
   const isTrained = (name: string) => !name.startsWith("optimizer/");
 
-  for (const [method, { names }] of Object.entries(methods) as [MethodName, (typeof methods)[MethodName]][]) {
+  const withSam = (Object.keys(methods) as MethodName[]).filter(
     // The released tiling wants crops as deep as they are wide; all else is magicnet's.
-    if (names.sam === undefined || method === "magicnet-released") continue;
-    it(`${method}: both models learn from each other`, async () => {
-      const { samples, records, sam, segmenter, options } = await run({
-        ...{ method, name: method },
-        exchange: { steps: 3, replay: replay() },
-      });
+    (method) => methods[method].names.sam !== undefined && method !== "magicnet-released",
+  );
+  const kinds: readonly [string, Change][] = [
+    ...withSam.map((method): [string, Change] => [method, { method }]),
+    ["mean-teacher-3d-u-net", { model: "unet3d" }],
+    ["mean-teacher-magicnet-network", { model: "magicnet" }],
+  ];
+  for (const [name, change] of kinds)
+    it(`${name}: both models learn from each other`, async () => {
+      const exchange = { steps: 3, replay: replay() };
+      const { samples, records, sam, segmenter, options } = await run({ ...change, name, exchange });
       assert.equal(letters(samples), wanted.slice(0, 6));
       for (const record of records)
         for (const [name, value] of Object.entries(record)) assert.ok(Number.isFinite(value), name);
       await assertLearned(sam, segmenter, options);
     });
-  }
 
   // One network, two networks, and one that has a phase of its own behind it.
   for (const method of ["mean-teacher", "cps", "bcp"] as const)

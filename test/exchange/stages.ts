@@ -1,6 +1,6 @@
 /** Stages 2 and 3 on phantoms, so short that an exchange can begin from them within a second. */
 import { join } from "node:path";
-import { configSchema } from "../../src/config/schema.js";
+import { configSchema, type SegmenterSettings } from "../../src/config/schema.js";
 import type { PreparedCase } from "../../src/data/prepare.js";
 import { type ExchangeOptions, exchange } from "../../src/exchange/exchange.js";
 import { finetune } from "../../src/finetune/finetune.js";
@@ -11,6 +11,7 @@ import { retrain } from "../../src/retrain/retrain.js";
 /** What an exchange is to differ in from the others of a test. */
 export interface Change {
   readonly method?: MethodName;
+  readonly model?: SegmenterSettings["model"];
   /** Folder of its own results, below the root. */
   readonly name?: string;
   readonly exchange?: object;
@@ -45,8 +46,9 @@ export class Stages {
 
   /** Options of an exchange, whose stages 2 and 3 have run. */
   async options(change: Change = {}): Promise<ExchangeOptions> {
-    const { method = "mean-teacher", name = "exchange", unlabelled = 4 } = change;
-    const { sam, finetune: tuning, segmenter, patch } = this.config;
+    const { method = "mean-teacher", model = "vnet", name = "exchange", unlabelled = 4 } = change;
+    const { sam, finetune: tuning, patch } = this.config;
+    const segmenter = { ...this.config.segmenter, model };
     const settings = configSchema.shape.exchange.parse({ steps: 6, ...change.exchange });
     const retraining = configSchema.shape.retrain.parse({ ...this.config.retrain, ...change.retrain });
     const common = { sam, patch, classes: 3, seed: 3, checkpointHash: null };
@@ -59,7 +61,7 @@ export class Stages {
         ...{ checkpointPath: samCheckpoint, weightsPath: samWeights },
       }),
     );
-    const stage3 = `${method}-${JSON.stringify(change.retrain ?? {}).replaceAll(/\W/g, "")}-${unlabelled}`;
+    const stage3 = `${method}-${model}-${JSON.stringify(change.retrain ?? {}).replaceAll(/\W/g, "")}-${unlabelled}`;
     const segmenterCheckpoint = this.file(`${stage3}-checkpoint.safetensors`);
     await this.once(stage3, async () => {
       using labeller = await SamLabeller.load(samWeights, { sam, classes: 3, patch });
