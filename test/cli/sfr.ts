@@ -44,8 +44,20 @@ export function sfrIntoFullDevice(stream: "stdout" | "stderr", ...words: string[
   return start("sh", ["-c", script, process.execPath, cliPath, ...words]).ended;
 }
 
-function start(program: string, args: readonly string[]): Call {
-  const child = spawn(program, args, { stdio: ["ignore", "pipe", "pipe"] });
+/** Runs `sfr` as if a package were not installed. */
+export function sfrWithoutPackage(name: string, ...words: string[]): Promise<Outcome> {
+  const module = (code: string) => `data:text/javascript,${encodeURIComponent(code)}`;
+  const hooks = `export const resolve = (specifier, context, next) => {
+    if (specifier === ${JSON.stringify(name)}) throw new Error("Cannot find package '" + specifier + "'");
+    return next(specifier, context);
+  };`;
+  const register = `import { register } from "node:module"; register(${JSON.stringify(module(hooks))});`;
+  const env = { ...process.env, NODE_OPTIONS: `--import=${module(register)}` };
+  return start(process.execPath, [cliPath, ...words], env).ended;
+}
+
+function start(program: string, args: readonly string[], env: NodeJS.ProcessEnv = process.env): Call {
+  const child = spawn(program, args, { env, stdio: ["ignore", "pipe", "pipe"] });
   const output = { stdout: "", stderr: "" };
   for (const name of ["stdout", "stderr"] as const) {
     child[name].setEncoding("utf8").on("data", (text: string) => {

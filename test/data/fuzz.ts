@@ -31,8 +31,9 @@ const EXTREMES = [
  */
 export async function fuzz(
   bytes: Buffer,
-  request: { path: string; head: number; rounds: number; seed: number; read: Reader },
+  request: { path: string; head: number; rounds: number; seed: number; read: Reader; milliseconds?: number },
 ): Promise<string[]> {
+  const { milliseconds = LIMITS.milliseconds } = request;
   const faults: string[] = [];
   for (let round = 0; round < request.rounds; round++) {
     const random = new RandomStream(request.seed, round, "fuzz");
@@ -46,7 +47,7 @@ export async function fuzz(
     const { arrayBuffers, external } = process.memoryUsage();
     const grown = Math.max(arrayBuffers - before.memory.arrayBuffers, external - before.memory.external);
     if (fault !== undefined) faults.push(`round ${round}: ${fault}`);
-    if (performance.now() - before.time > LIMITS.milliseconds) faults.push(`round ${round}: took too long`);
+    if (performance.now() - before.time > milliseconds) faults.push(`round ${round}: took too long`);
     if (grown > LIMITS.bytes) faults.push(`round ${round}: took ${grown} bytes`);
   }
   return faults;

@@ -4,6 +4,8 @@ import { check } from "./check.js";
 import { compare } from "./compare.js";
 import { convert } from "./convert.js";
 import { demo } from "./demo.js";
+import { dicomExport } from "./dicom-export.js";
+import { dicomImport } from "./dicom-import.js";
 import { doctor } from "./doctor.js";
 import { evaluate } from "./evaluate.js";
 import { exportCommand } from "./export.js";
@@ -37,6 +39,8 @@ export const commands: readonly Command[] = [
   features,
   stitch,
   unstitch,
+  dicomImport,
+  dicomExport,
   inspect,
   convert,
   exportCommand,

@@ -77,8 +77,9 @@ export async function volumeEntries(folder: string): Promise<[stem: string, path
   for (const name of names.sort()) {
     if (name.startsWith(".")) continue;
     if (OTHER_FORMAT.test(name)) {
+      const cure = /\.dcm$/i.test(name) ? "import the series by `sfr dicom-import`" : "convert it to .nii.gz";
       throw new DataError(
-        `${folder}: expected volumes (${extensions.join(", ")}), received '${name}'; convert it to .nii.gz`,
+        `${folder}: expected volumes (${extensions.join(", ")}), received '${name}'; ${cure}`,
       );
     }
     const stem = splitVolumeName(name)?.stem;
