@@ -3,6 +3,7 @@
  * stages use.
  */
 import { finetuneSettings } from "../src/config/schema.js";
+import { gapClass } from "../src/data/label-table.js";
 import { FinetuneStep } from "../src/finetune/step.js";
 import { type Explanation, Graph } from "../src/graph/graph.js";
 import * as ops from "../src/graph/ops.js";
@@ -11,10 +12,10 @@ import { samConfig } from "../src/models/sam/config.js";
 import { SamNetwork } from "../src/models/sam/network.js";
 import { fullResolution } from "../src/models/sam/sam.js";
 import { Tensor } from "../src/native/tensor.js";
-import { gapImage, gapLabel } from "../src/stitch/canvases.js";
+import { gapImage } from "../src/stitch/canvases.js";
 import { stitchGeometry } from "../src/stitch/geometry.js";
 import { canvasOrder, permute } from "../test/oracle/axes.js";
-import { checkerLabel, ignoreSome, image, weight } from "../test/oracle/inputs.js";
+import { checkerLabel, image, markSome, weight } from "../test/oracle/inputs.js";
 import { startBatch } from "./batch-workload.js";
 import { type CheckedValues, sampled } from "./check.js";
 import { startExchange, startMethod } from "./method-workload.js";
@@ -123,7 +124,7 @@ async function samForward({ model, canvas, classes, batch, rank, precision = "f3
   globalThis.gc?.();
   const run = () => program.run({ canvases });
   const logits = sampled((await run()).logits.f32, [batch, classes, canvas, canvas], canvasOrder);
-  return { network, canvases, labels: ignoreSome(labels, batch), logits, program, run };
+  return { network, canvases, labels: markSome(labels, batch, gapClass), logits, program, run };
 }
 
 export async function startSamTraining(request: RequestOf<"sam-train">): Promise<Workload> {
@@ -183,7 +184,7 @@ async function startStitching({ patch, canvas, volumes, direction }: RequestOf<"
   const graph = new Graph();
   const stitching = graph.compile({
     images: ops.stitch(graph.input("images", "f32", shape), geometry, gapImage),
-    labels: ops.stitch(graph.input("labels", "u8", shape), geometry, gapLabel),
+    labels: ops.stitch(graph.input("labels", "u8", shape), geometry, gapClass),
   });
   const canvases = await stitching.run(given);
   if (direction === "stitch") {

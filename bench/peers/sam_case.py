@@ -10,6 +10,7 @@ import torch
 
 from peer import Request
 import inputs
+import losses
 import sam
 
 SETTINGS = ("bf16", "sdpa", "compiled")
@@ -28,7 +29,7 @@ class SamCase:
         """Canvas inputs.image("canvas", label) and checker_label with blocks of 16, every 11th pixel ignored."""
         size = self.config.canvas
         label = inputs.checker_label((self.batch, size, size), self.config.classes, 16)
-        return inputs.image("canvas", label), inputs.ignore_some(label)
+        return inputs.image("canvas", label), inputs.mark_some(label, losses.GAP)
 
     def merged(self) -> "SamCase":
         """The same network without LoRA: B A is added to the weights."""

@@ -1,10 +1,13 @@
 import { DataError } from "../errors.js";
 
-/** Classes are numbered 0..K-1 by position in this table; 255 marks ignored voxels and is no class. */
-const MAX_CLASSES = 255;
-
 /** Class of voxels that belong to none: losses and scores leave them out. */
 export const ignoredClass = 255;
+
+/** Class of canvas pixels that no slice covers; the loss counts them as the authors' code does (ops.segmentationLoss). */
+export const gapClass = 254;
+
+/** Classes are numbered 0..K-1 by position in the table of ids, below the marks that are no class. */
+const MAX_CLASSES = gapClass;
 
 /** Label ids that count as another id, or as none. */
 export type Relabelling = Readonly<Record<string, number | "ignore">>;
@@ -20,7 +23,7 @@ export interface LabelTable {
  * Makes a table of the ids that occur or are named, once they are relabelled; 0 is always in it.
  *
  * @param where for messages
- * @throws DataError when fewer than 2 or more than 255 classes come out, or an id is no integer in 0..65535
+ * @throws DataError when fewer than 2 or more than 254 classes come out, or an id is no integer in 0..65535
  */
 export function makeLabelTable(ids: Iterable<number>, where: string, relabel: Relabelling = {}): LabelTable {
   const counted = [...ids].flatMap((id) => {

@@ -1,7 +1,7 @@
 import type { FinetuneSettings } from "../config/schema.js";
+import { ignoredClass } from "../data/label-table.js";
 import type { RandomStream } from "../graph/random.js";
 import type { Tensor } from "../native/tensor.js";
-import { gapLabel } from "../stitch/canvases.js";
 import type { InputPlan } from "../stitch/input-plan.js";
 import { NaturalImages } from "./natural-images.js";
 
@@ -75,6 +75,6 @@ async function mixIn(
   const count = Math.min(Math.ceil(depth * (1 - done)), depth - 1);
   for (const place of stream.permutation(depth).slice(0, count)) {
     image.f32.set(await images.slice(stream.integer(images.count)), place * size);
-    label.u8.fill(gapLabel, place * size, (place + 1) * size);
+    label.u8.fill(ignoredClass, place * size, (place + 1) * size);
   }
 }

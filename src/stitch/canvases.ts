@@ -1,10 +1,10 @@
+import { gapClass } from "../data/label-table.js";
 import type { Value } from "../graph/graph.js";
 import * as ops from "../graph/ops.js";
 import type { InputPlan } from "./input-plan.js";
 
-/** Value of gaps in a stitched image (the mean of a z-scored volume) and of ignored pixels in a stitched label. */
+/** Value of gaps in a stitched image: the mean of a z-scored volume. */
 export const gapImage = 0;
-export const gapLabel = 255;
 
 /** Parts of crops f32 [N, d, H, W] -> canvases [N * canvases, S, S]; slices are resized bilinearly where the plan does. */
 export function stitchImage(parts: Value, plan: InputPlan, gap = gapImage): Value {
@@ -14,13 +14,13 @@ export function stitchImage(parts: Value, plan: InputPlan, gap = gapImage): Valu
 }
 
 /**
- * Labels of parts u8 [N, d, H, W] -> [N * canvases, S, S]. A resized slice gets the class with the largest share of a
+ * Labels of parts u8 [N, d, H, W] -> [N * canvases, S, S], gapClass in gaps. A resized slice gets the class with the largest share of a
  * pixel by the same interpolation; a pixel is ignored (255) when all that it is made from is.
  */
 export function stitchLabels(parts: Value, plan: InputPlan, classes: number): Value {
-  if (!isResized(plan)) return ops.stitch(parts, plan.geometry, gapLabel);
+  if (!isResized(plan)) return ops.stitch(parts, plan.geometry, gapClass);
   const shares = resized(ops.oneHot(parts, classes), plan, "to-canvas");
-  return ops.stitch(ops.selectLabels(ops.argmax(shares), ops.rowMax(shares)), plan.geometry, gapLabel);
+  return ops.stitch(ops.selectLabels(ops.argmax(shares), ops.rowMax(shares)), plan.geometry, gapClass);
 }
 
 /** Canvases [N * canvases, S, S, K] -> parts [N, d, H, W, K]; resized slices go back bilinearly. */

@@ -25,7 +25,7 @@ export interface StitchRequest {
  * Slice z (rows y, columns x) sits at tile t = z + frontSlices, on canvas floor(t / (rows * cols)), in tile row
  * r = floor((t mod (rows * cols)) / cols) and tile column c = t mod cols; its pixel (y, x) lies at canvas row
  * originY + r * tileHeight + y and column originX + c * tileWidth + x. Pixels that no slice covers are gaps:
- * 0 in images, 255 (ignored) in labels. With the rules `scale` and `upsample` these are slices that were resized.
+ * 0 in images, 254 in labels. With the rules `scale` and `upsample` these are slices that were resized.
  */
 export interface StitchGeometry {
   /** Side of the canvas in pixels. */

@@ -1,3 +1,4 @@
+import { gapClass } from "../data/label-table.js";
 import { ShapeError } from "../errors.js";
 import type { Picture } from "../io/png.js";
 import { paintLabels, toRgb, windowToGray } from "./overlay.js";
@@ -6,14 +7,13 @@ import { paintLabels, toRgb, windowToGray } from "./overlay.js";
 export interface CanvasSource {
   /** Intensities, [height][width]. */
   readonly image: ArrayLike<number>;
-  /** Labels or pseudo-labels, [height][width]; 255 = no slice here, ignored in the loss. */
+  /** Labels or pseudo-labels, [height][width]; from gapClass on (no slice here, or ignored) they are dark blue. */
   readonly labels?: ArrayLike<number>;
   readonly width: number;
   readonly height: number;
 }
 
 /** Label of canvas pixels that no slice covers. */
-const ignoredLabel = 255;
 const ignoredColor = [44, 52, 70] as const;
 
 /**
@@ -41,12 +41,12 @@ export function renderCanvas(source: CanvasSource, maxSize = 768): Picture {
   for (let i = 0; i < labels.length; i += 1) {
     const [x, y] = [i % small.width, Math.floor(i / small.width)];
     labels[i] = source.labels[y * factor * width + x * factor] ?? 0;
-    if (labels[i] === ignoredLabel) {
+    if ((labels[i] ?? 0) >= gapClass) {
       pixels.set(ignoredColor, i * 3);
     }
   }
   return {
-    pixels: paintLabels(pixels, labels, small.width, small.height, ignoredLabel),
+    pixels: paintLabels(pixels, labels, small.width, small.height, gapClass),
     ...small,
     channels: 3,
   };

@@ -79,7 +79,7 @@ export function toRgb(gray: ArrayLike<number>): Uint8Array {
  *
  * @param pixels [height][width][3]
  * @param labels [height][width]
- * @param skip label that is left as it is
+ * @param end labels from this one on are left as they are
  * @returns `pixels`
  */
 export function paintLabels(
@@ -87,14 +87,14 @@ export function paintLabels(
   labels: ArrayLike<number>,
   width: number,
   height: number,
-  skip?: number,
+  end = Number.POSITIVE_INFINITY,
 ): Uint8Array {
   const at = (x: number, y: number) =>
     x < 0 || y < 0 || x >= width || y >= height ? 0 : labels[y * width + x];
   for (let y = 0; y < height; y += 1) {
     for (let x = 0; x < width; x += 1) {
       const label = labels[y * width + x] ?? 0;
-      if (label === 0 || label === skip) {
+      if (label === 0 || label >= end) {
         continue;
       }
       const isContour =

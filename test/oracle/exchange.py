@@ -23,7 +23,6 @@ SEGMENTER_RATE, SAM_RATE, LARGEST_WEIGHT = 0.05, 1e-4, 10.0
 TAU = 0.8733
 CANVAS, TILE_COLUMNS, FRONT = 256, 5, 12
 TILE_HEIGHT, TILE_WIDTH = 32, 52
-GAP_LABEL = 255
 
 
 def stitch(volume: torch.Tensor, gap: float) -> torch.Tensor:
@@ -113,7 +112,7 @@ def exchange(calmed: Callable[[Tensors], Tensors]) -> goldens.Case:
                 canvases = stitch(values, 0.0)[:, None]
                 label = torch.cat([batch.label[:1], seen[i][2].to(torch.uint8)])
                 full = sam.full_size(sam.forward(p, config, canvases, None), CANVAS)
-                loss = losses.segmentation_loss(full, stitch(label, GAP_LABEL))
+                loss = losses.segmentation_loss(full, stitch(label, losses.GAP))
                 adam.zero_grad()
                 loss.backward()
                 adam.param_groups[0]["lr"] = SAM_RATE * decay(step)

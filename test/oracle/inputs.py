@@ -94,10 +94,10 @@ def checker_label(shape: tuple[int, ...], classes: int, block: int, shift: int =
     return torch.from_numpy((total % classes).astype(np.uint8))
 
 
-def ignore_some(label: torch.Tensor) -> torch.Tensor:
-    """Label 255 where (row-major index within the sample) mod 11 is 0."""
+def mark_some(label: torch.Tensor, mark: int) -> torch.Tensor:
+    """Label `mark` where (row-major index within the sample) mod 11 is 0."""
     flat = label.clone().reshape(label.shape[0], -1)
-    flat[:, ::11] = 255
+    flat[:, ::11] = mark
     return flat.reshape(label.shape)
 
 

@@ -2,6 +2,7 @@
  * Weights and inputs of the goldens, made from the Philox stream as inputs.py makes them; the README of this folder
  * has the contract. All arrays are in PyTorch's axis order (row-major); axes.ts turns them.
  */
+import { ignoredClass } from "../../src/data/label-table.js";
 import { RandomStream } from "../../src/graph/random.js";
 import { elementCount, type HostTensor } from "../../src/io/host-tensor.js";
 
@@ -14,9 +15,6 @@ const tokenNames = [
   "gaussian_matrix",
 ];
 const transposedNames = ["_up.conv.0.", "output_upscaling.0.", "output_upscaling.3."];
-
-/** Labels that take no part in a loss. */
-const ignored = 255;
 
 function scaleOf(name: string, shape: readonly number[]): { offset: number; scale: number } {
   if (tokenNames.some((part) => name.includes(part))) return { offset: 0, scale: 1 };
@@ -125,15 +123,15 @@ export function checkerLabel(
   return labels;
 }
 
-/** A copy with 255 where the row-major index within the sample is a multiple of 11. */
-export function ignoreSome(labels: Uint8Array, samples: number): Uint8Array<ArrayBuffer> {
+/** A copy with `mark` where the row-major index within the sample is a multiple of 11. */
+export function markSome(labels: Uint8Array, samples: number, mark: number): Uint8Array<ArrayBuffer> {
   const each = labels.length / samples;
-  return Uint8Array.from(labels, (label, i) => ((i % each) % 11 === 0 ? ignored : label));
+  return Uint8Array.from(labels, (label, i) => ((i % each) % 11 === 0 ? mark : label));
 }
 
 /** A copy that keeps the elements with index 0 mod 97 and ignores the others. */
 export function ignoreMost(labels: Uint8Array): Uint8Array<ArrayBuffer> {
-  return Uint8Array.from(labels, (label, i) => (i % 97 === 0 ? label : ignored));
+  return Uint8Array.from(labels, (label, i) => (i % 97 === 0 ? label : ignoredClass));
 }
 
 /** Image [N, 1, ...] = label + stream `input/<name>`, one f32 addition. */

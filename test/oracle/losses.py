@@ -5,27 +5,28 @@ import math
 import torch
 import torch.nn.functional as F
 
-IGNORE = 255
+# Of no class: an ignored element is in no term, a gap of a canvas in Dice's sum(p^2) alone.
+GAP, IGNORE = 254, 255
 SMOOTH = 1e-10
 
 
 def one_hot(label: torch.Tensor, classes: int, dtype: torch.dtype) -> torch.Tensor:
-    """[N, ...] -> [N, K, ...]; an ignored element belongs to no class."""
+    """[N, ...] -> [N, K, ...]; zeros for GAP and IGNORE."""
     ids = torch.arange(classes, device=label.device).reshape(1, classes, *[1] * (label.dim() - 1))
     return (label.unsqueeze(1) == ids).to(dtype)
 
 
 def cross_entropy(logits: torch.Tensor, label: torch.Tensor) -> torch.Tensor:
-    """Mean over the elements that are not ignored."""
-    return F.cross_entropy(logits, label.long(), ignore_index=IGNORE)
+    """Mean over the elements with a class."""
+    return F.cross_entropy(logits, torch.where(label == GAP, IGNORE, label.long()), ignore_index=IGNORE)
 
 
 def dice_loss(logits: torch.Tensor, label: torch.Tensor) -> torch.Tensor:
-    """Squared denominators, sums over the whole batch jointly, mean over classes.
-
-    Ignored elements belong to no class, but their probabilities still count in sum(p^2).
-    """
+    """Squared denominators, sums over the whole batch jointly, mean over classes."""
     p = torch.softmax(logits, dim=1)
+    known = label != IGNORE
+    if not known.all():
+        p = p * known.unsqueeze(1)
     y = one_hot(label, logits.shape[1], p.dtype)
     axes = [0, *range(2, logits.dim())]
     overlap, p2, y2 = (p * y).sum(axes), (p * p).sum(axes), (y * y).sum(axes)

@@ -1,17 +1,19 @@
 /** Cross-entropy, Dice loss and their gradient against PyTorch. */
 import assert from "node:assert/strict";
 import { test } from "node:test";
+import { gapClass, ignoredClass } from "../../src/data/label-table.js";
 import { Graph } from "../../src/graph/graph.js";
 import { supervisedLoss } from "../../src/losses/supervised.js";
 import { Tensor } from "../../src/native/tensor.js";
 import { permute } from "./axes.js";
 import { Golden } from "./golden.js";
-import { checkerLabel, ignoreMost, ignoreSome, normal } from "./inputs.js";
+import { checkerLabel, ignoreMost, markSome, normal } from "./inputs.js";
 
 /** Shapes [N, K, axes...]; what happens to the labels hangs on the name. */
 const cases = {
   plain_2: [2, 2, 24, 20],
   ignore_3: [2, 3, 24, 20],
+  gaps_3: [2, 3, 24, 20],
   absent_5: [2, 5, 24, 20],
   mostly_ignored_3: [1, 3, 24, 20],
   volume_4: [2, 4, 10, 9, 7],
@@ -20,7 +22,8 @@ const cases = {
 function labelsOf(name: string, samples: number, classes: number, axes: readonly number[]): Uint8Array {
   let labels = checkerLabel([samples, ...axes], classes, 4);
   if (name.startsWith("absent")) labels = labels.map((label) => Math.min(label, 2));
-  if (name.startsWith("ignore") || name.startsWith("absent")) labels = ignoreSome(labels, samples);
+  if (name.startsWith("ignore")) labels = markSome(labels, samples, ignoredClass);
+  if (name.startsWith("gaps") || name.startsWith("absent")) labels = markSome(labels, samples, gapClass);
   return name.startsWith("mostly") ? ignoreMost(labels) : labels;
 }
 

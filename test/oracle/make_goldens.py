@@ -62,9 +62,9 @@ def parameters(values: Tensors, dtype: torch.dtype) -> Tensors:
 
 
 def sam_batch(side: int) -> tuple[torch.Tensor, torch.Tensor]:
-    """Canvas [2, 1, side, side] = image("canvas", label); checker_label(classes 3, block 16), then ignore_some."""
+    """Canvas [2, 1, side, side] = image("canvas", label); checker_label(classes 3, block 16), then mark_some(GAP)."""
     label = inputs.checker_label((2, side, side), CLASSES, 16)
-    return inputs.image("canvas", label), inputs.ignore_some(label)
+    return inputs.image("canvas", label), inputs.mark_some(label, losses.GAP)
 
 
 # Which of SAM's own tensors train, by kind of training; the Fourier matrix never does.
@@ -260,13 +260,14 @@ def loss_values(dtype: torch.dtype) -> Tensors:
     """Per case `losses_<case>` [3] = (total, CE, Dice) and `grad/<case>`, the gradient of the total.
 
     Logits = 2 * `input/logits/<case>`, labels checker_label(block 4); `absent` merges the last two of its 5 classes
-    into class 2, `ignore` and `absent` then go through ignore_some, `mostly_ignored` keeps only the elements whose
-    row-major index over all samples is 0 mod 97.
+    into class 2 and then goes through mark_some(GAP), `gaps` too, `ignore` through mark_some(IGNORE); `mostly_ignored`
+    keeps only the elements whose row-major index over all samples is 0 mod 97.
     """
     result: Tensors = {}
     shapes = {
         "plain_2": (2, 2, 24, 20),
         "ignore_3": (2, 3, 24, 20),
+        "gaps_3": (2, 3, 24, 20),
         "absent_5": (2, 5, 24, 20),
         "mostly_ignored_3": (1, 3, 24, 20),
         "volume_4": (2, 4, 10, 9, 7),
@@ -276,8 +277,8 @@ def loss_values(dtype: torch.dtype) -> Tensors:
         label = inputs.checker_label((shape[0], *shape[2:]), shape[1], 4)
         if name.startswith("absent"):
             label[label > 2] = 2
-        if name.startswith(("ignore", "absent")):
-            label = inputs.ignore_some(label)
+        if name.startswith(("ignore", "gaps", "absent")):
+            label = inputs.mark_some(label, losses.IGNORE if name.startswith("ignore") else losses.GAP)
         if name.startswith("mostly"):
             kept = torch.arange(label.numel()).reshape(label.shape) % 97 == 0
             label = torch.where(kept, label, torch.tensor(losses.IGNORE, dtype=label.dtype))

@@ -1,5 +1,6 @@
 /** A SAM against PyTorch: logits, gradients and the steps of a real fine-tuning. */
 import { finetuneSettings } from "../../src/config/schema.js";
+import { gapClass } from "../../src/data/label-table.js";
 import { FinetuneStep } from "../../src/finetune/step.js";
 import { Graph } from "../../src/graph/graph.js";
 import { toFloat32 } from "../../src/io/host-tensor.js";
@@ -8,7 +9,7 @@ import { SamNetwork, type SamTraining } from "../../src/models/sam/network.js";
 import { permute } from "./axes.js";
 import { gradientsByName, part, travelled } from "./file-order.js";
 import { Golden } from "./golden.js";
-import { checkerLabel, fillWeights, ignoreSome, image, type Stateful } from "./inputs.js";
+import { checkerLabel, fillWeights, image, markSome, type Stateful } from "./inputs.js";
 
 const settings = finetuneSettings.parse({});
 /** Of step t: a warm-up that has not ended. */
@@ -50,7 +51,7 @@ export async function compareSamTraining(
   const start = stateful.toState();
   const labels = checkerLabel(shape, config.classes, 16);
   step.canvases.f32.set(image("canvas", labels, shape));
-  step.labels.u8.set(ignoreSome(labels, 2));
+  step.labels.u8.set(markSome(labels, 2, gapClass));
 
   const graph = new Graph();
   const canvas = graph.input("canvas", "f32", shape);

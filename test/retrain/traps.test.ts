@@ -6,6 +6,7 @@
 import assert from "node:assert/strict";
 import { describe, it } from "node:test";
 import { type RetrainSettings, retrainSettings, segmenterSettings } from "../../src/config/schema.js";
+import { ignoredClass } from "../../src/data/label-table.js";
 import { BatchSampler } from "../../src/data/sampler.js";
 import { toFloat32 } from "../../src/io/host-tensor.js";
 import { type MethodName, methods } from "../../src/retrain/methods/index.js";
@@ -73,6 +74,13 @@ describe("traps", () => {
       assertFinite(record);
       assert.deepEqual([record.ambiguousShare, record.consistency], [0, 0]);
     }
+  });
+
+  it("DTC: distance maps learn nothing where voxels are ignored", async () => {
+    using step = stepOf("dtc");
+    step.batch.labels.u8.fill(ignoredClass);
+    const { distance, crossEntropy, dice } = await step.run(0);
+    assert.deepEqual([distance, crossEntropy, dice], [0, 0, 0]);
   });
 
   it("ACMT (SErr): a student of one class alone is compared everywhere", async () => {

@@ -2,6 +2,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { smallCanvas } from "../../src/config/small-canvas.js";
+import { gapClass } from "../../src/data/label-table.js";
 import { resizeLinear } from "../../src/data/resize-linear.js";
 import { Graph } from "../../src/graph/graph.js";
 import { RandomStream } from "../../src/graph/random.js";
@@ -121,7 +122,10 @@ test("slices of their own size come back as they were", async () => {
       const [image, label] = [tilesOf(made.canvases, plan), tilesOf(made.labels, plan)];
       assert.deepEqual(Float32Array.from(image.slices), values, what);
       assert.deepEqual(Uint8Array.from(label.slices), labels, what);
-      assert.ok(image.gaps.every((value) => value === 0) && label.gaps.every((value) => value === 255), what);
+      assert.ok(
+        image.gaps.every((value) => value === 0) && label.gaps.every((value) => value === gapClass),
+        what,
+      );
       if (input === "small-size") assert.equal(plan.geometry.canvases, patch[2]);
     }
 });
@@ -161,7 +165,7 @@ test("resized slices are the stated interpolation, there and back, at every scal
     );
     const { slices, gaps } = tilesOf(made.labels, plan);
     assert.ok(
-      gaps.every((value) => value === 255),
+      gaps.every((value) => value === gapClass),
       what,
     );
     for (const [i, label] of slices.entries()) {

@@ -17,7 +17,7 @@ void infer_logits_and_labels(InferContext& c) {
   c.expect_dtype(1, "labels", DType::u8);
   const Shape& logits = c.input(0, "logits").shape;
   c.expect(logits.rank() >= 1 && logits.back() >= 1 && logits.back() <= kMaxClasses, "logits",
-           "a last axis of 1 to 255 classes", logits.text());
+           "a last axis of 1 to 254 classes", logits.text());
   if (!is_resized(logits, c.input(1, "labels").shape)) {
     std::vector<int64_t> positions = logits.extents();
     positions.pop_back();

@@ -6,8 +6,6 @@
 
 namespace sfr::cuda {
 
-constexpr int kIgnored = 255;
-
 SFR_KERNEL(segmentation_loss_positions, SegmentationLossArgs) {
   over_elements(args.positions, [&](int64_t i) {
     const float* logits = args.logits + i * args.classes;
@@ -16,9 +14,9 @@ SFR_KERNEL(segmentation_loss_positions, SegmentationLossArgs) {
     for (int64_t k = 1; k < args.classes; ++k) top = fmaxf(top, logits[k]);
     for (int64_t k = 0; k < args.classes; ++k) sum += expf(logits[k] - top);
     args.top[i] = top;
-    args.inverse[i] = 1 / sum;
+    args.inverse[i] = label == kIgnoredLabel ? 0.0f : 1 / sum;
     args.entropies[i] = label < args.classes ? top - logits[label] + logf(sum) : 0.0f;
-    if (label >= args.classes && label != kIgnored) atomicMin(&args.fault->code, fault_code(args.node, i));
+    if (label >= args.classes && label < kGapLabel) atomicMin(&args.fault->code, fault_code(args.node, i));
   });
 }
 
@@ -82,11 +80,11 @@ SFR_KERNEL(segmentation_loss_gradient, SegmentationLossArgs) {
   over_elements(args.positions, [&](int64_t i) {
     const float* logits = args.logits + i * args.classes;
     const int label = args.labels[i];
-    const float entropy = label == kIgnored ? 0.0f : args.factors[0];
+    const float entropy = label >= kGapLabel ? 0.0f : args.factors[0];
     float top = logits[0], sum = 0, dot = 0;
     for (int64_t k = 1; k < args.classes; ++k) top = fmaxf(top, logits[k]);
     for (int64_t k = 0; k < args.classes; ++k) sum += expf(logits[k] - top);
-    const float inverse = 1 / sum;
+    const float inverse = label == kIgnoredLabel ? 0.0f : 1 / sum;
     for (int64_t k = 0; k < args.classes; ++k) {
       const float p = expf(logits[k] - top) * inverse, y = label == k ? 1.0f : 0.0f;
       dot += (label_factor[k] * y + square_factor[k] * p) * p;

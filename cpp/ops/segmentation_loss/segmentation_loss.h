@@ -1,13 +1,15 @@
 // segmentation_loss: cross-entropy and Dice of a softmax over the last axis, in one pass; no probability is
 // stored.
-//   logits [.., K] f32, labels [..] u8 (255 = ignored); or logits [N, h, w, K] and labels [N, H, W]: the
-//   logits are resized to the labels' grid as resize_bilinear does, row by row, and never stored at that size
-//   -> cross_entropy [] f32 = mean of -log softmax(logits)[label] over positions that are not ignored, or 0
+//   logits [.., K] f32, labels [..] u8; or logits [N, h, w, K] and labels [N, H, W]: the logits are resized
+//   to the labels' grid as resize_bilinear does, row by row, and never stored at that size
+//   -> cross_entropy [] f32 = mean of -log softmax(logits)[label] over positions with a class, or 0
 //   -> dice [] f32 = mean over classes of 1 - (2 I + s) / (P + Y + s), I = sum(p y), P = sum(p^2), Y = sum(y)
-//      over the whole batch jointly; an ignored position belongs to no class, but its p counts in P
-//   -> sums [K, 3] f64 = (I, P, Y) of each class; sum(Y) is the number of positions that are not ignored
-//   attribute smooth: s > 0. 1 <= K <= 255. Equals DiceLoss and CrossEntropyLoss(ignore_index = 255) of SFR's
-//   code. Throws Error(data) on a label that is neither 255 nor below K. Gradient: logits.
+//      over the whole batch jointly
+//   -> sums [K, 3] f64 = (I, P, Y) of each class; sum(Y) is the number of positions with a class
+//   attribute smooth: s > 0. 1 <= K <= 254. Label 255: ignored, in no sum at all. Label 254: a gap of a
+//   canvas, which has no class but whose p counts in P: what DiceLoss and CrossEntropyLoss(ignore_index) of
+//   SFR's code make of the label of gaps. Throws Error(data) on a label that is neither of them nor below K.
+//   Gradient: logits.
 // segmentation_loss_backward(logits, labels, sums, d cross_entropy, d dice) -> dlogits; either gradient may
 // be absent. resized_segmentation_loss_backward: the same where the logits are resized.
 #pragma once
@@ -19,6 +21,8 @@
 #include "math/levels.h"
 
 namespace sfr {
+
+constexpr int kGapLabel = 254, kIgnoredLabel = 255;
 
 struct SegmentationLossAttributes {
   double smooth = 1e-10;
@@ -58,7 +62,8 @@ size_t segmentation_loss_backward_cuda_work_bytes(const NodeTypes& t);
 // Returns the first position with a bad label, or -1; its sums mean nothing then.
 SFR_DECLARE_LEVELS(int64_t segmentation_loss_rows(const float* logits, const uint8_t* labels, int64_t count,
                                                   int64_t classes, double* sums))
-// d logits = ce (p - y) (0 if ignored) + p (g - sum(g p)) with g = label_factor[k] y + square_factor[k] p.
+// d logits = ce (p - y) (0 in gaps) + p (g - sum(g p)) with g = label_factor[k] y + square_factor[k] p; 0
+// where ignored.
 SFR_DECLARE_LEVELS(void segmentation_loss_backward_rows(const float* logits, const uint8_t* labels,
                                                         int64_t count, int64_t classes, float ce,
                                                         const float* label_factor, const float* square_factor,

@@ -8,9 +8,8 @@ namespace sfr::SFR_LEVEL {
 
 namespace {
 
-constexpr int64_t kMaxClasses = 255;
+constexpr int64_t kMaxClasses = kGapLabel;
 constexpr int64_t kStrip = 64 * kLanes;
-constexpr int32_t kIgnored = 255;
 
 struct StripSums {
   vf intersection[kMaxClasses], squares[kMaxClasses], members[kMaxClasses];
@@ -20,21 +19,20 @@ struct StripSums {
   vi bad;  // all ones where a label is out of range
 };
 
-/// Lanes from `count` on are 255.
+/// Lanes from `count` on are ignored.
 SFR_INLINE vi load_labels(const uint8_t* labels, int count) {
   int32_t wide[kLanes];
   if (count == kLanes) {
     for (int i = 0; i < kLanes; ++i) wide[i] = labels[i];
   } else {
-    for (int i = 0; i < kLanes; ++i) wide[i] = i < count ? labels[i] : kIgnored;
+    for (int i = 0; i < kLanes; ++i) wide[i] = i < count ? labels[i] : kIgnoredLabel;
   }
   return as_int(load(reinterpret_cast<const float*>(wide)));
 }
 
-SFR_INLINE vf live_lanes(int count) {
-  float live[kLanes];
-  for (int i = 0; i < kLanes; ++i) live[i] = i < count ? 1.0f : 0.0f;
-  return load(live);
+/// 1 / sum, or 0 where ignored: then every probability is 0, and with it all that is made of them.
+SFR_INLINE vf inverse_of(vf sum, vi label) {
+  return (label == kIgnoredLabel ? zero() : broadcast(1.0f)) / sum;
 }
 
 /// block: logits in, e^(logit - largest) out. Returns their sum.
@@ -53,17 +51,17 @@ SFR_INLINE vf exponentials(float* block, int64_t classes, vi label, vf* distance
   return sum;
 }
 
-SFR_INLINE void add_block(float* block, int64_t classes, vi label, vf live, StripSums& s) {
+SFR_INLINE void add_block(float* block, int64_t classes, vi label, StripSums& s) {
   vf distance;
   const vf sum = exponentials(block, classes, label, &distance);
   s.distance +=
       distance + sum * 0.0f;  // a sum that is not finite must show in the loss: the product below hides it
-  s.bad |= (label >= static_cast<int32_t>(classes)) & (label != kIgnored);
-  s.product *= label == kIgnored ? broadcast(1.0f) : sum;
+  s.bad |= (label >= static_cast<int32_t>(classes)) & (label < kGapLabel);
+  s.product *= label >= kGapLabel ? broadcast(1.0f) : sum;
   const vi bits = as_int(s.product);
   s.exponent += (bits >> 23) - 127;
   s.product = as_float((bits & 0x7fffff) | 0x3f800000);
-  const vf inverse = live / sum;
+  const vf inverse = inverse_of(sum, label);
   for (int64_t k = 0; k < classes; ++k) {
     const vf p = load(block + k * kLanes) * inverse;
     const vi member = label == static_cast<int32_t>(k);
@@ -102,7 +100,7 @@ SFR_INLINE bool add_strip(const float* logits, const uint8_t* labels, int64_t co
   for (int64_t i = 0; i < count; i += kLanes) {
     const int live = count - i < kLanes ? static_cast<int>(count - i) : kLanes;
     load_classes(logits + i * classes, classes, live, block);
-    add_block(block, classes, load_labels(labels + i, live), live_lanes(live), s);
+    add_block(block, classes, load_labels(labels + i, live), s);
   }
   flush(s, classes, sums);
   bool bad = false;
@@ -123,7 +121,7 @@ int64_t segmentation_loss_rows(const float* logits, const uint8_t* labels, int64
                      : classes == 3 ? add_strip(x, labels + i, strip, 3, sums)
                                     : add_strip(x, labels + i, strip, classes, sums);
     for (int64_t j = i; bad && j < i + strip; ++j)
-      if (labels[j] >= classes && labels[j] != kIgnored) return j;
+      if (labels[j] >= classes && labels[j] < kGapLabel) return j;
   }
   return -1;
 }
@@ -140,8 +138,8 @@ SFR_INLINE void backward_rows(const float* logits, const uint8_t* labels, int64_
     load_classes(logits + i * classes, classes, live, block);
     const vi label = load_labels(labels + i, live);
     vf distance;
-    const vf inverse = 1.0f / exponentials(block, classes, label, &distance);
-    const vf entropy_factor = label == kIgnored ? zero() : broadcast(ce);
+    const vf inverse = inverse_of(exponentials(block, classes, label, &distance), label);
+    const vf entropy_factor = label >= kGapLabel ? zero() : broadcast(ce);
     vf dot = zero();
     for (int64_t k = 0; k < classes; ++k) {
       const vf p = load(block + k * kLanes) * inverse;

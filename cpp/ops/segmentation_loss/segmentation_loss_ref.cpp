@@ -49,13 +49,14 @@ void segmentation_loss_reference(RefContext<T>& c) {
     for (int64_t k = 0; k < classes; ++k) top = std::max(top, logit(i * classes + k));
     for (int64_t k = 0; k < classes; ++k) total += std::exp(logit(i * classes + k) - top);
     const auto label = static_cast<int64_t>(c.inputs[1][i]);
+    if (label == kIgnoredLabel) continue;
     for (int64_t k = 0; k < classes; ++k) {
       const T pk = std::exp(logit(i * classes + k) - top) / total, y = label == k ? T(1) : T(0);
       sums[3 * k] += pk * y;
       sums[3 * k + 1] += pk * pk;
       sums[3 * k + 2] += y;
     }
-    if (label == 255) continue;
+    if (label == kGapLabel) continue;
     valid += 1;
     entropy += top + std::log(total) - logit(i * classes + label);
   }
@@ -83,7 +84,13 @@ const std::vector<OpCase> cases = {
     {"ignored", {}, {{{7, 3}}, {{7}, DType::u8, Fill::labels, 1, false, false, {0, 255, 2, 255, 255, 1, 2}}}},
     {"all_ignored",
      {},
-     {{{2, 3}}, {{2}, DType::u8, Fill::labels, 1, false, false, {255, 255}}},
+     {{{2, 3}, DType::f32, Fill::normal, 1, false, false, {}, false},
+      {{2}, DType::u8, Fill::labels, 1, false, false, {255, 255}}},
+     true},  // both losses are 0
+    {"gaps", {}, {{{7, 3}}, {{7}, DType::u8, Fill::labels, 1, false, false, {0, 254, 2, 254, 255, 1, 2}}}},
+    {"all_gaps",
+     {},
+     {{{2, 3}}, {{2}, DType::u8, Fill::labels, 1, false, false, {254, 254}}},
      true},  // cross-entropy is 0
     {"large_logits", {}, {{{19, 4}, DType::f32, Fill::normal, 1e4}, labels({19}, 4)}},
     {"many", {}, {{{20011, 2}}, labels({20011}, 2)}},
@@ -118,12 +125,15 @@ std::vector<float> logit_gradient(std::array<bool, 2> wanted, uint8_t first_labe
 }
 
 SFR_TEST("segmentation_loss/either_loss_alone") {
-  const auto entropy = logit_gradient({true, false}, 255), dice = logit_gradient({false, true}, 255);
-  const auto both = logit_gradient({true, true}, 255);
+  const auto entropy = logit_gradient({true, false}, kGapLabel),
+             dice = logit_gradient({false, true}, kGapLabel);
+  const auto both = logit_gradient({true, true}, kGapLabel);
   for (size_t i = 0; i < both.size(); ++i)  // entries are below 1: one rounding of each term
     expect(std::abs(entropy[i] + dice[i] - both[i]) < 1e-6, "gradients of the two losses do not add up");
+  for (size_t i = 0; i < 3; ++i) expect(entropy[i] == 0, "a gap takes part in the cross-entropy");
+  const auto ignored = logit_gradient({true, true}, kIgnoredLabel);
   for (size_t i = 0; i < 3; ++i)
-    expect(entropy[i] == 0, "an ignored position takes part in the cross-entropy");
+    expect(dice[i] != 0 && ignored[i] == 0, "Dice takes no gap, or an ignored position");
 }
 
 SFR_TEST("segmentation_loss/refuses_labels_out_of_range") {

@@ -2,9 +2,9 @@
 //   labels u8 [N, D, H, W], attribute classes = K >= 2 -> y f32 [N, D, H, W, K - 1]
 //   y = D_out / max D_out - D_in / max D_in per sample and class: D_out = distance of voxels outside the
 //   class to it, D_in = that of its voxels to what is outside, both 0 elsewhere, the largest over the
-//   sample's own voxels. Negative inside, positive outside, in [-1, 1]; 0 at voxels of the class with a face
-//   neighbour outside it. 0 everywhere where a sample has no voxel of the class (as in the method's code) or
-//   no other (there 0 / 0).
+//   sample's own voxels. Ignored voxels (255) are neither in the class nor outside it; y is 0 there. Negative
+//   inside, positive outside, in [-1, 1]; 0 at voxels of the class with a face neighbour outside it. 0
+//   everywhere where a sample has no voxel of the class (as in the method's code) or no other (there 0 / 0).
 // Distances in voxels, squared exactly (math/nearest_marks.h). Not differentiable.
 #pragma once
 #include <cstdint>

@@ -8,13 +8,17 @@ namespace sfr::test {
 
 namespace {
 
-/// Distance of voxel i of a sample to the nearest one that is (or is not) of the class; 0 when there is none.
+constexpr int kIgnored = 255;
+
+/// Distance of voxel i of a sample to the nearest one that is (or is not) of the class, ignored ones apart; 0
+/// when there is none.
 template <class T>
 T distance(const RefTensor<T>& labels, int64_t sample, int64_t i, T label, bool to_class) {
   const int64_t h = labels.dim(2), w = labels.dim(3), voxels = labels.dim(1) * h * w;
   int64_t nearest = -1;
   for (int64_t j = 0; j < voxels; ++j) {
-    if ((labels[sample * voxels + j] == label) != to_class) continue;
+    const T other = labels[sample * voxels + j];
+    if (other == kIgnored || (other == label) != to_class) continue;
     const int64_t z = i / (h * w) - j / (h * w), y = i / w % h - j / w % h, x = i % w - j % w;
     const int64_t squared = z * z + y * y + x * x;
     nearest = nearest < 0 ? squared : std::min(nearest, squared);
@@ -30,8 +34,9 @@ void signed_distance_reference(RefContext<T>& c) {
     for (int64_t k = 0; k < maps; ++k) {
       std::vector<T> out, in;
       for (int64_t i = 0; i < voxels; ++i) {
-        out.push_back(distance(labels, sample, i, T(k + 1), true));
-        in.push_back(distance(labels, sample, i, T(k + 1), false));
+        const bool counts = labels[sample * voxels + i] != kIgnored;
+        out.push_back(counts ? distance(labels, sample, i, T(k + 1), true) : T(0));
+        in.push_back(counts ? distance(labels, sample, i, T(k + 1), false) : T(0));
       }
       const T far = *std::max_element(out.begin(), out.end()), deep = *std::max_element(in.begin(), in.end());
       for (int64_t i = 0; i < voxels; ++i) {
@@ -56,6 +61,13 @@ std::vector<double> balls() {
   return labels;
 }
 
+/// A row of 70 voxels with ignored ones between the classes, across the border of two words, and at its end.
+std::vector<double> partly_ignored() {
+  std::vector<double> labels;
+  for (int x = 0; x < 70; ++x) labels.push_back(x < 20 ? 0 : x < 40 ? 1 : x < 66 ? 255 : x < 69 ? 0 : 255);
+  return labels;
+}
+
 const std::vector<OpCase> cases = {
     {"two_voxels",
      {{"classes", 2.0}},
@@ -65,6 +77,10 @@ const std::vector<OpCase> cases = {
     {"balls",
      {{"classes", 3.0}},
      {{{3, 9, 11, 13}, DType::u8, Fill::labels, 1, false, false, balls()}},
+     true},
+    {"ignored",
+     {{"classes", 2.0}},
+     {{{1, 1, 1, 70}, DType::u8, Fill::labels, 1, false, false, partly_ignored()}},
      true},
     // In noise most voxels have a neighbour of another class.
     {"noise", {{"classes", 4.0}}, {{{2, 7, 5, 19}, DType::u8, Fill::labels, 4}}, true},

@@ -42,8 +42,9 @@ export const boxMask = (rng: Value, shape: readonly number[], box: readonly numb
 // ---- losses
 
 /**
- * logits [..,K], labels u8 [..] with 255 ignored -> cross-entropy [] and Dice loss []. Logits [N,h,w,K] of labels
- * [N,H,W] are resized as by resizeBilinear, without being stored at that size.
+ * logits [..,K], labels u8 [..] -> cross-entropy [] and Dice loss []. What is labelled 255 (ignored) is left out of both,
+ * what is labelled 254 (a gap of a canvas) of all but Dice's sum of p^2. Logits [N,h,w,K] of labels [N,H,W] are resized as
+ * by resizeBilinear, without being stored at that size.
  */
 export function segmentationLoss(
   logits: Value,

@@ -1,5 +1,6 @@
 import { pointConvLayer } from "../../graph/layers.js";
 import * as ops from "../../graph/ops.js";
+import { maskedSquaredError } from "../../losses/unsupervised.js";
 import type { Method } from "./method.js";
 import { labelledPart, supervisedTerms } from "./supervised.js";
 import { rampedWeight } from "./teacher.js";
@@ -19,8 +20,9 @@ const slope = 1500;
  *
  * Choices: p is the softmax (the code has one class, whose sigmoid head is the same for K = 2), with a distance map for
  * each class but the background. Cross-entropy is part of L_sup as for all methods (the code only logs it). g is 0 in
- * a crop without the class, as in the code, and in one of nothing else, where the code divides by zero. The code's
- * largest consistency weight is 1, not 0.1. The distance head is not kept.
+ * a crop without the class, as in the code, and in one of nothing else, where the code divides by zero. Ignored voxels
+ * are on neither side and not in L_dist. The code's largest consistency weight is 1, not 0.1. The distance head is not
+ * kept.
  */
 export const dualTaskConsistency: Method = {
   summary: "L = L_sup + L_pl + 0.3 MSE(signed distance, label's) + w(t) MSE(sigmoid(-1500 distance), p).",
@@ -35,9 +37,10 @@ export const dualTaskConsistency: Method = {
     const distances = ops.tanh(
       pointConvLayer(step.layers(distanceHead), map, "out_conv", classes - 1, { axes: 3, bias: true }),
     );
-    const distance = ops.meanSquaredError(
+    const distance = maskedSquaredError(
       labelledPart(step, distances),
       ops.signedDistance(step.labels, classes),
+      ops.rowMax(ops.oneHot(step.labels, classes)),
     );
     const foreground = ops.slice(ops.softmax(logits), 4, 1, classes);
     const consistency = ops.meanSquaredError(ops.sigmoid(ops.affine(distances, -slope)), foreground);
