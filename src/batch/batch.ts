@@ -12,7 +12,7 @@ import type { Progress } from "../io/progress.js";
 import { stageKey } from "../io/stage-key.js";
 import { engineInfo } from "../native/native.js";
 import type { VolumeLabels } from "../predict/volume-labels.js";
-import { hashFiles } from "../run/case-store.js";
+import { hashFiles } from "../io/hash-files.js";
 import { caseFile } from "../run/stage.js";
 import {
   type BatchSettings,

@@ -16,7 +16,7 @@ import { encodePng } from "../io/png.js";
 import type { Tensor } from "../native/tensor.js";
 import { type SlidingWindowOptions, slidingWindow } from "../predict/sliding-window.js";
 import type { KeptMaps, VolumeLabels } from "../predict/volume-labels.js";
-import { hashFiles } from "../run/case-store.js";
+import { hashFiles } from "../io/hash-files.js";
 import type { ModelCard } from "../run/model-card.js";
 import { caseFile } from "../run/stage.js";
 import { renderOverlay } from "../viewer/overlay.js";

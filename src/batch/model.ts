@@ -13,7 +13,7 @@ import { OnnxSession } from "../onnxruntime/session.js";
 import { OnnxSegmenter } from "../predict/onnx-segmenter.js";
 import { Segmenter, segmenterMetadata } from "../predict/segmenter.js";
 import type { WindowModel } from "../predict/window-model.js";
-import { hashFiles } from "../run/case-store.js";
+import { hashFiles } from "../io/hash-files.js";
 import { exportedFile } from "../run/exported-file.js";
 import { configAround } from "../run/find-model.js";
 import { type ModelCard, readModelCard } from "../run/model-card.js";

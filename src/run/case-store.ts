@@ -1,6 +1,3 @@
-import { createHash } from "node:crypto";
-import { createReadStream } from "node:fs";
-import { pipeline } from "node:stream/promises";
 import type { Config } from "../config/schema.js";
 import { type Case, openDataset } from "../data/cases.js";
 import type { Grid } from "../data/grid-match.js";
@@ -12,6 +9,7 @@ import { makePlan, type PreprocessingPlan } from "../data/preprocessing-plan.js"
 import { type Split, splitCases } from "../data/splits.js";
 import { readGrid } from "../data/volume-file.js";
 import { CancelledError, DataError } from "../errors.js";
+import { hashFiles } from "../io/hash-files.js";
 
 /** The data of a run: which cases, which classes, what their files hold. Training cases are read once. */
 export class CaseStore {
@@ -142,31 +140,4 @@ export class CaseStore {
 export function disposeCase(prepared: PreparedCase): void {
   for (const channel of prepared.channels) channel.dispose();
   prepared.label?.dispose();
-}
-
-/**
- * SHA-256 of the bytes of files one after another, 64 hexadecimal digits.
- *
- * @throws DataError naming the file that cannot be read
- */
-export async function hashFiles(paths: readonly string[], signal?: AbortSignal): Promise<string> {
-  const hash = createHash("sha256");
-  for (const path of new Set(paths)) {
-    try {
-      await pipeline(
-        createReadStream(path),
-        async (chunks: AsyncIterable<Buffer>) => {
-          for await (const chunk of chunks) hash.update(chunk);
-        },
-        signal === undefined ? {} : { signal },
-      );
-    } catch (error) {
-      if (signal?.aborted) throw new CancelledError(`${path}: stopped on request while it was read`);
-      const received = error instanceof Error && "code" in error ? String(error.code) : String(error);
-      throw new DataError(`${path}: expected a readable file, received ${received}; check the path`, {
-        cause: error,
-      });
-    }
-  }
-  return hash.digest("hex");
 }

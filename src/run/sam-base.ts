@@ -1,6 +1,6 @@
 import { DataError, UsageError } from "../errors.js";
 import { neededBase, type SamMetadata } from "../finetune/sam-metadata.js";
-import { hashFiles } from "./case-store.js";
+import { hashFiles } from "../io/hash-files.js";
 
 /**
  * Path of the SAM that a fine-tuned SAM's file belongs to; null when the file has all weights itself.

@@ -15,7 +15,7 @@ import { segment } from "../../src/models/segmenter.js";
 import { segmenters } from "../../src/models/segmenters.js";
 import type { Parity } from "../../src/onnx/parity.js";
 import { saveSegmenter } from "../../src/predict/segmenter.js";
-import { hashFiles } from "../../src/run/case-store.js";
+import { hashFiles } from "../../src/io/hash-files.js";
 import { writeModelCard } from "../../src/run/model-card.js";
 import { type TinySet, writeTinySet } from "../e2e/tiny-set.js";
 import { fillWeights } from "../oracle/inputs.js";
