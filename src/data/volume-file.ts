@@ -242,6 +242,16 @@ export async function readGrid(path: string, frame: number | null = null): Promi
   }
 }
 
+/** Volumes of an image that are its channels, 1 of a 3D file. @throws DataError as streamVolume */
+export async function countChannels(path: string): Promise<number> {
+  try {
+    await using source = await formatOf(path).open(path, { content: "image", frame: "all" });
+    return source.header.channels ?? 1;
+  } catch (error) {
+    throw describeReadError(path, error);
+  }
+}
+
 /** Where the voxels of a file lie once they are in memory. */
 export function gridInMemory(header: VoxelHeader): Grid {
   const { affine, orientation, source } = header;

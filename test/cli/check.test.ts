@@ -186,6 +186,31 @@ describe("sfr init and sfr check", () => {
     assert.deepEqual(await readFile(label), before);
   });
 
+  it("--roundtrip takes every channel: files of their own, and volumes of 4D files", async () => {
+    const folder = join(root, "channels", "imagesTr");
+    await mkdir(folder, { recursive: true });
+    await mkdir(join(root, "channels", "labelsTr"));
+    const { image, label } = generatePhantom(0, 1, [24, 25, 26]);
+    for (const channel of [0, 1]) await writeImage(join(folder, `a_000${channel}.nii.gz`), image);
+    await writeLabels(join(root, "channels", "labelsTr", "a.nii.gz"), label, image);
+    const card = {
+      ...{ channel_names: { 0: "T1", 1: "T2" }, numTraining: 1, file_ending: ".nii.gz" },
+      labels: { background: 0, inner: 1, outer: 2 },
+    };
+    await writeFile(join(root, "channels", "dataset.json"), JSON.stringify(card));
+    data = join(root, "channels");
+    assert.match((await check("--roundtrip")).lines.join("\n"), /^3 files came back bit for bit$/m);
+    // The image as a 4D file of two volumes.
+    const bytes = gunzipSync(await readFile(join(folder, "a_0000.nii.gz")));
+    bytes.writeInt16LE(4, 40);
+    bytes.writeInt16LE(2, 48);
+    data = join(root, "data");
+    const both = Buffer.concat([bytes, Buffer.from(bytes.subarray(352)).reverse()]);
+    await writeFile(path("imagesUn", "phantom_003.nii.gz"), gzipSync(both));
+    const { lines } = await check("--roundtrip");
+    assert.match(lines.join("\n"), /^7 files came back bit for bit$/m);
+  });
+
   it("init shows the data set and writes a configuration that `run` takes", async () => {
     const out = join(root, "my.yaml");
     const { code, stdout, stderr } = await sfr("init", data, "--out", out);

@@ -32,8 +32,12 @@ test("labels come back with their ids, a frame as the volume that it is", async 
     view.setInt16(40, 4, true);
     view.setInt16(48, 2, true);
   });
-  await writeFile(path, Buffer.concat([two, two.subarray(352)]));
+  const channels = Buffer.concat([two, two.subarray(352)]);
+  await writeFile(path, channels);
   assert.deepEqual(await roundTrip(path, "image", 1), []);
+  assert.deepEqual(await roundTrip(path, "image", null), [], "each of its channels");
+  await writeFile(path, channels.subarray(0, -1));
+  await assert.rejects(roundTrip(path, "image", null), /a\.nii: expected 24 voxels .*received fewer/);
 });
 
 test("what a result keeps of a header is all but the fields of the voxels", async (t) => {

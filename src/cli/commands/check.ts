@@ -1,6 +1,7 @@
 import { resolve } from "node:path";
 import { type Dataset, openDataset } from "../../data/cases.js";
 import type { Remark } from "../../data/check/check.js";
+import { imageFiles } from "../../data/layouts/layout.js";
 import { CancelledError, DataError } from "../../errors.js";
 import { type Command, type Context, exitCodes, frameFlag } from "../command.js";
 
@@ -103,13 +104,13 @@ async function roundTrips(
   let files = 0;
   const start = performance.now();
   progress.begin("round trip", cases.length, 0, "cases");
-  for (const [index, { image, label, frame = null }] of cases.entries()) {
+  for (const [index, entry] of cases.entries()) {
+    const { label, frame = null } = entry;
     for (const [path, content] of [
-      [image, "image"],
-      [label, "label"],
-    ] as const) {
+      ...imageFiles(entry).map((path) => [path, "image"] as const),
+      ...(label === undefined ? [] : [[label, "label"] as const]),
+    ]) {
       if (signal.aborted) throw new CancelledError("check: stopped on request");
-      if (path === undefined) continue;
       const found = await roundTrip(path, content, content === "image" ? frame : null).catch(messageOfData);
       differences.push(...found.filter((text) => !told.has(text)));
       if (found.length === 0) files++;

@@ -7,6 +7,7 @@ import { formatOf } from "../formats/index.js";
 import { gridDifference } from "../grid-match.js";
 import type { Affine } from "../volume.js";
 import {
+  countChannels,
   gridInMemory,
   readImage,
   readLabels,
@@ -24,13 +25,23 @@ interface Stored {
 
 /**
  * Takes a volume the way of every result: read, axes turned to memory's orientation, written back in the order of its
- * file to a temporary folder; then compares both files.
+ * file to a temporary folder; then compares both files. Of an image of several channels each goes this way, as results
+ * have one.
  *
- * @param frame which volume of a 4D image, from 0
+ * @param frame which volume of a 4D image, from 0; null: all, as channels
  * @returns what did not come back as it was, a line each: voxels, extents, affine, spacing or header
  * @throws DataError when a file cannot be read or written
  */
 export async function roundTrip(path: string, content: Content, frame: number | null): Promise<string[]> {
+  const channels = content === "image" && frame === null ? await countChannels(path) : 1;
+  if (channels === 1) return roundTripOfOne(path, content, frame);
+  const found: string[] = [];
+  for (let channel = 0; channel < channels; channel++)
+    found.push(...(await roundTripOfOne(path, content, channel)));
+  return [...new Set(found)];
+}
+
+async function roundTripOfOne(path: string, content: Content, frame: number | null): Promise<string[]> {
   const folder = await mkdtemp(join(tmpdir(), "sfr-roundtrip-"));
   try {
     const format = formatOf(path);
