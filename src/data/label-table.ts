@@ -26,11 +26,7 @@ export interface LabelTable {
  * @throws DataError when fewer than 2 or more than 254 classes come out, or an id is no integer in 0..65535
  */
 export function makeLabelTable(ids: Iterable<number>, where: string, relabel: Relabelling = {}): LabelTable {
-  const counted = [...ids].flatMap((id) => {
-    const to = relabel[id] ?? id;
-    return to === "ignore" ? [] : [to];
-  });
-  const sorted = [...new Set([0, ...counted])].sort((a, b) => a - b);
+  const sorted = [...new Set([0, ...relabelledIds(ids, relabel)])].sort((a, b) => a - b);
   const wrong = sorted.find((id) => !Number.isInteger(id) || id < 0 || id > 65535);
   if (wrong !== undefined) {
     throw new DataError(`${where}: expected whole numbers 0..65535 for the label ids, received ${wrong}`);
@@ -42,6 +38,14 @@ export function makeLabelTable(ids: Iterable<number>, where: string, relabel: Re
     );
   }
   return { ids: sorted, relabel };
+}
+
+/** Ids once they are relabelled; those that are ignored are gone. */
+export function relabelledIds(ids: Iterable<number>, relabel: Relabelling): number[] {
+  return [...ids].flatMap((id) => {
+    const to = relabel[id] ?? id;
+    return to === "ignore" ? [] : [to];
+  });
 }
 
 /** Names by label id once ids are relabelled; where several become one, all their names. */
@@ -83,6 +87,13 @@ export function classesOfIds(
     classes[i] = index;
   }
   return { classes };
+}
+
+/** Makes background of voxels without a class, in the reference and in the prediction. */
+export function leaveOutIgnored(reference: Uint8Array, prediction: Uint8Array): void {
+  for (let i = 0; i < reference.length; i++) {
+    if (reference[i] === ignoredClass) reference[i] = prediction[i] = 0;
+  }
 }
 
 /** The way back: label ids of class indices; Uint8Array when the table has no id above 255. */

@@ -4,7 +4,7 @@ import { relative } from "node:path";
 import { resultGrid } from "../data/case-geometry.js";
 import type { Case } from "../data/cases.js";
 import type { Grid } from "../data/grid-match.js";
-import { ignoredClass } from "../data/label-table.js";
+import { leaveOutIgnored } from "../data/label-table.js";
 import { isCaseError, messageOf } from "../error-text.js";
 import { DataError } from "../errors.js";
 import { writeFileAtomic } from "../io/atomic-file.js";
@@ -139,11 +139,4 @@ async function referenceOf(
   const shown = Float32Array.from(image.f32);
   for (const channel of channels) channel.dispose();
   return { grid: resultGrid(geometry), image: shown, label };
-}
-
-/** Makes background of voxels without a class, in the reference and in the prediction. */
-function leaveOutIgnored(reference: Uint8Array, prediction: Uint8Array): void {
-  for (let i = 0; i < reference.length; i++) {
-    if (reference[i] === ignoredClass) reference[i] = prediction[i] = 0;
-  }
 }

@@ -1,7 +1,14 @@
 import { openDataset } from "../data/cases.js";
 import { formatOf } from "../data/formats/index.js";
 import { gridDifference } from "../data/grid-match.js";
-import { classesOfIds, makeLabelTable } from "../data/label-table.js";
+import {
+  classesOfIds,
+  type LabelTable,
+  leaveOutIgnored,
+  makeLabelTable,
+  type Relabelling,
+  relabelledIds,
+} from "../data/label-table.js";
 import { pathKind, volumeFiles } from "../data/layouts/layout.js";
 import { loadLabelIds } from "../data/load-case.js";
 import { resampleLabels } from "../data/resample-labels.js";
@@ -30,6 +37,8 @@ export interface FolderOptions {
   readonly tolerance?: number | undefined;
   /** Brings predictions that lie on another grid to that of their reference, by nearest neighbour. */
   readonly resample?: boolean | undefined;
+  /** Ids of the references that count as others; those that a data set ignores are ignored besides. Default: none. */
+  readonly relabel?: Relabelling | undefined;
 }
 
 /** A reference: where it lies and how its ids are read. */
@@ -48,10 +57,11 @@ interface Reference {
 export async function scoreFolder(
   predictionFolder: string,
   referenceRoot: string,
-  { progress, signal, tolerance, resample }: FolderOptions,
+  { progress, signal, relabel, ...options }: FolderOptions,
 ): Promise<FolderScores> {
   const predictions = await volumeFiles(predictionFolder);
-  const { references, isComplete } = await findReferences(referenceRoot);
+  const { references, isComplete, ignore } = await findReferences(referenceRoot);
+  const relabelling = { ...(ignore !== undefined && ({ [ignore]: "ignore" } as const)), ...relabel };
   if (![...references.keys()].some((id) => predictions.has(id))) {
     const [first] = predictions.keys();
     const [wanted] = references.keys();
@@ -69,7 +79,7 @@ export async function scoreFolder(
   for (const [index, [id, reference]] of wanted.entries()) {
     if (signal?.aborted) throw new CancelledError("evaluate: stopped on request; no scores were written");
     try {
-      scores.push(await scoreFile(id, predictions.get(id), reference, { tolerance, resample }));
+      scores.push(await scoreFile(id, predictions.get(id), reference, { ...options, relabel: relabelling }));
     } catch (error) {
       if (!isCaseError(error)) throw error;
       failures[id] = messageOf(error);
@@ -80,10 +90,16 @@ export async function scoreFolder(
   return { scores, failures, references: wanted.length };
 }
 
-/** `isComplete`: every reference must have a prediction; of a data set, only those that were predicted are scored. */
-async function findReferences(
-  root: string,
-): Promise<{ references: Map<string, Reference>; isComplete: boolean }> {
+/** The references of a folder or data set. */
+interface References {
+  readonly references: ReadonlyMap<string, Reference>;
+  /** Every one must have a prediction; of a data set, only those that were predicted are scored. */
+  readonly isComplete: boolean;
+  /** The id of voxels that the data set leaves out. */
+  readonly ignore?: number | undefined;
+}
+
+async function findReferences(root: string): Promise<References> {
   const files = (await pathKind(root)) === "file" ? [] : [...(await volumeFiles(root))];
   // Files that hold image and label belong to a data set.
   const labels = files.filter(([, path]) => !formatOf(path).holdsLabel);
@@ -100,14 +116,14 @@ async function findReferences(
     entry.id,
     { path: entry.label ?? "", read: () => loadLabelIds(entry) },
   ]);
-  return { references: new Map(references), isComplete: false };
+  return { references: new Map(references), isComplete: false, ignore: dataset.ignore };
 }
 
 async function scoreFile(
   id: string,
   predictionFile: string | undefined,
   reference: Reference,
-  { tolerance, resample }: Pick<FolderOptions, "tolerance" | "resample">,
+  { tolerance, resample, relabel = {} }: Pick<FolderOptions, "tolerance" | "resample" | "relabel">,
 ): Promise<CaseScores> {
   if (predictionFile === undefined) {
     throw new DataError(
@@ -127,19 +143,21 @@ async function scoreFile(
     }
     predicted = resampleLabels(predicted, truth, predictionFile);
   }
-  const ids = [...new Set([0, ...new Set(predicted.data), ...new Set(truth.data)])];
+  // Predictions have the ids that count.
+  const ids = [...new Set([0, ...new Set(predicted.data), ...relabelledIds(new Set(truth.data), relabel)])];
   const common = { id, referenceFile: reference.path, predictionFile, unit: unitOf(truth) };
   // Nothing but background on both sides: there is no class to score.
   if (ids.length < 2) return { ...common, classes: [] };
   const table = makeLabelTable(ids, `case '${id}'`);
-  const toTensor = (volume: LabelVolume): Tensor => {
-    const mapped = classesOfIds(volume.data, table);
+  const toTensor = (volume: LabelVolume, by: LabelTable): Tensor => {
+    const mapped = classesOfIds(volume.data, by);
     if (!("classes" in mapped))
       throw new DataError(`case '${id}': expected ids of the table, received another`);
     return Tensor.from("u8", [...volume.shape].reverse(), mapped.classes);
   };
-  using prediction = toTensor(predicted);
-  using target = toTensor(truth);
+  using prediction = toTensor(predicted, table);
+  using target = toTensor(truth, { ...table, relabel });
+  leaveOutIgnored(target.u8, prediction.u8);
   const spacing = truth.spacing ?? [1, 1, 1];
   return {
     ...common,

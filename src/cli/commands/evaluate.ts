@@ -1,8 +1,22 @@
 import { mkdir } from "node:fs/promises";
 import { join } from "node:path";
+import { parseFlag } from "../../config/load.js";
+import { configSchema } from "../../config/schema.js";
+import { settings } from "../../config/settings.js";
+import type { Relabelling } from "../../data/label-table.js";
 import { UsageError } from "../../errors.js";
 import { defaultTolerance } from "../../metrics/index.js";
-import { type Command, exitCodes } from "../command.js";
+import { configAround } from "../../run/find-model.js";
+import { type Command, type Context, exitCodes } from "../command.js";
+
+/** The flag `--relabel`. */
+const relabelSetting = settings
+  .filter(({ path }) => path === "data.relabel")
+  .map((item) => ({
+    ...item,
+    flag: "relabel",
+    help: "Ids of the references that count as others, such as 4:1, as background (4:0), or are left out (4:ignore); of predictions in a run folder as in the run, unless given",
+  }));
 
 export const evaluate: Command = {
   name: "evaluate",
@@ -34,11 +48,15 @@ export const evaluate: Command = {
       help: "Also score by the rule of the SFR authors' scripts: 0 everywhere for a class that the prediction lacks",
     },
   ],
-  settings: [],
+  settings: relabelSetting,
   examples: [
     ["sfr evaluate predictions/ labels/", "Print a table; write summary.json and summary.csv"],
     ["sfr evaluate predictions/ DATASET --json", "References from a data set, scores as JSON"],
     ["sfr evaluate predictions/ labels/ --tolerance 2 --paper", "NSD at 2 mm; the authors' rule beside ours"],
+    [
+      "sfr evaluate predictions/ labels/ --relabel 2:1,4:1,255:ignore",
+      "References whose ids count as others",
+    ],
   ],
   async run(args, context) {
     const predictions = args.text("predictions");
@@ -52,6 +70,7 @@ export const evaluate: Command = {
       ...context,
       tolerance,
       resample: args.is("resample"),
+      relabel: readRelabelling(args.overrides["data.relabel"]) ?? runRelabelling(predictions, context),
     });
     for (const problem of Object.values(failures)) context.progress.problem(problem);
     if (scores.length === 0) return exitCodes.data;
@@ -67,6 +86,23 @@ export const evaluate: Command = {
     return Object.keys(failures).length === 0 ? exitCodes.ok : exitCodes.someCasesFailed;
   },
 };
+
+function readRelabelling(given: unknown): Relabelling | undefined {
+  const [setting] = relabelSetting;
+  if (given === undefined || setting === undefined) return undefined;
+  const parsed = configSchema.shape.data.shape.relabel.safeParse(parseFlag(setting, given));
+  if (parsed.success) return parsed.data;
+  throw new UsageError(`--relabel: expected ${setting.range}, received '${given}'; use 4:1,255:ignore, say`);
+}
+
+/** What counted as what in the run that has made the predictions. */
+function runRelabelling(predictions: string, { progress }: Context): Relabelling | undefined {
+  const relabel = configAround(predictions)?.data.relabel;
+  if (relabel === undefined || Object.keys(relabel).length === 0) return undefined;
+  const pairs = Object.entries(relabel).map(([id, to]) => `${id}:${to}`);
+  progress.note(`references are read with the run's relabel: ${pairs.join(",")}`, "info");
+  return relabel;
+}
 
 function parseTolerance(text: string | undefined): number {
   const tolerance = text === undefined ? defaultTolerance : Number(text);
