@@ -8,11 +8,11 @@ import { largestGeometry } from "../data/preprocessing-plan.js";
 import { readGrid } from "../data/volume-file.js";
 import { isCaseError, messageOf } from "../error-text.js";
 import { CancelledError, DataError } from "../errors.js";
+import { hashFiles } from "../io/hash-files.js";
 import type { Progress } from "../io/progress.js";
 import { stageKey } from "../io/stage-key.js";
 import { engineInfo } from "../native/native.js";
 import type { VolumeLabels } from "../predict/volume-labels.js";
-import { hashFiles } from "../io/hash-files.js";
 import { caseFile } from "../run/stage.js";
 import {
   type BatchSettings,
@@ -215,7 +215,8 @@ class Batch {
   private async planMemory(): Promise<number> {
     const { model, progress } = this.options;
     const { memoryBytes } = engineInfo();
-    const network = process.memoryUsage.rss() + model.network.addedBytes + ownBytes;
+    const added = model.network.addedBytes + (model.locator?.addedBytes ?? 0);
+    const network = process.memoryUsage.rss() + added + ownBytes;
     let largest = 0;
     const entries = [...this.pending.values()];
     for (let i = 0; i < entries.length; i += headersAtATime) {
@@ -278,7 +279,7 @@ class Batch {
       leave = await this.gate.enter(entry.id, await this.bytesOf(entry));
       this.throwIfStopped();
       const { settings, model } = this.options;
-      return { read: await readCase(entry, settings, model.card, this.signal), claim, leave };
+      return { read: await readCase(entry, settings, model, this.signal), claim, leave };
     } catch (error) {
       leave();
       await this.failOrThrow(entry, claim, error);

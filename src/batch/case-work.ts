@@ -12,12 +12,11 @@ import { prepareChannels } from "../data/prepare.js";
 import { writeFractions, writeLabels } from "../data/volume-file.js";
 import { DataError } from "../errors.js";
 import { writeFileAtomic } from "../io/atomic-file.js";
+import { hashFiles } from "../io/hash-files.js";
 import { encodePng } from "../io/png.js";
 import type { Tensor } from "../native/tensor.js";
 import { type SlidingWindowOptions, slidingWindow } from "../predict/sliding-window.js";
 import type { KeptMaps, VolumeLabels } from "../predict/volume-labels.js";
-import { hashFiles } from "../io/hash-files.js";
-import type { ModelCard } from "../run/model-card.js";
 import { caseFile } from "../run/stage.js";
 import { renderOverlay } from "../viewer/overlay.js";
 import type { BatchCase } from "./cases.js";
@@ -85,9 +84,10 @@ export async function fileState(paths: readonly string[]): Promise<{ bytes: numb
 export async function readCase(
   entry: BatchCase,
   { frame }: Pick<BatchSettings, "frame">,
-  { plan, channels: expected, samChannel }: Pick<ModelCard, "plan" | "channels" | "samChannel">,
+  { card, locator }: Pick<BatchModel, "card" | "locator">,
   signal?: AbortSignal,
 ): Promise<ReadCase> {
+  const { plan, channels: expected, samChannel } = card;
   const start = performance.now();
   const sha256 = await hashFiles(imageFiles(entry), signal);
   const state = await fileState(imageFiles(entry));
@@ -97,7 +97,10 @@ export async function readCase(
       `${entry.image}: expected ${expected} channels as the network was trained on, received ${volumes.length}; ` +
         "give volumes with the channels of the training, as a data set or as 4D files",
     );
-  const { channels, image, geometry } = await prepareChannels(entry, volumes, { plan, samChannel });
+  const { channels, image, geometry } = await prepareChannels(entry, volumes, {
+    ...{ plan, samChannel },
+    locate: locator?.locate,
+  });
   return {
     entry,
     channels,

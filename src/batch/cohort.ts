@@ -31,6 +31,7 @@ export async function labelCohort(
   // Before the others begin, so that an ONNX file is written once.
   const model = await loadBatchModel(weights, checkpoint, { engine, note, signal });
   using _ = model.network;
+  using __ = model.locator;
   await using workers = new Workers(others.map((other) => ({ ...order, ...part, engine: other })));
   const { records, ...own } = await runBatch({ ...batch, model, progress, signal });
   const shares = [own, ...(await workers.ended())].flatMap((share) => share ?? []);

@@ -5,17 +5,19 @@ import { DataError } from "../errors.js";
 import { OnnxSamLabeller } from "../finetune/onnx-sam-labeller.js";
 import { SamLabeller } from "../finetune/sam-labeller.js";
 import { readSamMetadata, settingsOf } from "../finetune/sam-metadata.js";
+import { hashFiles } from "../io/hash-files.js";
 import { readSafetensorsHeader } from "../io/safetensors.js";
 import { stageKey } from "../io/stage-key.js";
 import { engineInfo } from "../native/native.js";
 import type { InferenceEngine, OnnxEngine } from "../onnxruntime/engine.js";
 import { OnnxSession } from "../onnxruntime/session.js";
+import type { Locator } from "../predict/locator.js";
 import { OnnxSegmenter } from "../predict/onnx-segmenter.js";
 import { Segmenter, segmenterMetadata } from "../predict/segmenter.js";
 import type { WindowModel } from "../predict/window-model.js";
-import { hashFiles } from "../io/hash-files.js";
 import { exportedFile } from "../run/exported-file.js";
 import { configAround } from "../run/find-model.js";
+import { locatorOf } from "../run/locator.js";
 import { type ModelCard, readModelCard } from "../run/model-card.js";
 import { baseOf } from "../run/sam-base.js";
 import { runPaths } from "../run/stage.js";
@@ -24,6 +26,8 @@ import { runPaths } from "../run/stage.js";
 export interface BatchModel {
   readonly network: WindowModel;
   readonly card: ModelCard;
+  /** What volumes are cropped by, where the plan says so. */
+  readonly locator: Locator | undefined;
   /** Whether it sees all channels of an image: a segmenter; else SAM's alone. */
   readonly seesAll: boolean;
   /** SHA-256 of what its weights files hold. */
@@ -62,12 +66,17 @@ export async function loadBatchModel(
   const model = isSam
     ? await loadSam(file, checkpoint, own, options)
     : { network: await loadSegmenter(file, metadata.sfr, own, options), hash: own, title: "segmenter" };
-  const { classes } = model.network;
-  if (classes === card.labelIds.length) return { ...model, card, seesAll: !isSam };
-  model.network[Symbol.dispose]();
-  throw new DataError(
-    `${file}: expected ${classes} label ids, received ${card.labelIds.length}; train it again`,
-  );
+  try {
+    const { classes } = model.network;
+    if (classes === card.labelIds.length)
+      return { ...model, card, locator: await locatorOf(file, card, options.signal), seesAll: !isSam };
+    throw new DataError(
+      `${file}: expected ${classes} label ids, received ${card.labelIds.length}; train it again`,
+    );
+  } catch (error) {
+    model.network[Symbol.dispose]();
+    throw error;
+  }
 }
 
 async function loadSegmenter(
@@ -89,7 +98,7 @@ async function loadSam(
   checkpoint: string | null,
   own: string,
   options: LoadOptions,
-): Promise<Omit<BatchModel, "card" | "seesAll">> {
+): Promise<Omit<BatchModel, "card" | "locator" | "seesAll">> {
   const { engine, signal } = options;
   const config = configAround(file);
   const metadata = await readSamMetadata(file);

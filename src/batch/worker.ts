@@ -31,6 +31,7 @@ async function work(order: WorkerOrder, progress: Progress): Promise<WorkerShare
   const { signal } = stop;
   const model = await loadBatchModel(weights, checkpoint, { engine, signal });
   using _ = model.network;
+  using __ = model.locator;
   const { labelled, seconds, busy } = await runBatch({ ...batch, model, progress, signal });
   return { labelled, seconds, busy };
 }

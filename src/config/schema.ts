@@ -49,6 +49,13 @@ export const preprocessSettings = z.strictObject({
     .nullable()
     .default(null)
     .describe("Crop to the box around all voxels above this intensity, as stored; null: no crop"),
+  locator: z
+    .string()
+    .nullable()
+    .default(null)
+    .describe(
+      "Crop to the box around what a segmenter finds in the whole volume, as a rule one of coarse spacing: a run with one model, an arm of it or its weights; null: no crop",
+    ),
   cropMargin: z
     .number()
     .min(0)

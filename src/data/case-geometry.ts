@@ -36,6 +36,17 @@ export function isWhole({ source, crop, shape }: CaseGeometry): boolean {
   return sameShape(source.shape, crop.shape) && sameShape(crop.shape, shape);
 }
 
+/** The voxels of the file that a box of what a network sees touches. */
+export function boxInFile({ begin, shape }: Box, { crop, shape: seen }: CaseGeometry): Box {
+  const along = (axis: 0 | 1 | 2): readonly [number, number] => {
+    const at = (position: number): number => (position * crop.shape[axis]) / seen[axis];
+    const first = Math.floor(at(begin[axis]));
+    return [crop.begin[axis] + first, Math.ceil(at(begin[axis] + shape[axis])) - first];
+  };
+  const [x, y, z] = [along(0), along(1), along(2)];
+  return { begin: [x[0], y[0], z[0]], shape: [x[1], y[1], z[1]] };
+}
+
 /**
  * The grid of what a network sees: its first voxel lies in the middle of the voxels of the file that it stands for.
  * Without a known spacing it has no place. Files on it keep the order of the source's axes and have a new header.

@@ -1,8 +1,8 @@
-import { DataError } from "../errors.js";
+import { DataError, UsageError } from "../errors.js";
 import { Graph, type Value } from "../graph/graph.js";
 import * as ops from "../graph/ops.js";
 import { Tensor } from "../native/tensor.js";
-import { type CaseGeometry, isWhole } from "./case-geometry.js";
+import { type Box, type CaseGeometry, isWhole } from "./case-geometry.js";
 import type { Case } from "./cases.js";
 import type { Relabelling } from "./label-table.js";
 import { loadCase, loadChannels } from "./load-case.js";
@@ -27,6 +27,12 @@ export interface PreparedCase extends PreparedImage {
   readonly label: Tensor | undefined;
 }
 
+/**
+ * Where an image shows something, in its voxels, by its channels alone: what a plan with a locator crops to; undefined:
+ * nowhere. `entry`: whose image it is, for messages.
+ */
+export type Locate = (channels: readonly ImageVolume[], entry: Case) => Promise<Box | undefined>;
+
 /** How a case is prepared. */
 export interface PrepareOptions {
   /** Read the label too; unlabelled cases are never opened for it. */
@@ -36,6 +42,8 @@ export interface PrepareOptions {
   /** Ids of the label that count as others. */
   relabel?: Relabelling | undefined;
   plan: PreprocessingPlan;
+  /** The plan's locator, where it has one. */
+  locate?: Locate | undefined;
   /** The channel that SAM sees, from 0; default 0. */
   samChannel?: number;
 }
@@ -58,20 +66,25 @@ export async function prepareCase(entry: Case, options: PrepareOptions): Promise
 /**
  * The channels of an image as the plan treats them; where it crops by intensity, SAM's decides.
  *
- * @throws DataError as planGeometry, and when there is no such channel
+ * @throws DataError as planGeometry, and when there is no such channel; UsageError when the plan's locator is not given
  */
 export async function prepareChannels(
-  { id, image: path }: Case,
+  entry: Case,
   volumes: readonly ImageVolume[],
-  { plan, samChannel = 0 }: Pick<PrepareOptions, "plan" | "samChannel">,
+  { plan, locate, samChannel = 0 }: Pick<PrepareOptions, "plan" | "locate" | "samChannel">,
 ): Promise<Pick<PreparedCase, "channels" | "image" | "geometry">> {
   const seen = volumes[samChannel];
   if (seen === undefined)
     throw new DataError(
-      `${path}: expected more than ${samChannel} channels for data.samChannel, received ${volumes.length}; ` +
+      `${entry.image}: expected more than ${samChannel} channels for data.samChannel, received ${volumes.length}; ` +
         "choose one that there is, from 0",
     );
-  const { image, geometry } = await prepareImage(seen, plan, id);
+  if (plan.locator !== undefined && locate === undefined)
+    throw new UsageError(
+      `case '${entry.id}': expected the locator that the plan crops by, received none; load it with the plan`,
+    );
+  const found = plan.locator === undefined ? undefined : await locate?.(volumes, entry);
+  const { image, geometry } = await prepareImage(seen, plan, entry.id, found);
   const channels: Tensor[] = [];
   for (const volume of volumes)
     channels.push(volume === seen ? image : await treated(volume, plan, geometry));
@@ -82,14 +95,16 @@ export async function prepareChannels(
  * An image of one channel as the plan treats it.
  *
  * @param name of the case, for messages
+ * @param found where the plan's locator sees something
  * @throws DataError as planGeometry
  */
 export async function prepareImage(
   volume: ImageVolume,
   plan: PreprocessingPlan = plainPlan,
   name = "image",
+  found?: Box,
 ): Promise<PreparedImage> {
-  const geometry = planGeometry(plan, volume, name);
+  const geometry = planGeometry(plan, volume, name, found);
   return { image: await treated(volume, plan, geometry), geometry };
 }
 

@@ -14,7 +14,9 @@ const positive = z.number().positive();
 export const planSchema = z.strictObject({
   /** Which way x, y and z run in memory. */
   orientation: z.literal("RAS").default("RAS"),
-  ...preprocessSettings.omit({ spacing: true }).shape,
+  ...preprocessSettings.omit({ spacing: true, locator: true }).shape,
+  /** The segmenter whose findings are cropped to, by the SHA-256 of its weights file. */
+  locator: z.strictObject({ sha256: z.string() }).optional(),
   /** mm; null: as stored. */
   spacing: z.tuple([positive, positive, positive]).nullable().default(null),
   /** Half resolution by 2x2x2 blocks; results then stay on it. */
@@ -30,27 +32,36 @@ export const plainPlan: PreprocessingPlan = planSchema.parse({});
  * The plan of a training.
  *
  * @param grids of the training cases, of which the median spacing is taken
+ * @param locator SHA-256 of the weights that settings.locator names
  * @throws UsageError when the settings do not go together; DataError when the median is asked for and no case has a spacing
  */
 export function makePlan(
   settings: PreprocessSettings,
   halve: boolean,
   grids: readonly Grid[],
+  locator?: string,
 ): PreprocessingPlan {
-  const { cropAbove, spacing, window, minimumSlices } = settings;
+  const { locator: path, ...others } = settings;
+  const { cropAbove, spacing, window, minimumSlices } = others;
   if (window !== null && window[0] >= window[1]) {
     throw new UsageError(
       `preprocess.window: expected a lower and a higher number, received ${window.join(", ")}; exchange them`,
     );
   }
-  if (halve && (cropAbove !== null || spacing !== null || minimumSlices !== null)) {
+  if (path !== null && cropAbove !== null) {
+    throw new UsageError(
+      `preprocess.locator: expected one rule to crop by, received ${path} beside cropAbove: ${cropAbove}; leave one out`,
+    );
+  }
+  if (halve && (cropAbove !== null || path !== null || spacing !== null || minimumSlices !== null)) {
     throw new UsageError(
       "data.halve: expected false beside a crop, spacing or number of slices in preprocess, received true; " +
         "set a spacing twice as wide instead",
     );
   }
   return planSchema.parse({
-    ...settings,
+    ...others,
+    ...(locator !== undefined && { locator: { sha256: locator } }),
     halve,
     spacing: spacing === "median" ? medianSpacing(grids) : spacing,
   });
@@ -77,10 +88,17 @@ function medianSpacing(grids: readonly Grid[]): Vec3 {
  * How a plan treats an image.
  *
  * @param name of the case, for messages
+ * @param found where the plan's locator sees something, in voxels of the image; undefined: nowhere, which crops nothing
  * @throws DataError when nothing is above the intensity to crop at, or a spacing is asked for and the image has none
  */
-export function planGeometry(plan: PreprocessingPlan, image: ImageVolume, name: string): CaseGeometry {
-  return geometryOf(plan, image, boxAbove(plan, image, name), name);
+export function planGeometry(
+  plan: PreprocessingPlan,
+  image: ImageVolume,
+  name: string,
+  found: Box = wholeGeometry(image).crop,
+): CaseGeometry {
+  const box = plan.locator === undefined ? brightBox(plan, image, name) : found;
+  return geometryOf(plan, image, widened(box, plan.cropMargin, image), name);
 }
 
 /** As planGeometry without the crop, which needs the voxels: what is seen has at most these extents. */
@@ -116,23 +134,32 @@ function geometryOf(
   return { ...whole, crop, shape };
 }
 
-/** The box around the voxels above the plan's intensity, widened by its margin. */
-function boxAbove(
-  { cropAbove, cropMargin }: PreprocessingPlan,
-  { shape, data, spacing }: ImageVolume,
-  name: string,
-): Box {
-  if (cropAbove === null) return { begin: [0, 0, 0], shape };
-  const [width, height, depth] = shape;
+/** Where the plan's intensity crops to; the whole when it has none. */
+function brightBox({ cropAbove }: PreprocessingPlan, image: ImageVolume, name: string): Box {
+  if (cropAbove === null) return wholeGeometry(image).crop;
+  const box = boxAbove(image.data, image.shape, cropAbove);
+  if (box !== undefined) return box;
+  throw new DataError(
+    `case '${name}': expected voxels above ${cropAbove} to crop to (preprocess.cropAbove), received none; ` +
+      "look at its intensities, or leave it out",
+  );
+}
+
+/** The box around the values [z][y][x] that are larger than one; undefined when none is. */
+export function boxAbove(
+  data: Float32Array | Uint8Array,
+  [width, height, depth]: Vec3,
+  above: number,
+): Box | undefined {
   const low: [number, number, number] = [width, height, depth];
   const high: [number, number, number] = [0, 0, 0];
   for (let z = 0, start = 0; z < depth; z++) {
     for (let y = 0; y < height; y++, start += width) {
       let from = 0;
-      while (from < width && !((data[start + from] ?? 0) > cropAbove)) from++;
+      while (from < width && !((data[start + from] ?? 0) > above)) from++;
       if (from === width) continue;
       let to = width;
-      while (!((data[start + to - 1] ?? 0) > cropAbove)) to--;
+      while (!((data[start + to - 1] ?? 0) > above)) to--;
       for (const [axis, first, end] of [
         [0, from, to] as const,
         [1, y, y + 1] as const,
@@ -143,14 +170,17 @@ function boxAbove(
       }
     }
   }
-  if (high[0] === 0) {
-    throw new DataError(
-      `case '${name}': expected voxels above ${cropAbove} to crop to (preprocess.cropAbove), received none; ` +
-        "look at its intensities, or leave it out",
-    );
-  }
-  const margin = (axis: 0 | 1 | 2): number => Math.ceil(cropMargin / (spacing?.[axis] ?? 1));
-  const begin = (axis: 0 | 1 | 2): number => Math.max(0, low[axis] - margin(axis));
-  const extent = (axis: 0 | 1 | 2): number => Math.min(shape[axis], high[axis] + margin(axis)) - begin(axis);
-  return { begin: [begin(0), begin(1), begin(2)], shape: [extent(0), extent(1), extent(2)] };
+  if (high[0] === 0) return undefined;
+  return { begin: low, shape: [high[0] - low[0], high[1] - low[1], high[2] - low[2]] };
+}
+
+/** A box with a margin on every side, mm (voxels where the spacing is not known), as far as the volume goes. */
+function widened(box: Box, margin: number, { shape, spacing }: Grid): Box {
+  const along = (axis: 0 | 1 | 2): readonly [number, number] => {
+    const voxels = Math.ceil(margin / (spacing?.[axis] ?? 1));
+    const begin = Math.max(0, box.begin[axis] - voxels);
+    return [begin, Math.min(shape[axis], box.begin[axis] + box.shape[axis] + voxels) - begin];
+  };
+  const [x, y, z] = [along(0), along(1), along(2)];
+  return { begin: [x[0], y[0], z[0]], shape: [x[1], y[1], z[1]] };
 }

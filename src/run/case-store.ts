@@ -10,6 +10,7 @@ import { type Split, splitCases } from "../data/splits.js";
 import { readGrid } from "../data/volume-file.js";
 import { CancelledError, DataError } from "../errors.js";
 import { hashFiles } from "../io/hash-files.js";
+import { type NamedLocator, openLocator } from "./locator.js";
 
 /** The data of a run: which cases, which classes, what their files hold. Training cases are read once. */
 export class CaseStore {
@@ -27,6 +28,8 @@ export class CaseStore {
     readonly hashes: Readonly<Record<string, string>>,
     /** How volumes are treated. */
     readonly plan: PreprocessingPlan,
+    /** What the plan crops by, where it does. */
+    private readonly named: NamedLocator | undefined,
     /** The channel that SAM sees and pictures show, from 0. */
     readonly samChannel: number,
     private readonly signal: AbortSignal | undefined,
@@ -52,7 +55,8 @@ export class CaseStore {
       for (const { image, frame } of [...split.labelled, ...split.unlabelled])
         grids.push(await readGrid(image, frame));
     }
-    const plan = makePlan(preprocess, settings.halve, grids);
+    const named = preprocess.locator === null ? undefined : await openLocator(preprocess.locator, signal);
+    const plan = makePlan(preprocess, settings.halve, grids, named?.sha256);
     const ignored: Relabelling = ignore === undefined ? {} : { [ignore]: "ignore" };
     const relabel = { ...ignored, ...settings.relabel };
     const table = await discoverLabelTable(split.labelled, relabel);
@@ -71,7 +75,7 @@ export class CaseStore {
     }
     const names = relabelNames(labels ?? {}, relabel);
     const { samChannel } = settings;
-    return new CaseStore(split, table, fileLabels, names, hashes, plan, samChannel, signal);
+    return new CaseStore(split, table, fileLabels, names, hashes, plan, named, samChannel, signal);
   }
 
   /** Label ids by class, background first. */
@@ -87,6 +91,11 @@ export class CaseStore {
   /** K, background included. */
   get classes(): number {
     return this.labelIds.length;
+  }
+
+  /** The weights file of what the plan crops by. */
+  get locatorPath(): string | undefined {
+    return this.named?.path;
   }
 
   /** Hashes of some cases, in their order. */
@@ -115,6 +124,7 @@ export class CaseStore {
       labelIds: needLabel ? this.labelIds : undefined,
       relabel: this.relabel,
       plan: this.plan,
+      locate: this.named?.locator.locate,
       samChannel: this.samChannel,
     });
   }
@@ -127,6 +137,13 @@ export class CaseStore {
   /** The training cases that are in memory. */
   async loaded(): Promise<PreparedCase[]> {
     return [...((await this.labelledCases) ?? []), ...((await this.unlabelledCases) ?? [])];
+  }
+
+  /** Frees the training cases and what the plan crops by. */
+  async [Symbol.asyncDispose](): Promise<void> {
+    for (const cases of await Promise.allSettled([this.labelledCases, this.unlabelledCases]))
+      if (cases.status === "fulfilled") cases.value?.forEach(disposeCase);
+    this.named?.locator[Symbol.dispose]();
   }
 
   private async prepareAll(cases: readonly Case[], needLabel: boolean): Promise<PreparedCase[]> {

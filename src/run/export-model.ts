@@ -11,6 +11,7 @@ import { loadTrainedSam } from "../finetune/trained-sam.js";
 import { Graph } from "../graph/graph.js";
 import * as ops from "../graph/ops.js";
 import { RandomStream } from "../graph/random.js";
+import { hashFiles } from "../io/hash-files.js";
 import { elementCount } from "../io/host-tensor.js";
 import { readSafetensorsHeader } from "../io/safetensors.js";
 import { segmenters } from "../models/segmenters.js";
@@ -23,8 +24,8 @@ import { gapImage, stitchImage } from "../stitch/canvases.js";
 import { type InputPlan, inputPlan } from "../stitch/input-plan.js";
 import { version } from "../version.js";
 import { disposeCase } from "./case-store.js";
-import { hashFiles } from "../io/hash-files.js";
 import { findModel } from "./find-model.js";
+import { locatorOf } from "./locator.js";
 import { type ModelCard, readModelCard } from "./model-card.js";
 import { baseOf } from "./sam-base.js";
 
@@ -72,7 +73,7 @@ export async function exportModel(request: ExportRequest, signal?: AbortSignal):
   const checkpoint = request.samCheckpoint ?? config?.sam.checkpoint ?? null;
   using model = await openModel(weightsPath, card, checkpoint, signal);
   const notes: string[] = [];
-  const test = (await caseInput(model, card, config, notes)) ?? noiseInput(model);
+  const test = (await caseInput(model, weightsPath, card, config, notes)) ?? noiseInput(model);
   const runtime = request.runtime ?? runtimeAtHand(notes);
   const exported = await exportOnnx(model.spec, request.out, { test, runtime, signal });
   return { ...exported, title: model.spec.title, notes };
@@ -182,7 +183,7 @@ function dataMetadata({ labelIds, labelNames, plan }: ModelCard): Record<string,
     "sfr.labels": JSON.stringify({ ids: labelIds, names: labelNames }),
     "sfr.preprocessing": JSON.stringify({
       axes: "RAS+, x fastest",
-      crop: plan.cropAbove === null ? null : { above: plan.cropAbove, margin_mm: plan.cropMargin },
+      crop: cropping(plan),
       window: plan.window,
       spacing_mm: plan.spacing,
       minimum_slices: plan.minimumSlices,
@@ -190,6 +191,11 @@ function dataMetadata({ labelIds, labelNames, plan }: ModelCard): Record<string,
       intensity: "(v - mean) / standard deviation over the whole volume (divisor n)",
     }),
   };
+}
+
+function cropping({ cropAbove, cropMargin, locator }: PreprocessingPlan): object | null {
+  if (locator !== undefined) return { locator_sha256: locator.sha256, margin_mm: cropMargin };
+  return cropAbove === null ? null : { above: cropAbove, margin_mm: cropMargin };
 }
 
 function resampling({ halve, spacing, minimumSlices }: PreprocessingPlan): string {
@@ -209,7 +215,8 @@ async function firstCanvas(crop: Tensor, plan: InputPlan): Promise<Float32Array>
 /** The middle of the run's first labelled case; undefined, with a note, where there is no run or it cannot be read. */
 async function caseInput(
   model: Exportable,
-  { plan, samChannel }: ModelCard,
+  weightsPath: string,
+  card: ModelCard,
   config: Config | undefined,
   notes: string[],
 ): Promise<TestInput | undefined> {
@@ -218,7 +225,12 @@ async function caseInput(
     const { root, layout, frame } = config.data;
     const [entry] = splitCases(await openDataset(root, layout, frame), config.data).labelled;
     if (entry === undefined) return undefined;
-    const prepared = await prepareCase(entry, { needLabel: false, labelIds: undefined, plan, samChannel });
+    using locator = await locatorOf(weightsPath, card);
+    const { plan, samChannel } = card;
+    const prepared = await prepareCase(entry, {
+      ...{ needLabel: false, labelIds: undefined, plan, samChannel },
+      locate: locator?.locate,
+    });
     try {
       return {
         title: `the middle ${model.unit} of case ${entry.id}`,

@@ -9,7 +9,7 @@ import type { Progress } from "../io/progress.js";
 import { type DensityPair, densityPair, type FeatureVectors } from "../metrics/density.js";
 import { Tensor } from "../native/tensor.js";
 import { readSegmenter, type SegmenterFile } from "../predict/segmenter.js";
-import { CaseStore, disposeCase } from "./case-store.js";
+import { CaseStore } from "./case-store.js";
 import { findModel } from "./find-model.js";
 
 export interface FeatureOptions {
@@ -42,21 +42,17 @@ export async function featureDensity(
     throw new UsageError(
       `${path}: expected an arm of a run, received weights without its run.json; name runs/<name>/arms/<arm>`,
     );
-  const cases = await CaseStore.open(config, () => {}, signal);
-  try {
-    const [labelled, unlabelled] = [await cases.labelled(), await cases.unlabelled()];
-    if (unlabelled.length === 0)
-      throw new DataError(`${path}: expected a run with unlabelled cases, received none; choose another run`);
-    using source = await FeatureSource.open(weightsPath);
-    progress.begin(`features of ${path}`, 2 * options.crops, 0, "crops");
-    const start = performance.now();
-    const first = await source.vectorsOf("labelled", labelled, options, 0);
-    const second = await source.vectorsOf("unlabelled", unlabelled, options, options.crops);
-    progress.end((performance.now() - start) / 1000);
-    return densityPair(first, second);
-  } finally {
-    for (const prepared of await cases.loaded()) disposeCase(prepared);
-  }
+  await using cases = await CaseStore.open(config, () => {}, signal);
+  const [labelled, unlabelled] = [await cases.labelled(), await cases.unlabelled()];
+  if (unlabelled.length === 0)
+    throw new DataError(`${path}: expected a run with unlabelled cases, received none; choose another run`);
+  using source = await FeatureSource.open(weightsPath);
+  progress.begin(`features of ${path}`, 2 * options.crops, 0, "crops");
+  const start = performance.now();
+  const first = await source.vectorsOf("labelled", labelled, options, 0);
+  const second = await source.vectorsOf("unlabelled", unlabelled, options, options.crops);
+  progress.end((performance.now() - start) / 1000);
+  return densityPair(first, second);
 }
 
 /** A segmenter with the map that its head reads. */

@@ -7,8 +7,8 @@ import { type PreparedCase, prepareLabel } from "../data/prepare.js";
 import type { UnlabelledCase } from "../data/splits.js";
 import { readLabels } from "../data/volume-file.js";
 import { DataError } from "../errors.js";
-import { Tensor } from "../native/tensor.js";
 import { hashFiles } from "../io/hash-files.js";
+import { Tensor } from "../native/tensor.js";
 import { classesIn } from "./label-files.js";
 import { caseFile } from "./stage.js";
 

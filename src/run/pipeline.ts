@@ -1,3 +1,4 @@
+import { createReadStream } from "node:fs";
 import { mkdir } from "node:fs/promises";
 import { resolve } from "node:path";
 import type { Config } from "../config/schema.js";
@@ -7,17 +8,18 @@ import { messageOf } from "../error-text.js";
 import { SfrError, UsageError } from "../errors.js";
 import { naturalImageFiles } from "../finetune/natural-images.js";
 import { writeFileAtomic } from "../io/atomic-file.js";
+import { hashFiles } from "../io/hash-files.js";
 import type { Progress } from "../io/progress.js";
 import type { EngineInfo } from "../native/native.js";
 import { version } from "../version.js";
 import { canvasPictureStage } from "./canvas-pictures.js";
-import { CaseStore, disposeCase } from "./case-store.js";
-import { hashFiles } from "../io/hash-files.js";
+import { CaseStore } from "./case-store.js";
 import { checkData } from "./check-data.js";
 import { evaluateStage } from "./evaluate-stage.js";
 import { exchangeStage } from "./exchange-stage.js";
 import { areGiven, findGivenLabels } from "./given-labels.js";
 import { type FileHashes, StageKeys } from "./keys.js";
+import { locatorFile } from "./locator.js";
 import { planArms, requireUnlabelled } from "./plan.js";
 import { predictStage } from "./predict-stage.js";
 import { type ArmScores, runNotes, scoredArms, writeRunReport, writeRunSummary } from "./report-stage.js";
@@ -70,7 +72,7 @@ export async function runPipeline(settings: Config, options: PipelineOptions): P
   const arms = planArms(config);
   const hashes = await hashFilesOf(config, options.signal);
   const requireCases = ({ unlabelled }: Split) => requireUnlabelled(arms, unlabelled.length);
-  const cases = await CaseStore.open(config, requireCases, options.signal);
+  await using cases = await CaseStore.open(config, requireCases, options.signal);
   const givenLabels = areGiven(config.pseudoLabels)
     ? await findGivenLabels(config.pseudoLabels, cases.split.unlabelled, options.signal)
     : undefined;
@@ -88,7 +90,8 @@ export async function runPipeline(settings: Config, options: PipelineOptions): P
       "warning: precision bf16 saves memory and no time here: this CPU has no products of bf16 (avx512_bf16), f32 ones of rounded numbers take their place",
     );
   try {
-    await folder.addHashes({ inputs: cases.hashes, weights: hashes });
+    const locator = cases.plan.locator?.sha256;
+    await folder.addHashes({ inputs: cases.hashes, weights: { ...hashes, ...(locator && { locator }) } });
     const result = await runStages(context, new StageKeys(context, hashes), options);
     await folder.close(result.status);
     return result;
@@ -147,7 +150,6 @@ async function runStages(
     await writeRunSummary(context, scores);
     report = await writeRunReport(context, scores);
   }
-  await disposeCases(cases);
   const failures = Object.entries(folder.record.cases).flatMap(([id, { status, error }]) =>
     status === "failed" ? [[id, error ?? "unknown"] as const] : [],
   );
@@ -167,7 +169,10 @@ async function prepareStage(context: RunContext, keys: StageKeys, skipCheck = fa
   const lists = ["labelled", "unlabelled", "test"] as const;
   const paths = lists.map((name) => folder.file(runPaths.splits, `${name}.list`));
   const recordPath = folder.file(runPaths.preprocessing);
-  const spec = { name: "prepare", key: keys.prepare(), owns: [], results: [...paths, recordPath] };
+  const { locatorPath } = cases;
+  const locators = locatorPath === undefined ? [] : [folder.file(locatorFile)];
+  const results = [...paths, recordPath, ...locators];
+  const spec = { name: "prepare", key: keys.prepare(), owns: [], results };
   await runStage(context, spec, async () => {
     if (!skipCheck) await checkData(context);
     await mkdir(folder.file(runPaths.splits), { recursive: true });
@@ -175,6 +180,8 @@ async function prepareStage(context: RunContext, keys: StageKeys, skipCheck = fa
       const text = cases.split[name].map(({ id }) => `${id}\n`).join("");
       await writeFileAtomic(paths[index] ?? "", text);
     }
+    if (locatorPath !== undefined)
+      await writeFileAtomic(folder.file(locatorFile), createReadStream(locatorPath));
     const start = performance.now();
     const counts = lists.map((name) => `${cases.split[name].length} ${name}`).join(", ");
     progress.begin(
@@ -199,10 +206,6 @@ async function preprocessingRecord(cases: CaseStore): Promise<object> {
   return { plan: cases.plan, cases: Object.fromEntries(records) };
 }
 
-async function disposeCases(cases: CaseStore): Promise<void> {
-  for (const prepared of await cases.loaded()) disposeCase(prepared);
-}
-
 /** A configuration as run.json holds it: with paths as they must stay when the run is gone on with from another folder. */
 export function withAbsolutePaths(config: Config): Config {
   const { checkpoint, lora } = config.sam;
@@ -210,6 +213,7 @@ export function withAbsolutePaths(config: Config): Config {
   return {
     ...config,
     data: { ...config.data, root: resolve(config.data.root) },
+    preprocess: { ...config.preprocess, locator: absolute(config.preprocess.locator) },
     sam: { ...config.sam, checkpoint: absolute(checkpoint), lora: absolute(lora) },
     finetune: { ...config.finetune, naturalImages: absolute(config.finetune.naturalImages) },
     exchange: { ...config.exchange, replay: absolute(config.exchange.replay) },
