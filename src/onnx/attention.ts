@@ -1,190 +1,161 @@
-/** Lowerings of attention. No score matrix of all queries of a large grid is ever in the runtime's memory. */
+/**
+ * Lowerings of attention, in ONNX's own ops. No score matrix of all queries of a large grid is ever in the runtime's
+ * memory: scores are made, added to and reduced piece by piece, so that a piece stays in the caches between its ops.
+ */
 import type { GraphNode } from "../graph/graph.js";
 import { elementCount } from "../io/host-tensor.js";
 import type { Lowerer, Lowering } from "./lowering.js";
 import { inputOf, numberOf, shapeOf, type Weight, weightOf } from "./node-values.js";
 
+/** Axes of [B, tokens, heads, d] in the order [B, heads, tokens, d], and the other way round. */
+const headsAndTokens = [0, 2, 1, 3];
+
 export const attention: Lowering = (l, node) => {
-  const [q, k, v] = [0, 1, 2].map((index) => l.last(inputOf(node, index)));
   const heads = numberOf(node, "heads");
+  const [q = "", k = "", v = ""] = [0, 1, 2].map((index) => {
+    const x = inputOf(node, index);
+    const [batch = 1, tokens = 1, channels = 1] = x.shape;
+    return l.transpose(l.reshape(l.last(x), [batch, tokens, heads, channels / heads]), headsAndTokens);
+  });
   const depth = inputOf(node, 0).dim(-1) / heads;
-  return { name: fusedAttention(l, [q ?? "", k ?? "", v ?? ""], heads, depth), form: "last" };
+  const result = weighted(l, l.node("MatMul", [scaled(l, q, depth), turned(l, k)]), v);
+  return { name: l.reshape(l.transpose(result, headsAndTokens), shapeOf(node)), form: "last" };
 };
 
-/**
- * Softmax over keys of q k / sqrt(depth), times v. ONNX Runtime's op works tile by tile.
- *
- * @param names of q, k [B, T, heads * any depth] and v [B, T, C]
- * @param depth of a head as the scale counts it
- * @returns name of [B, T, C]
- */
-function fusedAttention(l: Lowerer, names: readonly string[], heads: number, depth: number): string {
-  const attributes = { num_heads: { int: heads }, scale: { float: 1 / Math.sqrt(depth) } };
-  return l.node("MultiHeadAttention", names, { attributes, domain: "com.microsoft" });
-}
+/** q / sqrt(depth). */
+const scaled = (l: Lowerer, q: string, depth: number): string =>
+  l.node("Mul", [q, l.constant("scale", [], () => Float32Array.of(1 / Math.sqrt(depth)))]);
+
+/** k [B, heads, tokens, d] as the right side of q k: [B, heads, d, tokens]. */
+const turned = (l: Lowerer, k: string): string => l.transpose(k, [0, 1, 3, 2]);
+
+/** The mean of v [B, heads, keys, d] for each query, weighted by the softmax of its scores [B, heads, queries, keys]. */
+const weighted = (l: Lowerer, scores: string, v: string): string =>
+  l.node("MatMul", [l.node("Softmax", [scores], { attributes: { axis: { int: -1 } } }), v]);
 
 /** Groups of tokens that attend to each other, each on a grid [rows, columns] of its own. */
 interface Groups {
-  count: number;
-  rows: number;
-  columns: number;
-  channels: number;
-  heads: number;
+  /** Of all samples, and of each. */
+  readonly count: number;
+  readonly perSample: number;
+  readonly rows: number;
+  readonly columns: number;
+  readonly heads: number;
+  /** Channels of a head. */
+  readonly depth: number;
 }
+
+/** Names of what relates queries to keys by their rows and by their columns: [query, d, key]. */
+type Tables = readonly [string, string];
 
 /**
- * The relative position makes the score of a query at (y, x) and a key at (i, j) q k / sqrt(d) + h[i] + w[j], where h and
- * w are products of q with tables. On a whole grid they are added to the scores of few queries at a time. In a window it
- * is cheaper to take the score as a scalar product: of (q, h, w) with (k, sqrt(d) e_i, sqrt(d) e_j), e being unit
- * vectors, times 1 / sqrt(d); plain attention with deeper heads does that.
+ * Attention with relative position, in windows or, as one window, on the whole grid: some heads at a time, whose q, k and
+ * v are gathered window after window, those of padded tokens from behind the others; and the results back in one go.
  */
 export const gridAttention: Lowering = (l, node) => {
-  const qkv = inputOf(node, 0);
   const shape = shapeOf(node);
   const [n = 1, height = 1, width = 1, channels = 1] = shape;
-  const heads = numberOf(node, "heads");
-  const window = numberOf(node, "window");
-  if (window === 0) {
-    const grid = { count: n, rows: height, columns: width, channels, heads };
-    const result = attendedOnGrid(l, node, l.split(l.last(qkv), -1, 3), grid);
-    return { name: l.reshape(result, shape), form: "last" };
-  }
-  const places = windowPlaces(height, width, window);
-  const count = (n * places.length) / window ** 2;
-  const groups = { count, rows: window, columns: window, channels, heads };
-  const result = attended(l, node, windowParts(l, node, places), groups);
-  const inOrder = places.flatMap((token, place) => (token < height * width ? [{ token, place }] : []));
-  const back = inOrder.sort((a, b) => a.token - b.token).map(({ place }) => place);
-  const tokens = gather(l, l.reshape(result, [n, places.length, channels]), back);
-  return { name: l.reshape(tokens, shape), form: "last" };
+  const [heads, window] = [numberOf(node, "heads"), numberOf(node, "window")];
+  const [rows, columns] = window === 0 ? [height, width] : [window, window];
+  const tokens = rows * columns;
+  const depth = channels / heads;
+  const places = windowPlaces([height, width], [rows, columns]);
+  const perSample = places.length / tokens;
+  const pieces = l.pieces(heads, heads * places.length * tokens);
+  const groups = { count: n * perSample, perSample, rows, columns, heads: heads / pieces, depth };
+  const all = headRows(l, node, heads);
+  const tables = [
+    tableByQuery(l, weightOf(node, 2), rows),
+    tableByQuery(l, weightOf(node, 3), columns),
+  ] as const;
+  const results = Array.from({ length: pieces }, (_, piece) => {
+    const parts = [0, 1, 2].map((part) => {
+      const order = Array.from({ length: places.length * groups.heads }, (_, i) => {
+        const [place, group] = [i % tokens, Math.floor(i / tokens)];
+        const token = places[Math.floor(group / groups.heads) * tokens + place] ?? 0;
+        return (3 * token + part) * heads + piece * groups.heads + (group % groups.heads);
+      });
+      return l.reshape(gather(l, all, order), [groups.count, groups.heads, tokens, depth]);
+    });
+    return attended(l, parts, tables, groups);
+  });
+  const back = new Array<number>(height * width * heads);
+  for (const [place, token] of places.entries())
+    for (let head = 0; token < height * width && head < heads; head++)
+      back[token * heads + head] = (Math.floor(place / tokens) * heads + head) * tokens + (place % tokens);
+  const result = l.reshape(l.concat(results, 1), [n, places.length * heads, depth]);
+  return { name: l.reshape(gather(l, result, back), shape), form: "last" };
 };
 
-/** q, k, v [N, rows, columns, C] -> [N, tokens, C], head by head and some rows of queries at a time. */
-function attendedOnGrid(l: Lowerer, node: GraphNode, qkv: readonly string[], grid: Groups): string {
-  const { count, rows, columns, channels, heads } = grid;
+/** q, k and v of each head of each token, and behind them those of a padded token: [N, (tokens + 1) * 3 * heads, d]. */
+function headRows(l: Lowerer, node: GraphNode, heads: number): string {
+  const [n = 1, height = 1, width = 1, channels = 1] = shapeOf(node);
   const depth = channels / heads;
-  const tokens = rows * columns;
-  const orders = [
-    [0, 2, 1, 3],
-    [0, 2, 3, 1],
-    [0, 2, 1, 3],
-  ];
-  const [q = "", k = "", v = ""] = orders.map((order, i) =>
-    l.transpose(l.reshape(qkv[i] ?? "", [count, tokens, heads, depth]), order),
-  );
-  const scale = l.constant("scale", [], () => Float32Array.of(1 / Math.sqrt(depth)));
-  const pieces = l.pieces(heads, heads * tokens ** 2);
-  const byHead = [l.node("Mul", [q, scale]), ...gridTerms(l, node, q, grid), k, v].map((x) =>
-    l.split(x, 1, pieces),
-  );
-  const results = Array.from({ length: pieces }, (_, i) => {
-    const part = byHead.map((each) => each[i] ?? "");
-    return attendedByRows(l, part, { ...grid, heads: heads / pieces });
-  });
-  return l.transpose(l.concat(results, 1), [0, 2, 1, 3]);
-}
-
-/** The products of q [N, heads, tokens, d] with the tables: [N, heads, tokens, rows, 1] and [.., 1, columns]. */
-function gridTerms(l: Lowerer, node: GraphNode, q: string, grid: Groups): [string, string] {
-  const { count, rows, columns, channels, heads } = grid;
-  const tokens = rows * columns;
-  const turn = [0, 1, 3, 2, 4];
-  const byPlace = l.reshape(q, [count, heads, rows, columns, channels / heads]);
-  const byRow = l.node("MatMul", [byPlace, tableByQuery(l, weightOf(node, 2), rows)]);
-  const byColumn = l.node("MatMul", [
-    l.transpose(byPlace, turn),
-    tableByQuery(l, weightOf(node, 3), columns),
-  ]);
-  return [
-    l.reshape(byRow, [count, heads, tokens, rows, 1]),
-    l.reshape(l.transpose(byColumn, turn), [count, heads, tokens, 1, columns]),
-  ];
-}
-
-/** Scaled q, its terms, k [N, heads, d, tokens] and v [N, heads, tokens, d] -> [N, heads, tokens, d]. */
-function attendedByRows(
-  l: Lowerer,
-  [q = "", byRow = "", byColumn = "", k = "", v = ""]: readonly string[],
-  { count, rows, columns, heads }: Groups,
-): string {
-  const tokens = rows * columns;
-  const pieces = l.pieces(rows, heads * tokens ** 2);
-  const queries = tokens / pieces;
-  const [some, rowTerms, columnTerms] = [q, byRow, byColumn].map((x) => l.split(x, 2, pieces));
-  const results = Array.from({ length: pieces }, (_, i) => {
-    const product = l.reshape(l.node("MatMul", [some?.[i] ?? "", k]), [count, heads, queries, rows, columns]);
-    const withRows = l.node("Add", [product, rowTerms?.[i] ?? ""]);
-    const scores = l.node("Add", [withRows, columnTerms?.[i] ?? ""]);
-    const flat = l.reshape(scores, [count, heads, queries, tokens]);
-    return l.node("MatMul", [l.node("Softmax", [flat], { attributes: { axis: { int: -1 } } }), v]);
-  });
-  return l.concat(results, 2);
-}
-
-/** Tokens of a grid window after window; height * width stands for those beyond the bottom and right edge. */
-function windowPlaces(height: number, width: number, window: number): number[] {
-  const [down, across] = [Math.ceil(height / window), Math.ceil(width / window)];
-  return Array.from({ length: down * across * window ** 2 }, (_, place) => {
-    const [group, inside] = [Math.floor(place / window ** 2), place % window ** 2];
-    const y = Math.floor(group / across) * window + Math.floor(inside / window);
-    const x = (group % across) * window + (inside % window);
-    return y < height && x < width ? y * width + x : height * width;
-  });
-}
-
-/** q, k and v of tokens by their places: [N, places, C] each. */
-function windowParts(l: Lowerer, node: GraphNode, places: readonly number[]): string[] {
-  const qkv = inputOf(node, 0);
-  const [n = 1, height = 1, width = 1, thrice = 3] = qkv.shape;
-  const channels = thrice / 3;
-  const inside = l.reshape(l.last(qkv), [n, 3 * height * width, channels]);
-  const outside = l.node("Expand", [
-    l.reshape(l.last(inputOf(node, 1)), [1, 3, channels]),
-    l.shape([n, 3, channels]),
-  ]);
-  const rows = l.concat([inside, outside], 1);
-  return [0, 1, 2].map((part) =>
-    gather(
-      l,
-      rows,
-      places.map((token) => 3 * token + part),
-    ),
-  );
+  const inside = l.reshape(l.last(inputOf(node, 0)), [n, height * width * 3 * heads, depth]);
+  if (numberOf(node, "window") === 0) return inside;
+  const outside = l.reshape(l.last(inputOf(node, 1)), [1, 3 * heads, depth]);
+  return l.concat([inside, l.node("Expand", [outside, l.shape([n, 3 * heads, depth])])], 1);
 }
 
 /** Rows of x [N, T, C] in another order. */
 const gather = (l: Lowerer, x: string, rows: readonly number[]): string =>
   l.node("Gather", [x, l.integers(rows)], { attributes: { axis: { int: 1 } } });
 
-/** q, k, v with C channels for each token of each group -> [B, rows * columns, C]. */
-function attended(l: Lowerer, node: GraphNode, qkv: readonly string[], groups: Groups): string {
-  const { count, rows, columns, channels, heads } = groups;
-  const depth = channels / heads;
+/**
+ * q, k, v [groups, heads, tokens, d] -> the same, some rows of queries at a time.
+ *
+ * The relative position makes the score of a query at (y, x) and a key at (i, j) q k / sqrt(d) + h[i] + w[j], where h and
+ * w are products of q with tables.
+ */
+function attended(
+  l: Lowerer,
+  [q = "", k = "", v = ""]: readonly string[],
+  tables: Tables,
+  groups: Groups,
+): string {
+  const { count, perSample, rows, columns, heads } = groups;
   const tokens = rows * columns;
-  const [q = "", k = "", v = ""] = qkv;
-  const parts = [l.reshape(q, [count, tokens, heads, depth]), ...relativeTerms(l, node, q, groups)];
-  const deep = [count, tokens, heads * (depth + rows + columns)];
-  const query = l.reshape(l.concat(parts, 3), deep);
-  const room = l.integers([0, 0, 0, 0, 0, 0, 0, rows + columns]);
-  const key = l.node("Pad", [l.reshape(k, [count, tokens, heads, depth]), room]);
-  const marked = l.reshape(l.node("Add", [key, unitVectors(l, rows, columns, depth)]), deep);
-  return fusedAttention(l, [query, marked, l.reshape(v, [count, tokens, channels])], heads, depth);
+  const pieces = l.pieces(rows, perSample * heads * tokens ** 2);
+  const keys = turned(l, k);
+  const [some = [], byRow = [], byColumn = []] = [
+    scaled(l, q, groups.depth),
+    ...gridTerms(l, q, tables, groups),
+  ].map((x) => l.split(x, 2, pieces));
+  const results = some.map((queries, i) => {
+    const terms = l.node("Add", [byRow[i] ?? "", byColumn[i] ?? ""]);
+    const flat = l.reshape(terms, [count, heads, tokens / pieces, tokens]);
+    return weighted(l, l.node("Add", [l.node("MatMul", [queries, keys]), flat]), v);
+  });
+  return l.concat(results, 2);
 }
 
-/** The products of q [B, rows, columns, C] with the tables: [B, tokens, heads, rows] and [B, tokens, heads, columns]. */
-function relativeTerms(l: Lowerer, node: GraphNode, q: string, groups: Groups): [string, string] {
-  const { count, rows, columns, channels, heads } = groups;
-  const depth = channels / heads;
+/** The products of q [groups, heads, tokens, d] with the tables: [groups, heads, tokens, rows, 1] and [.., 1, columns]. */
+function gridTerms(l: Lowerer, q: string, [byY, byX]: Tables, groups: Groups): [string, string] {
+  const { count, rows, columns, heads, depth } = groups;
   const tokens = rows * columns;
-  const byRow = l.node("MatMul", [
-    l.reshape(q, [count, rows, columns * heads, depth]),
-    tableByQuery(l, weightOf(node, 2), rows),
-  ]);
-  const grid = l.reshape(q, [count, rows, columns, channels]);
-  const turned = l.reshape(l.transpose(grid, [0, 2, 1, 3]), [count, columns, rows * heads, depth]);
-  const byColumn = l.node("MatMul", [turned, tableByQuery(l, weightOf(node, 3), columns)]);
-  const back = l.transpose(l.reshape(byColumn, [count, columns, rows, heads * columns]), [0, 2, 1, 3]);
-  return [l.reshape(byRow, [count, tokens, heads, rows]), l.reshape(back, [count, tokens, heads, columns])];
+  const turn = [0, 1, 3, 2, 4];
+  const byPlace = l.reshape(q, [count, heads, rows, columns, depth]);
+  const byRow = l.node("MatMul", [byPlace, byY]);
+  const byColumn = l.node("MatMul", [l.transpose(byPlace, turn), byX]);
+  return [
+    l.reshape(byRow, [count, heads, tokens, rows, 1]),
+    l.reshape(l.transpose(byColumn, turn), [count, heads, tokens, 1, columns]),
+  ];
+}
+
+/** Tokens of a grid window after window; height * width stands for those beyond the bottom and right edge. */
+function windowPlaces(
+  [height, width]: readonly [number, number],
+  [rows, columns]: readonly [number, number],
+): number[] {
+  const across = Math.ceil(width / columns);
+  const windows = Math.ceil(height / rows) * across;
+  return Array.from({ length: windows * rows * columns }, (_, place) => {
+    const [group, inside] = [Math.floor(place / (rows * columns)), place % (rows * columns)];
+    const y = Math.floor(group / across) * rows + Math.floor(inside / columns);
+    const x = (group % across) * columns + (inside % columns);
+    return y < height && x < width ? y * width + x : height * width;
+  });
 }
 
 /** The row of a table [2 G - 1, d] that belongs to a query's and a key's place on one axis: [query, d, key]. */
@@ -201,20 +172,6 @@ function tableByQuery(l: Lowerer, table: Weight, extent: number): string {
         Math.floor(i / extent / depth),
       ];
       values[i] = rows[(query - key + extent - 1) * depth + channel] ?? 0;
-    }
-    return values;
-  });
-}
-
-/** sqrt(depth) at the place of each key's row and of its column, behind `depth` zeros: [1, tokens, 1, depth + rows + columns]. */
-function unitVectors(l: Lowerer, rows: number, columns: number, depth: number): string {
-  const width = depth + rows + columns;
-  const shape = [1, rows * columns, 1, width];
-  return l.constant(`places_${rows}x${columns}`, shape, () => {
-    const values = new Float32Array(elementCount(shape));
-    for (let token = 0; token < rows * columns; token++) {
-      values[token * width + depth + Math.floor(token / columns)] = Math.sqrt(depth);
-      values[token * width + depth + rows + (token % columns)] = Math.sqrt(depth);
     }
     return values;
   });

@@ -21,7 +21,6 @@ export type Lowering = (l: Lowerer, node: GraphNode) => Lowered;
 /** What a node of ONNX needs besides its inputs. */
 interface NodeOptions {
   attributes?: Readonly<Record<string, OnnxAttribute>>;
-  domain?: string;
   /** Count of outputs; default 1. */
   outputs?: number;
 }
@@ -68,7 +67,7 @@ export class Lowerer {
   output(value: Value, name: string, help: string): OnnxPort {
     const given = this.first(value);
     this.names.add(name);
-    this.nodes.push({ op: "Identity", domain: "", name, inputs: [given], outputs: [name], attributes: {} });
+    this.nodes.push({ op: "Identity", name, inputs: [given], outputs: [name], attributes: {} });
     return { name, shape: portShape(value), help };
   }
 
@@ -109,10 +108,10 @@ export class Lowerer {
 
   /** Adds a node. @returns names of its outputs */
   nodeOutputs(op: string, inputs: readonly string[], options: NodeOptions): string[] {
-    const { attributes = {}, domain = "", outputs: count = 1 } = options;
+    const { attributes = {}, outputs: count = 1 } = options;
     const name = this.unused(`${this.scope}${op}`);
     const outputs = Array.from({ length: count }, (_, i) => (i === 0 ? name : `${name}.${i}`));
-    this.nodes.push({ op, domain, name, inputs, outputs, attributes });
+    this.nodes.push({ op, name, inputs, outputs, attributes });
     return outputs;
   }
 

@@ -10,8 +10,6 @@ export type OnnxAttribute =
 
 export interface OnnxNode {
   readonly op: string;
-  /** Operator set; "" is ONNX's own. */
-  readonly domain: string;
   readonly name: string;
   /** "" stands for an absent optional input. */
   readonly inputs: readonly string[];
@@ -38,8 +36,8 @@ export interface OnnxModel {
   readonly name: string;
   readonly producer: { readonly name: string; readonly version: string };
   readonly help: string;
-  /** Version of each operator set by its domain. */
-  readonly opsets: Readonly<Record<string, number>>;
+  /** Version of ONNX's own operator set, the only one. */
+  readonly opset: number;
   readonly nodes: readonly OnnxNode[];
   readonly constants: readonly OnnxConstant[];
   readonly inputs: readonly OnnxPort[];
@@ -111,8 +109,7 @@ function modelMessage(model: OnnxModel, places: ReadonlyMap<OnnxConstant, Place>
     .text(3, model.producer.version)
     .text(6, model.help)
     .message(7, graph);
-  for (const [domain, version] of Object.entries(model.opsets))
-    message.message(8, new Message().text(1, domain).integer(2, version));
+  message.message(8, new Message().text(1, "").integer(2, model.opset));
   for (const [key, value] of Object.entries(model.metadata)) message.message(14, pair(key, value));
   return message;
 }
@@ -125,7 +122,7 @@ function nodeMessage(node: OnnxNode): Message {
   for (const name of node.outputs) message.text(2, name);
   message.text(3, node.name).text(4, node.op);
   for (const [name, value] of Object.entries(node.attributes)) message.message(5, attribute(name, value));
-  return node.domain === "" ? message : message.text(7, node.domain);
+  return message;
 }
 
 function attribute(name: string, value: OnnxAttribute): Message {
