@@ -11,6 +11,7 @@ import { type BenchRequest, peerRequest, type RequestOf } from "../../bench/requ
 import { type BenchLine, benchLineSchema } from "../../bench/result.js";
 import { benchTable } from "../../bench/table.js";
 import { startWorkload } from "../../bench/workloads.js";
+import { gapClass } from "../../src/data/label-table.js";
 import { UsageError } from "../../src/errors.js";
 import type { HostTensor } from "../../src/io/host-tensor.js";
 import { writeSafetensors } from "../../src/io/safetensors.js";
@@ -51,7 +52,7 @@ before(async () => {
 function stitchedByHand(): Map<string, HostTensor> {
   const g = stitchGeometry({ patch, canvas });
   const image = new Float32Array(canvas * canvas);
-  const label = new Uint8Array(canvas * canvas).fill(255);
+  const label = new Uint8Array(canvas * canvas).fill(gapClass);
   for (let x = 0; x < patch[0]; x++)
     for (let y = 0; y < patch[1]; y++)
       for (let z = 0; z < patch[2]; z++) {

@@ -130,7 +130,7 @@ describe("sfr, bad input", () => {
     await refuses(
       await run(),
       3,
-      /labels\/phantom_000\.nii\.gz: expected whole numbers 0\.\.65535|expected 2 to 255 classes/,
+      /labels\/phantom_000\.nii\.gz: expected whole numbers 0\.\.65535|expected 2 to 254 classes/,
     );
   });
 

@@ -76,7 +76,7 @@ test("a label that does not fit is named with file, id and voxel", async (t) => 
   });
 });
 
-test("tables hold 2 to 255 classes of valid ids", () => {
+test("tables hold 2 to 254 classes of valid ids", () => {
   assert.deepEqual(makeLabelTable([255, 255], "test").ids, [0, 255]);
   assert.deepEqual(classesOfIds(Uint8Array.of(255, 0, 3), makeLabelTable([255], "test")), { unknownAt: 2 });
   assert.throws(() => makeLabelTable([], "test"), {
