@@ -5,6 +5,7 @@ import { join } from "node:path";
 import { test } from "node:test";
 import { gunzipSync } from "node:zlib";
 import { z } from "zod";
+import { roundTrip } from "../../src/data/check/round-trip.js";
 import { readImage, readLabels, writeImage, writeLabels } from "../../src/data/volume-file.js";
 import { version } from "../../src/version.js";
 import { temporaryFolder } from "./nifti-files.js";
@@ -82,6 +83,23 @@ test("results keep the header lines of their image, and lie where it lies", asyn
     assert.deepEqual([again.grid?.affine, again.spacing], [image.grid?.affine, image.spacing], name);
     await writeImage(path, image);
     assert.deepEqual((await readImage(path)).data, image.data, name);
+  }
+});
+
+test("header lines of other alphabets come back byte for byte, UTF-8 or Latin-1", async (t) => {
+  const folder = await temporaryFolder(t);
+  for (const encoding of ["utf8", "latin1"] as const) {
+    for (const [name, text, line] of [
+      ["a.nrrd", `${nrrd(...base, "spacings: 1 1 1", "organ:=Größe")}1234`, "organ:=Größe\n"],
+      ["a.mha", mha("ElementSpacing = 1 1 1", "Organ = Größe", ...meta).concat("1234"), "Organ = Größe\n"],
+    ] as const) {
+      const path = join(folder, name);
+      await writeFile(path, text, encoding);
+      const image = await readImage(path);
+      await writeImage(path, image);
+      assert.ok((await readFile(path)).includes(Buffer.from(line, encoding)), `${name}, ${encoding}`);
+      assert.deepEqual(await roundTrip(path, "image", null), []);
+    }
   }
 });
 

@@ -93,7 +93,7 @@ export class ByteStream implements AsyncDisposable {
     }
   }
 
-  /** The bytes up to the next line feed, without it and a carriage return before it; null at the end of the file. */
+  /** The bytes up to the next line feed as Latin-1, without it and a carriage return before it; null at the end. */
   async line(maxBytes: number): Promise<string | null> {
     const parts: Buffer[] = [];
     let size = 0;

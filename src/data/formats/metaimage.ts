@@ -99,7 +99,7 @@ async function readKeys(stream: ByteStream, path: string): Promise<{ keys: Keys;
     keys.set(key, value);
     lines.push(line);
   }
-  return { keys, bytes: new TextEncoder().encode(lines.join("\n")) };
+  return { keys, bytes: Buffer.from(lines.join("\n"), "latin1") };
 }
 
 function describe(
@@ -207,11 +207,11 @@ function planMetaimage(_path: string, grid: FileGrid, kind: VoxelKind): FilePlan
     `ElementType = ${WRITTEN_TYPES[kind.type.name]}`,
     "ElementDataFile = LOCAL",
   ];
-  return { head: new TextEncoder().encode(`${lines.join("\n")}\n`), littleEndian: true, gzip: "nothing" };
+  return { head: Buffer.from(`${lines.join("\n")}\n`, "latin1"), littleEndian: true, gzip: "nothing" };
 }
 
 function keptLines({ bytes }: FileHeader): string[] {
-  const lines = new TextDecoder().decode(bytes).split("\n");
+  const lines = Buffer.from(bytes).toString("latin1").split("\n");
   return lines.filter((line) => !STORAGE.test(line.split("=")[0]?.trim() ?? ""));
 }
 

@@ -108,7 +108,7 @@ async function readFields(stream: ByteStream, path: string): Promise<{ fields: F
     const [, name, value] = /^([^:#=]+):\s+?(.*)$/.exec(line) ?? [];
     if (name !== undefined && value !== undefined) fields.set(name.trim().toLowerCase(), value.trim());
   }
-  return { fields, bytes: new TextEncoder().encode(lines.join("\n")) };
+  return { fields, bytes: Buffer.from(lines.join("\n"), "latin1") };
 }
 
 function describe(
@@ -226,11 +226,11 @@ function planNrrd(_path: string, grid: FileGrid, kind: VoxelKind): FilePlan {
     ...(kind.type.bytes > 1 ? ["endian: little"] : []),
     ...(grid.header?.format === "nrrd" ? keptLines(grid.header) : placeLines(grid)),
   ];
-  return { head: new TextEncoder().encode(`${lines.join("\n")}\n\n`), littleEndian: true, gzip: "voxels" };
+  return { head: Buffer.from(`${lines.join("\n")}\n\n`, "latin1"), littleEndian: true, gzip: "voxels" };
 }
 
 function keptLines({ bytes }: FileHeader): string[] {
-  const [, ...lines] = new TextDecoder().decode(bytes).split("\n");
+  const [, ...lines] = Buffer.from(bytes).toString("latin1").split("\n");
   return lines.filter(
     (line) => !line.startsWith("#") && !STORAGE.test(/^([^:]*):\s/.exec(line)?.[1]?.trim() ?? ""),
   );
