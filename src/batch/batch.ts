@@ -13,6 +13,7 @@ import type { Progress } from "../io/progress.js";
 import { stageKey } from "../io/stage-key.js";
 import { engineInfo } from "../native/native.js";
 import type { VolumeLabels } from "../predict/volume-labels.js";
+import { writeColorTable } from "../run/label-legend.js";
 import { caseFile } from "../run/stage.js";
 import {
   type BatchSettings,
@@ -128,6 +129,7 @@ class Batch {
       if (await this.isDone(entry)) this.concluded.add(entry.id);
       else this.pending.set(entry.id, entry);
     }
+    await writeColorTable(this.options.out, this.options.model.card);
     this.gate = new MemoryGate(await this.planMemory());
     const [start, busyBefore] = [performance.now(), engineInfo().busySeconds];
     this.lastWrite = start;

@@ -17,6 +17,7 @@ import { encodePng } from "../io/png.js";
 import type { Tensor } from "../native/tensor.js";
 import { type SlidingWindowOptions, slidingWindow } from "../predict/sliding-window.js";
 import type { KeptMaps, VolumeLabels } from "../predict/volume-labels.js";
+import { segmentsOfLegend } from "../run/label-legend.js";
 import { caseFile } from "../run/stage.js";
 import { renderOverlay } from "../viewer/overlay.js";
 import type { BatchCase } from "./cases.js";
@@ -148,7 +149,7 @@ export async function writeCase(
   const labels = batchPaths.labels(entry);
   // Side by side: most of the time is the disk's.
   await Promise.all([
-    writeLabels(join(out, labels), { ...grid, data }, grid),
+    writeLabels(join(out, labels), { ...grid, data }, grid, segmentsOfLegend(card)),
     writeMaps(out, entry.id, grid, result, card.labelIds),
     withPicture ? writePicture(out, entry.id, shown ?? image.f32, grid, data) : undefined,
   ]);

@@ -2,6 +2,7 @@ import { openDataset } from "../data/cases.js";
 import { formatOf, splitVolumeName } from "../data/formats/index.js";
 import { pathKind } from "../data/layouts/layout.js";
 import { orientationLetters } from "../data/orientation.js";
+import { segmentsOf } from "../data/segments.js";
 import { readLabels, streamVolume } from "../data/volume-file.js";
 import { DataError } from "../errors.js";
 import { formatDuration } from "../io/progress.js";
@@ -77,7 +78,8 @@ async function inspectVolume(path: string, frame: number | null): Promise<Inspec
     { content: "image", frame },
     () => (values, count) => statistics.add(values, count),
   );
-  const { format, shape, spacing, type, slope, intercept, affine, orientation } = header;
+  const { format, shape, spacing, type, slope, intercept, affine, orientation, source } = header;
+  const segments = segmentsOf(source).map(({ id, name }) => [id, name] as const);
   return table({
     kind: `${format} volume`,
     "voxels (x, y, z)": shape,
@@ -87,6 +89,7 @@ async function inspectVolume(path: string, frame: number | null): Promise<Inspec
     "axes run to": affine === null ? null : orientationLetters(orientation),
     "affine (RAS), mm": affine === null ? null : affine.map((row) => row.map(rounded)),
     ...statistics.facts(),
+    ...(segments.length > 0 ? { segments: Object.fromEntries(segments) } : {}),
     ...(formatOf(path).holdsLabel ? { "label ids": await labelIds(path) } : {}),
   });
 }

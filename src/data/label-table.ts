@@ -1,4 +1,5 @@
 import { DataError } from "../errors.js";
+import type { Rgb } from "./segments.js";
 
 /** Class of voxels that belong to none: losses and scores leave them out. */
 export const ignoredClass = 255;
@@ -62,6 +63,20 @@ export function relabelNames(
     joined[to] = before === undefined ? name : `${before} + ${name}`;
   }
   return joined;
+}
+
+/** Colours by label id once ids are relabelled; where several become one, that of the one that was it before. */
+export function relabelColors(
+  colors: Readonly<Record<string, Rgb>>,
+  relabel: Relabelling,
+): Record<string, Rgb> {
+  const kept: Record<string, Rgb> = {};
+  for (const [id, color] of Object.entries(colors)) {
+    const to = relabel[id] ?? Number(id);
+    if (to === "ignore" || to === 0) continue;
+    if (kept[to] === undefined || relabel[id] === undefined) kept[to] = color;
+  }
+  return kept;
 }
 
 /**

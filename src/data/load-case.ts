@@ -3,6 +3,7 @@ import type { Case } from "./cases.js";
 import { type Grid, gridDifference } from "./grid-match.js";
 import { classesOfIds, type LabelTable, makeLabelTable, type Relabelling } from "./label-table.js";
 import { voxelInFile } from "./orientation.js";
+import { type Segment, segmentsOf } from "./segments.js";
 import type { LabelledCase, UnlabelledCase } from "./splits.js";
 import type { ImageVolume, LabelVolume, Volume } from "./volume.js";
 import { readChannels, readImage, readLabels } from "./volume-file.js";
@@ -77,17 +78,26 @@ export async function loadCase(entry: Case, table: LabelTable): Promise<LoadedCa
   return { id: entry.id, channels, label: { ...image, data: mapped.classes } };
 }
 
-/** The table of all ids that occur in the labels of these cases, relabelled. @throws DataError */
-export async function discoverLabelTable(
+/**
+ * The table of all ids that occur in the labels of these cases, relabelled, and what the label files themselves say of
+ * the ids in them: of each the first word.
+ *
+ * @throws DataError
+ */
+export async function discoverLabels(
   cases: readonly LabelledCase[],
   relabel: Relabelling = {},
-): Promise<LabelTable> {
+): Promise<{ table: LabelTable; segments: readonly Segment[] }> {
   const ids = new Set<number>();
+  const segments = new Map<number, Segment>();
   for (const entry of cases) {
-    const { data } = await loadLabelIds(entry);
+    const { data, grid } = await loadLabelIds(entry);
     const seen = new Uint8Array(65536);
     for (let i = 0; i < data.length; i++) seen[data[i] ?? 0] = 1;
     for (const [id, flag] of seen.entries()) if (flag) ids.add(id);
+    for (const segment of segmentsOf(grid?.header))
+      if (!segments.has(segment.id)) segments.set(segment.id, segment);
   }
-  return makeLabelTable(ids, `labels of ${cases.map((entry) => entry.id).join(", ")}`, relabel);
+  const table = makeLabelTable(ids, `labels of ${cases.map((entry) => entry.id).join(", ")}`, relabel);
+  return { table, segments: [...segments.values()] };
 }

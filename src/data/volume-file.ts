@@ -15,6 +15,7 @@ import {
   toMemoryAffine,
   toMemoryOrder,
 } from "./orientation.js";
+import type { Segment } from "./segments.js";
 import {
   formatShape,
   type ImageVolume,
@@ -271,11 +272,18 @@ export function gridInMemory(header: VoxelHeader): Grid {
  * else uint16. The same bytes on every call. Replaces an older file in one step (writeFileAtomic).
  *
  * @param like the image; without a grid (h5) the affine is its spacing, or the identity, and the unit unknown
+ * @param segments what the ids stand for; NRRD alone can say so. Absent: what the image's header says, if anything
  * @throws DataError when the shapes differ, the format is only read, or the file cannot be written
  */
-export async function writeLabels(path: string, labels: LabelVolume, like: Grid): Promise<void> {
+export async function writeLabels(
+  path: string,
+  labels: LabelVolume,
+  like: Grid,
+  segments?: readonly Segment[],
+): Promise<void> {
   const wide = labels.data.some((id) => id > 255);
-  await writeVoxels(path, labels, like, { type: wide ? voxelTypes.uint16 : voxelTypes.uint8, labels: true });
+  const type = wide ? voxelTypes.uint16 : voxelTypes.uint8;
+  await writeVoxels(path, labels, like, { type, labels: true, ...(segments && { segments }) });
 }
 
 /**

@@ -1,11 +1,12 @@
 import type { Config } from "../config/schema.js";
 import { type Case, openDataset } from "../data/cases.js";
 import type { Grid } from "../data/grid-match.js";
-import { type LabelTable, type Relabelling, relabelNames } from "../data/label-table.js";
+import { type LabelTable, type Relabelling, relabelColors, relabelNames } from "../data/label-table.js";
 import { type CaseLists, imageFiles } from "../data/layouts/layout.js";
-import { discoverLabelTable, type LoadedCase, loadCase } from "../data/load-case.js";
+import { discoverLabels, type LoadedCase, loadCase } from "../data/load-case.js";
 import { type PreparedCase, prepareCase } from "../data/prepare.js";
 import { makePlan, type PreprocessingPlan } from "../data/preprocessing-plan.js";
+import type { Rgb } from "../data/segments.js";
 import { type Split, splitCases } from "../data/splits.js";
 import { readGrid } from "../data/volume-file.js";
 import { CancelledError, DataError } from "../errors.js";
@@ -22,8 +23,10 @@ export class CaseStore {
     private readonly table: LabelTable,
     /** What the data set says of the ids in its files. */
     readonly fileLabels: Pick<CaseLists, "labels" | "ignore">,
-    /** Class names by label id, when the data set has them. */
+    /** Class names by label id, when the data set or its label files have them. */
     readonly labelNames: Readonly<Record<string, string>>,
+    /** Colours by label id, when its label files have them. */
+    readonly labelColors: Readonly<Record<string, Rgb>>,
     /** SHA-256 of the files of each case; a case that cannot be read has none. */
     readonly hashes: Readonly<Record<string, string>>,
     /** How volumes are treated. */
@@ -59,7 +62,7 @@ export class CaseStore {
     const plan = makePlan(preprocess, settings.halve, grids, named?.sha256);
     const ignored: Relabelling = ignore === undefined ? {} : { [ignore]: "ignore" };
     const relabel = { ...ignored, ...settings.relabel };
-    const table = await discoverLabelTable(split.labelled, relabel);
+    const { table, segments } = await discoverLabels(split.labelled, relabel);
     const hashes: Record<string, string> = {};
     for (const entry of split.labelled)
       hashes[entry.id] = await hashFiles([...imageFiles(entry), entry.label], signal);
@@ -73,9 +76,11 @@ export class CaseStore {
       });
       if (hash !== undefined) hashes[entry.id] = hash;
     }
-    const names = relabelNames(labels ?? {}, relabel);
+    const said = Object.fromEntries(segments.map(({ id, name }) => [id, name]));
+    const names = relabelNames({ ...said, ...labels }, relabel);
+    const colors = relabelColors(Object.fromEntries(segments.map(({ id, color }) => [id, color])), relabel);
     const { samChannel } = settings;
-    return new CaseStore(split, table, fileLabels, names, hashes, plan, named, samChannel, signal);
+    return new CaseStore(split, table, fileLabels, names, colors, hashes, plan, named, samChannel, signal);
   }
 
   /** Label ids by class, background first. */

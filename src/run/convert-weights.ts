@@ -79,6 +79,7 @@ function segmenterMetadata(file: TensorFile, patch: Voxels): Record<string, stri
   const card: ModelCard = {
     labelIds,
     labelNames: {},
+    labelColors: {},
     plan: plainPlan,
     channels: metadata.channels,
     samChannel: 0,

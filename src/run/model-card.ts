@@ -1,14 +1,18 @@
 import { z } from "zod";
 import { type PreprocessingPlan, plainPlan, planSchema } from "../data/preprocessing-plan.js";
+import type { Rgb } from "../data/segments.js";
 import { DataError } from "../errors.js";
 import { readSafetensors, readSafetensorsHeader, writeSafetensors } from "../io/safetensors.js";
 import { jsonOf } from "../io/tensor-file.js";
 
-/** `halve` alone is what cards had before there were plans; others had no channels. */
+const colorPart = z.int().min(0).max(255);
+
+/** `halve` alone is what cards had before there were plans; others had no channels or colours. */
 const cardSchema = z
   .object({
     labelIds: z.array(z.int().min(0).max(65535)).min(2),
     labelNames: z.record(z.string(), z.string()),
+    labelColors: z.record(z.string(), z.tuple([colorPart, colorPart, colorPart])).default({}),
     halve: z.boolean().default(false),
     plan: planSchema.optional(),
     channels: z.int().min(1).default(1),
@@ -24,6 +28,8 @@ export interface ModelCard {
   readonly labelIds: readonly number[];
   /** Class names by label id. */
   readonly labelNames: Readonly<Record<string, string>>;
+  /** Colours by label id, where label files had them. */
+  readonly labelColors: Readonly<Record<string, Rgb>>;
   /** How volumes are treated before the network sees them. */
   readonly plan: PreprocessingPlan;
   /** Of the images, and which of them SAM sees, from 0. */

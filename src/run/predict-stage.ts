@@ -9,6 +9,7 @@ import type { WindowModel } from "../predict/window-model.js";
 import { disposeCase } from "./case-store.js";
 import type { StageKeys } from "./keys.js";
 import { writeClasses } from "./label-files.js";
+import { writeColorTable } from "./label-legend.js";
 import type { Arm } from "./plan.js";
 import { caseFile, type RunContext, runPaths, runStage } from "./stage.js";
 import { armWeightsPath, loadSam } from "./training-stages.js";
@@ -28,6 +29,7 @@ export async function predictStage(context: RunContext, keys: StageKeys, arm: Ar
   const results = test.map(({ id }) => predictionPath(context, arm, id));
   await runStage(context, { name, key: keys.predict(arm), owns: [directory], results }, async () => {
     await mkdir(directory, { recursive: true });
+    await writeColorTable(directory, cases);
     await folder.dropEventsAfter("predict", 0, arm.name);
     using model = await loadModel(context, arm);
     const start = performance.now();

@@ -145,7 +145,7 @@ export function pseudoLabelPath({ folder }: RunContext, id: string): string {
 
 /** What weights of this run say of its data. */
 export async function cardOf({ config, cases }: RunContext): Promise<ModelCard> {
-  const { labelIds, labelNames, plan } = cases;
+  const { labelIds, labelNames, labelColors, plan } = cases;
   const channels = (await cases.labelled())[0]?.channels.length ?? 1;
-  return { labelIds, labelNames, plan, channels, samChannel: config.data.samChannel };
+  return { labelIds, labelNames, labelColors, plan, channels, samChannel: config.data.samChannel };
 }

@@ -1,5 +1,4 @@
-/** Red, green and blue from 0 to 255. */
-export type Rgb = readonly [red: number, green: number, blue: number];
+import type { Rgb } from "../data/segments.js";
 
 /** Hues that stay apart on gray images, also for most colour-blind readers. */
 const labelColors: readonly Rgb[] = [

@@ -24,6 +24,7 @@ import { type Outcome, sfr } from "./sfr.js";
 const card = {
   labelIds: [0, 4, 7],
   labelNames: { "4": "atrium" },
+  labelColors: {},
   plan: plainPlan,
   channels: 1,
   samChannel: 0,

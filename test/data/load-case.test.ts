@@ -3,8 +3,14 @@ import { writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { test } from "node:test";
 import type { Case } from "../../src/data/cases.js";
-import { classesOfIds, idsOfClasses, makeLabelTable, relabelNames } from "../../src/data/label-table.js";
-import { discoverLabelTable, loadCase, loadChannels } from "../../src/data/load-case.js";
+import {
+  classesOfIds,
+  idsOfClasses,
+  makeLabelTable,
+  relabelColors,
+  relabelNames,
+} from "../../src/data/label-table.js";
+import { discoverLabels, loadCase, loadChannels } from "../../src/data/load-case.js";
 import type { Vec3 } from "../../src/data/volume.js";
 import { writeImage, writeLabels } from "../../src/data/volume-file.js";
 import { writeH5 } from "./h5-writer.js";
@@ -33,7 +39,7 @@ test("ids of several cases make one table, and map to classes and back", async (
   const folder = await temporaryFolder(t);
   const a = await plantCase(folder, "a", [0, 0, 500, 500, 0, 0]);
   const b = await plantCase(folder, "b", [7, 0, 500, 0, 7, 0]);
-  const table = await discoverLabelTable([a, b]);
+  const { table } = await discoverLabels([a, b]);
   assert.deepEqual(table.ids, [0, 7, 500]);
   const loaded = await loadCase(b, table);
   assert.deepEqual(loaded.label.data, Uint8Array.of(1, 0, 2, 0, 1, 0));
@@ -50,7 +56,7 @@ test("an h5 case holds image and label in one file", async (t) => {
     label: { shape, data: Uint8Array.of(0, 1, 0, 0) },
   });
   const entry = { id: "a", image: path, label: path } as const;
-  const { channels, label } = await loadCase(entry, await discoverLabelTable([entry]));
+  const { channels, label } = await loadCase(entry, (await discoverLabels([entry])).table);
   assert.deepEqual([...(channels[0]?.data ?? [])], [1, 3, 2, 4]);
   assert.deepEqual([...label.data], [0, 0, 1, 0]);
 });
@@ -99,6 +105,17 @@ test("ids that count as others: merged, exchanged, made background, left out", (
   assert.deepEqual(classesOfIds(Uint8Array.of(1, 3), table), { unknownAt: 1 });
   const names = { 0: "background", 1: "core", 2: "oedema", 4: "a", 7: "b", 9: "fat", 255: "unclear" };
   assert.deepEqual(relabelNames(names, relabel), { 0: "background", 1: "core + oedema", 4: "b", 7: "a" });
+  const [red, green, blue, grey] = [
+    [255, 0, 0] as const,
+    [0, 255, 0] as const,
+    [0, 0, 255] as const,
+    [9, 9, 9] as const,
+  ];
+  assert.deepEqual(relabelColors({ 1: red, 2: green, 4: blue, 9: grey, 255: grey }, relabel), {
+    1: red,
+    7: blue,
+  });
+  assert.deepEqual(relabelColors({ 1: red, 2: green }, { 1: 2 }), { 2: green });
 });
 
 test("channels come from the fourth axis of a file, or from files of one grid", async (t) => {

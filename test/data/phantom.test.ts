@@ -3,7 +3,7 @@ import { createHash } from "node:crypto";
 import { readdir } from "node:fs/promises";
 import { test } from "node:test";
 import { openDataset } from "../../src/data/cases.js";
-import { discoverLabelTable, loadCase } from "../../src/data/load-case.js";
+import { discoverLabels, loadCase } from "../../src/data/load-case.js";
 import { generatePhantom, phantomShape, writePhantomDataset } from "../../src/data/phantom.js";
 import { splitCases } from "../../src/data/splits.js";
 import { temporaryFolder } from "./nifti-files.js";
@@ -65,7 +65,7 @@ test("the data set on the disk opens, splits and loads as it was generated", asy
     [split.labelled, split.unlabelled, split.test].map((cases) => cases.map(({ id }) => id)),
     [["phantom_000"], ["phantom_001"], ["phantom_002"]],
   );
-  const table = await discoverLabelTable(split.labelled);
+  const { table } = await discoverLabels(split.labelled);
   assert.deepEqual(table.ids, [0, 1, 2]);
   for (const [i, entry] of [...split.labelled, ...split.test].entries()) {
     const expected = generatePhantom(2 * i, 4);

@@ -115,6 +115,15 @@ describe("sfr, the whole chain on tiny phantoms", () => {
 
   it("run: predicts on the grid of each image, with the original label ids", async () => {
     for (const arm of tinyArms) {
+      const colors = await readFile(join(reference(), "arms", arm, "predictions", "labels.ctbl"), "utf8");
+      assert.deepEqual(
+        colors
+          .trimEnd()
+          .split("\n")
+          .slice(1)
+          .map((line) => Number(line.split(" ")[0])),
+        tinyLabelIds,
+      );
       for (const id of tinyTestCases) {
         const labels = await readLabels(join(reference(), "arms", arm, "predictions", `${id}.nii.gz`));
         const image = await readImage(join(set.data, "imagesTs", `${id}.nii.gz`));
@@ -190,7 +199,11 @@ describe("sfr, the whole chain on tiny phantoms", () => {
       written,
       tinyTestCases.map((id) => join(out, `${id}.nii.gz`)),
     );
-    assert.deepEqual((await readdir(out)).sort(), ["manifest", ...tinyTestCases.map((id) => `${id}.nii.gz`)]);
+    assert.deepEqual((await readdir(out)).sort(), [
+      "labels.ctbl",
+      "manifest",
+      ...tinyTestCases.map((id) => `${id}.nii.gz`),
+    ]);
     for (const id of tinyTestCases)
       assert.deepEqual(await readFile(join(out, `${id}.nii.gz`)), await readFile(prediction(id)));
   });

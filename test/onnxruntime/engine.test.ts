@@ -38,7 +38,7 @@ describe("logits of the native engine and of ONNX Runtime", { skip: withoutRunti
     });
     weights.dispose();
     await writeModelCard(paths.segmenter, {
-      ...{ labelIds: [0, 1, 2], labelNames: {} },
+      ...{ labelIds: [0, 1, 2], labelNames: {}, labelColors: {} },
       ...{ plan: plainPlan, channels: 1, samChannel: 0 },
     });
     paths.SAM = await makeTinyModel(scratch);

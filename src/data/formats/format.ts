@@ -1,4 +1,5 @@
 import { DataError } from "../../errors.js";
+import type { Segment } from "../segments.js";
 import type { Affine, FileHeader, Orientation, Vec3 } from "../volume.js";
 import type { VoxelType } from "./voxel-type.js";
 
@@ -78,6 +79,8 @@ export interface VoxelKind {
   readonly type: VoxelType;
   /** True for label ids: the header says so to viewers where it can. */
   readonly labels: boolean;
+  /** What label ids stand for, where the format can say so; absent: as in the header that is written like. */
+  readonly segments?: readonly Segment[];
   /** value = stored * slope, where the format can say so; absent: 1. */
   readonly slope?: number;
   /** At most 79 bytes. */

@@ -1,4 +1,5 @@
 import { DataError } from "../../errors.js";
+import { isSegmentLine, segmentLines } from "../segments.js";
 import type { FileHeader, Vec3 } from "../volume.js";
 import { ByteStream } from "./byte-stream.js";
 import {
@@ -216,6 +217,8 @@ function readVectors(path: string, field: string, text: string, count: number): 
 
 /** An attached header: how the new voxels are stored, then the other fields as in the image's header. */
 function planNrrd(_path: string, grid: FileGrid, kind: VoxelKind): FilePlan {
+  const { segments } = kind;
+  const kept = grid.header?.format === "nrrd" ? keptLines(grid.header) : placeLines(grid);
   const lines = [
     "NRRD0005",
     `# ${kind.description}`,
@@ -224,9 +227,15 @@ function planNrrd(_path: string, grid: FileGrid, kind: VoxelKind): FilePlan {
     `sizes: ${grid.shape.join(" ")}`,
     "encoding: gzip",
     ...(kind.type.bytes > 1 ? ["endian: little"] : []),
-    ...(grid.header?.format === "nrrd" ? keptLines(grid.header) : placeLines(grid)),
+    ...(segments === undefined ? kept : kept.filter((line) => !isSegmentLine(line))),
+    ...segmentLines(segments ?? []).map(utf8),
   ];
   return { head: Buffer.from(`${lines.join("\n")}\n\n`, "latin1"), littleEndian: true, gzip: "voxels" };
+}
+
+/** The header is written byte by byte, as it was read. */
+function utf8(line: string): string {
+  return Buffer.from(line, "utf8").toString("latin1");
 }
 
 function keptLines({ bytes }: FileHeader): string[] {
