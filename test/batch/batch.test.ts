@@ -9,7 +9,7 @@ import { findCases, shardOf } from "../../src/batch/cases.js";
 import { caseBytes, MemoryGate } from "../../src/batch/memory.js";
 import { postProcess } from "../../src/batch/postprocess.js";
 import { wholeGeometry } from "../../src/data/case-geometry.js";
-import { readImage, readLabels } from "../../src/data/volume-file.js";
+import { readImage, readLabels, writeImage } from "../../src/data/volume-file.js";
 import { Tensor } from "../../src/native/tensor.js";
 import { type Outcome, sfr, startSfr } from "../cli/sfr.js";
 import { tinyLabelIds } from "../e2e/tiny-set.js";
@@ -106,6 +106,19 @@ describe("sfr pseudo-label", () => {
     );
     await label("again", "--fill-holes");
     assert.ok((await timesOf("again")).every((time, i) => time !== before[i]));
+  });
+
+  it("names classes beside the labels, and in the header of those of an NRRD image", async () => {
+    const image = join(root, "one.nrrd");
+    await writeImage(image, await readImage(join(input, `${ids[0]}.nii.gz`)));
+    const out = join(root, "named");
+    outcomeOf(await sfr("pseudo-label", "--model", model, "--input", image, "--out", out, "--quiet"), 0);
+    const table = await readFile(join(out, "labels.ctbl"), "utf8");
+    const classes = labelIds.slice(1);
+    for (const id of classes) assert.match(table, new RegExp(`^${id} label_${id} [\\d ]+ 255$`, "m"));
+    const { stdout } = outcomeOf(await sfr("inspect", join(out, "one.nrrd"), "--json"), 0);
+    const { segments } = JSON.parse(stdout) as { segments: Record<string, string> };
+    assert.deepEqual(segments, Object.fromEntries(classes.map((id) => [id, `label ${id}`])));
   });
 
   it("stops on SIGINT with code 130 and loses at most what was in work", async () => {
