@@ -23,8 +23,8 @@ const std::vector<std::shared_ptr<Device>>& devices_under_test() {
   return devices();
 }
 
-void add_device_under_test(std::shared_ptr<Device> device) {
-  devices().push_back(std::move(device));
+void set_device_under_test(std::shared_ptr<Device> device) {
+  devices() = {std::move(device)};
 }
 
 bool runs_on_cuda(const Graph& graph) {

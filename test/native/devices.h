@@ -8,9 +8,9 @@
 
 namespace sfr::test {
 
-/// The launch shim, and the card behind libsfr_cuda where the command line named the library.
+/// The launch shim, or the card behind libsfr_cuda where the command line named the library.
 const std::vector<std::shared_ptr<Device>>& devices_under_test();
-void add_device_under_test(std::shared_ptr<Device> device);
+void set_device_under_test(std::shared_ptr<Device> device);
 
 /// Whether every node of the graph has a CUDA kernel that takes it.
 bool runs_on_cuda(const Graph& graph);

@@ -42,7 +42,7 @@ bool use_card(const char* library) {
   try {
     const auto device = sfr::Device::load(library, 0, 0);
     std::printf("device: %s\n", device->name().c_str());
-    sfr::test::add_device_under_test(device);
+    sfr::test::set_device_under_test(device);
     return true;
   } catch (const sfr::Error& error) {
     std::printf("%s\n", error.what());
