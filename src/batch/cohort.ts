@@ -1,6 +1,6 @@
 import type { Progress } from "../io/progress.js";
 import { configureEngine, engineInfo } from "../native/native.js";
-import type { InferenceEngine } from "../onnxruntime/engine.js";
+import { type InferenceEngine, nativeDevice } from "../onnxruntime/engine.js";
 import { type BatchResult, runBatch } from "./batch.js";
 import { formatBytes } from "./memory.js";
 import { loadBatchModel } from "./model.js";
@@ -25,7 +25,7 @@ export async function labelCohort(
 ): Promise<CohortResult> {
   const [engine = { kind: "native" }, ...others] = engines;
   const part = partOf(1 + others.length, progress);
-  configureEngine(part);
+  configureEngine({ ...part, cuda: nativeDevice(engine) });
   const { weights, checkpoint, ...batch } = order;
   const note = (text: string) => progress.note(text, "info");
   // Before the others begin, so that an ONNX file is written once.
@@ -46,8 +46,8 @@ export async function labelCohort(
     processes: engines.length,
     labelled: sum(({ labelled }) => labelled),
     seconds: Math.max(...shares.map(({ seconds }) => seconds)),
-    // The native engine's own time says nothing of ONNX Runtime's.
-    busy: engine.kind === "native" ? busy : null,
+    // The time of the CPU's threads says nothing of a device's, nor of ONNX Runtime's.
+    busy: engine.kind === "native" && engine.cuda === undefined ? busy : null,
   };
 }
 

@@ -3,6 +3,7 @@ import { messageOf } from "../error-text.js";
 import { CancelledError } from "../errors.js";
 import { Progress } from "../io/progress.js";
 import { configureEngine } from "../native/native.js";
+import { nativeDevice } from "../onnxruntime/engine.js";
 import { runBatch } from "./batch.js";
 import { loadBatchModel } from "./model.js";
 import type { WorkerOrder, WorkerShare } from "./workers.js";
@@ -27,7 +28,7 @@ process.once("message", async (order: WorkerOrder) => {
 
 async function work(order: WorkerOrder, progress: Progress): Promise<WorkerShare> {
   const { threads, memoryBytes, weights, checkpoint, engine, ...batch } = order;
-  configureEngine({ threads, memoryBytes });
+  configureEngine({ threads, memoryBytes, cuda: nativeDevice(engine) });
   const { signal } = stop;
   const model = await loadBatchModel(weights, checkpoint, { engine, signal });
   using _ = model.network;

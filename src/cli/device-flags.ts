@@ -1,8 +1,16 @@
-import { DeviceError, UsageError } from "../errors.js";
+import { UsageError } from "../errors.js";
 import type { EngineInfo } from "../native/native.js";
 import type { DeviceRequest } from "../onnxruntime/engine.js";
 import type { Arguments, Context, Flag } from "./command.js";
 import { memorySize } from "./memory-limit.js";
+
+/** The flag of commands that can run on a CUDA device. */
+export const deviceMemoryFlag: Flag = {
+  name: "device-memory",
+  kind: "text",
+  help: "Memory of the CUDA device that a process may use (20GB); below what is needed, values are computed again",
+  default: "nine tenths of what is free",
+};
 
 /** Flags of commands that train. */
 export const deviceFlags: readonly Flag[] = [
@@ -12,13 +20,14 @@ export const deviceFlags: readonly Flag[] = [
     help: "Where networks are trained: cpu, cuda, cuda:N (fails when it cannot be had), auto (falls back to the CPU)",
     default: "cpu",
   },
-  {
-    name: "device-memory",
-    kind: "text",
-    help: "Memory of the CUDA device that may be used (20GB); below what is needed, values are computed again",
-    default: "nine tenths of what is free",
-  },
+  deviceMemoryFlag,
 ];
+
+/** What --device-memory says, for chooseEngine(). Throws UsageError when it is no size. */
+export function deviceMemory(args: Arguments): { deviceBytes?: number } {
+  const text = args.optional("device-memory");
+  return text === undefined ? {} : { deviceBytes: memorySize("--device-memory", text) };
+}
 
 /** The device that a word of `--device` names. Throws UsageError for another word. */
 export function deviceNamed(text: string): DeviceRequest {
@@ -35,27 +44,13 @@ export function deviceNamed(text: string): DeviceRequest {
  */
 export async function trainingEngine(args: Arguments, context: Context): Promise<EngineInfo> {
   const word = args.optional("device");
-  const device = deviceNamed(word ?? "cpu");
-  const budget = args.optional("device-memory");
-  const memoryBytes = budget === undefined ? 0 : memorySize("--device-memory", budget);
-  const engine = await context.engine();
-  const used = device === "cpu" ? engine : await withDevice(device, memoryBytes, context);
+  const request = { engine: "native", device: deviceNamed(word ?? "cpu"), ...deviceMemory(args) } as const;
+  await context.engine();
+  const { chooseEngine } = await import("../onnxruntime/engine.js");
+  const { fallback } = chooseEngine(request);
+  if (fallback !== undefined) context.progress.note(`--device auto: the CPU is used; ${fallback}`);
+  const { engineInfo } = await import("../native/native.js");
+  const used = engineInfo();
   if (word !== undefined) context.progress.note(`device: ${used.device}`, "info");
   return used;
-}
-
-async function withDevice(
-  device: Exclude<DeviceRequest, "cpu">,
-  memoryBytes: number,
-  context: Context,
-): Promise<EngineInfo> {
-  const { configureEngine, cudaLibrary, engineInfo } = await import("../native/native.js");
-  const ordinal = device === "auto" ? 0 : device.cuda;
-  try {
-    configureEngine({ cuda: { library: cudaLibrary(), ordinal, memoryBytes } });
-  } catch (error) {
-    if (device !== "auto" || !(error instanceof DeviceError)) throw error;
-    context.progress.note(`--device auto: the CPU is used; ${error.message}`);
-  }
-  return engineInfo();
 }

@@ -1,7 +1,7 @@
 import { UsageError } from "../errors.js";
 import type { DeviceRequest, InferenceEngine } from "../onnxruntime/engine.js";
 import type { Arguments, Context, Flag } from "./command.js";
-import { deviceNamed } from "./device-flags.js";
+import { deviceMemory, deviceMemoryFlag, deviceNamed } from "./device-flags.js";
 
 const engines = ["native", "onnx"] as const;
 
@@ -17,8 +17,9 @@ export const engineFlags: readonly Flag[] = [
     name: "device",
     kind: "text",
     help: "Where: cpu, cuda, cuda:N (fails when it cannot be had), auto (falls back to the CPU)",
-    default: "auto",
+    default: "cpu; auto with --engine onnx",
   },
+  deviceMemoryFlag,
   {
     name: "gpus",
     kind: "text",
@@ -40,21 +41,23 @@ export const engineFlags: readonly Flag[] = [
  */
 export async function enginesOf(args: Arguments, context: Context): Promise<InferenceEngine[]> {
   const engine = engineNamed(args.optional("engine") ?? "native");
-  const devices = devicesOf(args.optional("device"), args.optional("gpus"));
+  const usual = engine === "onnx" ? "auto" : "cpu";
+  const devices = devicesOf(args.optional("device"), args.optional("gpus"), usual);
+  const memory = deviceMemory(args);
   const library = args.optional("onnxruntime");
   await context.engine();
   const { chooseEngine } = await import("../onnxruntime/engine.js");
   return devices.map((device) => {
-    const choice = chooseEngine({ engine, device, ...(library === undefined ? {} : { library }) });
+    const choice = chooseEngine({ engine, device, ...memory, ...(library === undefined ? {} : { library }) });
     if (choice.fallback !== undefined)
-      context.progress.note(`--device auto: the CPU is used; CUDA: received ${choice.fallback}`);
+      context.progress.note(`--device auto: the CPU is used; ${choice.fallback}`);
     context.progress.note(`engine: ${choice.used}`, "info");
     return choice.engine;
   });
 }
 
-function devicesOf(device: string | undefined, gpus: string | undefined): DeviceRequest[] {
-  if (gpus === undefined) return [deviceNamed(device ?? "auto")];
+function devicesOf(device: string | undefined, gpus: string | undefined, usual: string): DeviceRequest[] {
+  if (gpus === undefined) return [deviceNamed(device ?? usual)];
   if (device !== undefined)
     throw new UsageError(`--gpus: expected no --device beside it, received '${device}'; leave one out`);
   const numbers = gpus.split(",");

@@ -1,5 +1,11 @@
 import { DeviceError } from "../errors.js";
-import type { CudaSettings } from "../native/native.js";
+import {
+  type CudaDevice,
+  type CudaSettings,
+  configureEngine,
+  cudaLibrary,
+  engineInfo,
+} from "../native/native.js";
 import { withoutCode } from "./findings.js";
 import { cards, type Machine, thisMachine } from "./machine.js";
 import { type OnnxRuntime, onnxRuntime, onnxRuntimeInfo } from "./runtime.js";
@@ -11,12 +17,20 @@ export type DeviceRequest = "cpu" | "auto" | { readonly cuda: number };
 export interface EngineRequest {
   readonly engine: "native" | "onnx";
   readonly device: DeviceRequest;
+  /** Most memory of a CUDA device to use, bytes; absent: the engine's own limit. */
+  readonly deviceBytes?: number;
   /** Path of libonnxruntime; absent: the one of onnxruntime-node. */
   readonly library?: string;
 }
 
 /** What runs networks, chosen once per command. */
-export type InferenceEngine = { readonly kind: "native" } | OnnxEngine;
+export type InferenceEngine = NativeEngine | OnnxEngine;
+
+/** Our own, on the CPU when no CUDA device is named. */
+export interface NativeEngine {
+  readonly kind: "native";
+  readonly cuda?: CudaDevice;
+}
 
 /** ONNX Runtime, on the CPU when no CUDA device is named. */
 export interface OnnxEngine {
@@ -34,35 +48,51 @@ export interface EngineChoice {
   readonly fallback?: string;
 }
 
+/** What configureEngine() is told for the programs of an engine: its device, or null where that is not ours. */
+export function nativeDevice(engine: InferenceEngine): CudaDevice | null {
+  return engine.kind === "native" ? (engine.cuda ?? null) : null;
+}
+
 /**
- * Chooses engine and device.
+ * Chooses engine and device. The native engine is set to its device.
  *
  * @throws DeviceError when ONNX Runtime or the CUDA device that was asked for cannot be had
  */
 export function chooseEngine(request: EngineRequest, machine: Machine = thisMachine): EngineChoice {
-  const { engine, device, library } = request;
+  const { engine, device, deviceBytes, library } = request;
+  if (engine === "native") return chooseNative(device, deviceBytes);
   const isCuda = typeof device === "object";
-  if (engine === "native") {
-    if (!isCuda) return { engine: { kind: "native" }, used: "native engine, cpu" };
-    throw new DeviceError(
-      `engine: expected --device cpu or auto for the native engine, received cuda:${device.cuda}; use --engine onnx`,
-    );
-  }
   const runtime = onnxRuntime(library);
   const name = `ONNX Runtime ${runtime.version}`;
   const onCpu = { engine: { kind: "onnx", runtime }, used: `${name}, cpu` } as const;
   if (device === "cpu") return onCpu;
   const index = isCuda ? device.cuda : 0;
   const problem = cudaProblem(runtime, index, machine);
-  if (problem === undefined)
-    return { engine: { kind: "onnx", runtime, cuda: { device: index } }, used: `${name}, cuda:${index}` };
-  if (!isCuda) return { ...onCpu, fallback: problem };
+  if (problem === undefined) {
+    const cuda = { device: index, ...(deviceBytes === undefined ? {} : { memoryBytes: deviceBytes }) };
+    return { engine: { kind: "onnx", runtime, cuda }, used: `${name}, cuda:${index}` };
+  }
+  if (!isCuda) return { ...onCpu, fallback: `CUDA: received ${problem}` };
   throw new DeviceError(
     `engine: expected CUDA device ${index} for ${name}, received ${problem}; see \`sfr doctor\`, or use --device auto`,
   );
 }
 
-/** Why a CUDA device cannot be had; undefined when it can. */
+function chooseNative(device: DeviceRequest, deviceBytes = 0): EngineChoice {
+  const onCpu = { engine: { kind: "native" }, used: "native engine, cpu" } as const;
+  if (device === "cpu") return onCpu;
+  const ordinal = device === "auto" ? 0 : device.cuda;
+  const cuda: CudaDevice = { library: cudaLibrary(), ordinal, memoryBytes: deviceBytes };
+  try {
+    configureEngine({ cuda });
+  } catch (error) {
+    if (device !== "auto" || !(error instanceof DeviceError)) throw error;
+    return { ...onCpu, fallback: error.message };
+  }
+  return { engine: { kind: "native", cuda }, used: `native engine, ${engineInfo().device}` };
+}
+
+/** Why ONNX Runtime cannot have a CUDA device; undefined when it can. */
 function cudaProblem(runtime: OnnxRuntime, index: number, machine: Machine): string | undefined {
   if (runtime.through === "node") return `version ${runtime.version}, which is used on the CPU only`;
   const card = cards(machine).find((candidate) => candidate.index === index);

@@ -35,7 +35,7 @@ export class WindowSlab implements Disposable {
     this.counts = Tensor.zeros("f32", shape);
     const end = new Graph();
     const means = ops.windowMean(end.persistent(this.sums, "sums"), end.persistent(this.counts, "counts"));
-    this.finish = end.compile({ labels: ops.argmax(means), means });
+    this.finish = end.compile({ labels: ops.argmax(means), means }, { onDevice: true });
   }
 
   /**
@@ -85,7 +85,7 @@ export class WindowSlab implements Disposable {
     const logits = graph.input("logits", "f32", [1, pz, py, px, this.result.classes]);
     const weights = this.weights === undefined ? undefined : graph.persistent(this.weights, "weights");
     ops.windowAccumulate(sums, counts, logits, graph.input("offset", "i32", [3]), { weights, mirror });
-    return graph.compile({});
+    return graph.compile({}, { onDevice: true });
   }
 
   [Symbol.dispose](): void {

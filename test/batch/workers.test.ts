@@ -107,6 +107,7 @@ describe("--workers", () => {
   });
 
   it("--gpus: refuses what it cannot mean, and cards that are not there", async () => {
+    process.env.SFR_CUDA_LIBRARY = "/nowhere/libsfr_cuda.so";
     const call = async (code: number, message: RegExp, ...more: string[]) => {
       const outcome = await sfr(...words("gpus", ...more));
       assert.equal(outcome.code, code, outcome.stderr);
@@ -119,7 +120,7 @@ describe("--workers", () => {
       "0,0",
     );
     await call(2, /--gpus: expected no --device beside it/, "--gpus", "0", "--device", "cpu");
-    await call(5, /expected --device cpu or auto for the native engine, received cuda:0/, "--gpus", "0,1");
+    await call(5, /cuda: expected libsfr_cuda at \/nowhere/, "--gpus", "0,1");
     // No machine has that many.
     await call(5, /expected CUDA device 98/, "--gpus", "98,99", "--engine", "onnx");
   });

@@ -1,14 +1,16 @@
-/** --device of commands that train: refused by word, auto, and steps on the launch shim in the place of a card. */
+/** --device and --device-memory of commands: refused by word, auto, and work on the launch shim in the place of a card. */
 import assert from "node:assert/strict";
 import { existsSync } from "node:fs";
-import { mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
+import { mkdtemp, readdir, readFile, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, before, test } from "node:test";
 import { parse, stringify } from "yaml";
 import { exitCodes } from "../../src/cli/command.js";
 import { deviceNamed } from "../../src/cli/device-flags.js";
+import { readImage } from "../../src/data/volume-file.js";
 import { UsageError } from "../../src/errors.js";
+import { makeTinyModel, writeVolumes } from "../batch/tiny-model.js";
 import { writeTinySet } from "../e2e/tiny-set.js";
 import { sfr } from "./sfr.js";
 
@@ -79,4 +81,73 @@ test("--device cuda: the losses of a training are those of the CPU", { skip }, a
   // Sums run in another order; one step of training between the two losses.
   for (const [i, loss] of received.entries())
     assert.ok(Math.abs(loss - (expected[i] ?? 0)) < 1e-4, `${received}`);
+});
+
+/** Runs a command that labels volumes on the CPU and on the shim, and compares a file of probabilities. */
+async function assertAlike(words: readonly string[], file: string): Promise<void> {
+  process.env.SFR_CUDA_LIBRARY = shim;
+  const maps: Float32Array[] = [];
+  for (const [device, used] of [
+    ["cpu", /native engine, cpu/],
+    ["cuda", /native engine, shim:0 launch shim/],
+  ] as const) {
+    const out = join(root, `${words[0]}-${device}`);
+    const flags = ["--maps", "probabilities", "--device", device, "--device-memory", "500MB"];
+    const { code, stderr } = await sfr(...words, "--out", out, ...flags);
+    assert.equal(code, exitCodes.ok, stderr);
+    assert.match(stderr, used);
+    maps.push((await readImage(join(out, file))).data);
+  }
+  const [expected = new Float32Array(), received = new Float32Array()] = maps;
+  assert.ok(new Set(expected).size > 10, "a map of one value proves nothing");
+  assert.equal(received.length, expected.length);
+  // Probabilities are kept in steps of 1/255; where sums run in another order one may be rounded to the next step.
+  const largest = expected.reduce(
+    (most, value, i) => Math.max(most, Math.abs(value - (received[i] ?? 0))),
+    0,
+  );
+  assert.ok(largest <= 1.01 / 255, `${largest}`);
+}
+
+test("predict --device cuda: windows and their sums are those of the CPU", { skip }, async () => {
+  const weights = join(root, "cpu", "arms", "v-net-labelled-only", "segmenter.safetensors");
+  const image = join(root, "data", "imagesTs", "phantom_005.nii.gz");
+  const words = ["predict", image, "--weights", weights, "--stride", "16,16,16"];
+  await assertAlike(words, join("probabilities", "phantom_005", "7.nii.gz"));
+});
+
+test("pseudo-label --device cuda: stitch, SAM and un-stitch are those of the CPU", { skip }, async () => {
+  const folder = join(root, "sam");
+  const model = await makeTinyModel(folder);
+  await writeVolumes(join(folder, "cohort"), 1);
+  await assertAlike(
+    ["pseudo-label", "--model", model, "--input", join(folder, "cohort")],
+    join("probabilities", "case_000", "4.nii.gz"),
+  );
+});
+
+test("beyond --device-memory: one sentence with the need and the budget, and no weights", {
+  skip,
+}, async () => {
+  const large = join(root, "large.yaml");
+  const settings = parse(await readFile(config, "utf8")) as Record<string, unknown>;
+  // Two crops of 16 features each are more than the budget, however much is computed again.
+  const crops = { patch: [112, 112, 112], segmenter: { filters: 16 } };
+  const retrain = { steps: 2, labelledBatch: 2, unlabelledBatch: 1 };
+  await writeFile(large, stringify({ ...settings, ...crops, retrain }));
+  process.env.SFR_CUDA_LIBRARY = shim;
+  const out = join(root, "large");
+  const words = ["--skip-check", "--device", "cuda", "--device-memory", "500MB"];
+  const { code, stderr } = await sfr("retrain", large, "--out", out, ...words);
+  assert.equal(code, exitCodes.device, stderr);
+  const [error = ""] = stderr.split("\n").filter((line) => line.startsWith("sfr: "));
+  assert.match(
+    error,
+    /expected \d{9,} more bytes, received none: \d+ of a budget of 500000000 bytes are in use; use a smaller/,
+  );
+  const files = await readdir(out, { recursive: true });
+  assert.deepEqual(
+    files.filter((file) => /safetensors|checkpoint|\.tmp/.test(file)),
+    [],
+  );
 });

@@ -62,13 +62,15 @@ describe("logits of the native engine and of ONNX Runtime", { skip: withoutRunti
 describe("choosing an engine", { skip: withoutRuntime }, () => {
   const machine = (table?: string): Machine => ({ root: scratch, env: {}, run: () => table });
 
-  it("native, on the CPU alone", () => {
-    assert.deepEqual(chooseEngine({ engine: "native", device: "auto" }), {
-      engine: { kind: "native" },
-      used: "native engine, cpu",
-    });
+  it("native, on the CPU where there is no library for a device", () => {
+    const onCpu = { engine: { kind: "native" }, used: "native engine, cpu" };
+    assert.deepEqual(chooseEngine({ engine: "native", device: "cpu" }), onCpu);
+    process.env.SFR_CUDA_LIBRARY = "/nowhere/libsfr_cuda.so";
+    const { fallback, ...rest } = chooseEngine({ engine: "native", device: "auto" });
+    assert.deepEqual(rest, onCpu);
+    assert.match(fallback ?? "", /^cuda: expected libsfr_cuda at \/nowhere/);
     const refused = () => chooseEngine({ engine: "native", device: { cuda: 1 } });
-    assert.throws(refused, (error) => error instanceof DeviceError && /received cuda:1/.test(error.message));
+    assert.throws(refused, (error) => error instanceof DeviceError && /nowhere/.test(error.message));
   });
 
   it("ONNX Runtime on a CUDA device that is not there: refused, or the CPU with a reason", () => {
@@ -90,7 +92,10 @@ describe("choosing an engine", { skip: withoutRuntime }, () => {
 
   it("a card that the provider has no code for, by name", () => {
     const { fallback } = chooseEngine({ engine: "onnx", device: "auto" }, machine("0, NVIDIA B200, 10.0\n"));
-    assert.equal(fallback, "NVIDIA B200 of compute capability 10.0, for which its provider has no code");
+    assert.equal(
+      fallback,
+      "CUDA: received NVIDIA B200 of compute capability 10.0, for which its provider has no code",
+    );
   });
 
   it("by flags: what is used is said; what cannot be had ends with code 5, a wrong word with 2", async () => {
