@@ -1,5 +1,7 @@
 #include "onnx_session_wrap.h"
 
+#include <chrono>
+
 #include "convert.h"
 #include "promise_worker.h"
 #include "tensor_wrap.h"
@@ -66,6 +68,7 @@ Napi::Function OnnxSessionWrap::define(Napi::Env env) {
       env, "OnnxSession",
       {InstanceMethod<&OnnxSessionWrap::load>("load"), InstanceMethod<&OnnxSessionWrap::inputs>("inputs"),
        InstanceMethod<&OnnxSessionWrap::outputs>("outputs"), InstanceMethod<&OnnxSessionWrap::run>("run"),
+       InstanceMethod<&OnnxSessionWrap::busy_seconds>("busySeconds"),
        InstanceMethod<&OnnxSessionWrap::cancel>("cancel"),
        InstanceMethod<&OnnxSessionWrap::dispose>("dispose")});
 }
@@ -120,9 +123,19 @@ Napi::Value OnnxSessionWrap::run(const Napi::CallbackInfo& info) {
     live.arm();
     s->busy = true;
     return PromiseWorker::run(
-        info.This().As<Napi::Object>(), [s, in, out] { s->session->run(in.tensors, out.tensors); },
+        info.This().As<Napi::Object>(),
+        [s, in, out] {
+          using Clock = std::chrono::steady_clock;
+          const Clock::time_point start = Clock::now();
+          s->session->run(in.tensors, out.tensors);
+          s->busy_seconds = s->busy_seconds + std::chrono::duration<double>(Clock::now() - start).count();
+        },
         [s] { s->busy = false; });
   });
+}
+
+Napi::Value OnnxSessionWrap::busy_seconds(const Napi::CallbackInfo& info) {
+  return guarded(info.Env(), [&] { return Napi::Number::New(info.Env(), state()->busy_seconds); });
 }
 
 Napi::Value OnnxSessionWrap::cancel(const Napi::CallbackInfo& info) {

@@ -12,6 +12,7 @@ import { hashFiles } from "../io/hash-files.js";
 import type { Progress } from "../io/progress.js";
 import { stageKey } from "../io/stage-key.js";
 import { engineInfo } from "../native/native.js";
+import type { FinishedWindows } from "../predict/sliding-window.js";
 import type { VolumeLabels } from "../predict/volume-labels.js";
 import { writeColorTable } from "../run/label-legend.js";
 import { caseFile } from "../run/stage.js";
@@ -27,6 +28,7 @@ import {
 } from "./case-work.js";
 import type { BatchCase } from "./cases.js";
 import { type Claim, Claims } from "./claims.js";
+import { EngineShare, type EngineTimes } from "./engine-share.js";
 import { type BatchRecord, Manifest } from "./manifest.js";
 import { caseBytes, formatBytes, MemoryGate } from "./memory.js";
 import type { BatchModel } from "./model.js";
@@ -47,15 +49,13 @@ export interface BatchOptions {
 }
 
 /** What has become of the cases, and what this process has done of it. */
-export interface BatchResult {
+export interface BatchResult extends EngineTimes {
   /** A record of each case, in their order. */
   readonly records: readonly BatchRecord[];
   /** Cases that this process has labelled. */
   readonly labelled: number;
   /** From the first reading to the last writing of this process, seconds. */
   readonly seconds: number;
-  /** Share of this time in which the engine worked. */
-  readonly busy: number;
 }
 
 /** A case of which this process has the claim, in memory. */
@@ -66,9 +66,9 @@ interface WorkItem {
   readonly leave: () => void;
 }
 
-/** Labels that are to be written. */
+/** What is to be finished and written. */
 interface LabelledCase {
-  readonly result: VolumeLabels;
+  readonly windows: FinishedWindows;
   /** Time in the engine's queue, seconds. */
   readonly seconds: number;
 }
@@ -112,6 +112,7 @@ class Batch {
   private gate = new MemoryGate(0);
   private labelled = 0;
   private lastWrite = 0;
+  private readonly engine: EngineShare;
 
   constructor(
     private readonly options: BatchOptions,
@@ -119,6 +120,7 @@ class Batch {
     private readonly claims: Claims,
   ) {
     const { model, settings, signal } = options;
+    this.engine = new EngineShare(model.network);
     this.work = stageKey({ format: 1, weights: model.hash, ...settings, post: { ...settings.post } });
     this.signal = signal === undefined ? this.stop.signal : AbortSignal.any([signal, this.stop.signal]);
   }
@@ -131,19 +133,18 @@ class Batch {
     }
     await writeColorTable(this.options.out, this.options.model.card);
     this.gate = new MemoryGate(await this.planMemory());
-    const [start, busyBefore] = [performance.now(), engineInfo().busySeconds];
+    const start = performance.now();
     this.lastWrite = start;
     progress.begin(title, cases.length, this.concluded.size, "cases");
     await this.labelAll();
     await this.claims.sweep();
     progress.end((performance.now() - start) / 1000);
-    const seconds = (this.lastWrite - start) / 1000;
     if (this.options.review) await this.writeReview();
     return {
       records: cases.flatMap(({ id }) => this.manifest.get(id) ?? []),
       labelled: this.labelled,
-      seconds,
-      busy: seconds === 0 ? 0 : (engineInfo().busySeconds - busyBefore) / seconds,
+      seconds: (this.lastWrite - start) / 1000,
+      ...this.engine.total(),
     };
   }
 
@@ -291,10 +292,12 @@ class Batch {
 
   private async label(item: WorkItem, onBegin: () => void): Promise<LabelledCase | undefined> {
     const { model, settings } = this.options;
+    this.engine.begin();
     const start = performance.now();
     try {
-      const result = await labelCase(item.read, model, settings, { signal: this.signal, onBegin });
-      return { result, seconds: (performance.now() - start) / 1000 };
+      const windows = await labelCase(item.read, model, settings, { signal: this.signal, onBegin });
+      this.engine.end();
+      return { windows, seconds: (performance.now() - start) / 1000 };
     } catch (error) {
       for (const channel of item.read.channels) channel.dispose();
       item.leave();
@@ -303,11 +306,13 @@ class Batch {
     }
   }
 
-  private async write(item: WorkItem, { result, seconds }: LabelledCase): Promise<void> {
+  private async write(item: WorkItem, { windows, seconds }: LabelledCase): Promise<void> {
     const { read, claim } = item;
     const { out, model, settings, review } = this.options;
     const start = performance.now();
+    let result: VolumeLabels | undefined;
     try {
+      result = await windows.finish();
       // Taken over by another process while this one stood still: that one writes it.
       if (!(await claim.isOurs())) return;
       const written = await writeCase(out, read, result, model, settings, review);
@@ -324,7 +329,7 @@ class Batch {
     } catch (error) {
       await this.failOrThrow(read.entry, claim, error);
     } finally {
-      result.dispose();
+      result?.dispose();
       await this.giveFree(item);
     }
   }

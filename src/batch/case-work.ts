@@ -15,7 +15,7 @@ import { writeFileAtomic } from "../io/atomic-file.js";
 import { hashFiles } from "../io/hash-files.js";
 import { encodePng } from "../io/png.js";
 import type { Tensor } from "../native/tensor.js";
-import { type SlidingWindowOptions, slidingWindow } from "../predict/sliding-window.js";
+import { type FinishedWindows, runWindows, type SlidingWindowOptions } from "../predict/sliding-window.js";
 import type { KeptMaps, VolumeLabels } from "../predict/volume-labels.js";
 import { segmentsOfLegend } from "../run/label-legend.js";
 import { caseFile } from "../run/stage.js";
@@ -113,15 +113,15 @@ export async function readCase(
   };
 }
 
-/** Labels a case. @throws CancelledError */
+/** Runs the network over a case. @throws CancelledError */
 export function labelCase(
   { channels, image, geometry }: ReadCase,
   { network, seesAll }: BatchModel,
   { stride, weighting, mirror, maps }: BatchSettings,
   options: Pick<SlidingWindowOptions, "signal" | "onBegin">,
-): Promise<VolumeLabels> {
+): Promise<FinishedWindows> {
   const seen = seesAll ? channels : image;
-  return slidingWindow(seen, network, { stride, weighting, mirror, maps, geometry, ...options });
+  return runWindows(seen, network, { stride, weighting, mirror, maps, geometry, ...options });
 }
 
 /** What is written for a case. */

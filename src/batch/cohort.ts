@@ -9,7 +9,7 @@ import { type WorkerOrder, type WorkerShare, Workers } from "./workers.js";
 /** What became of a cohort, and what the processes of this call have done of it. */
 export interface CohortResult extends Pick<BatchResult, "records" | "labelled" | "seconds"> {
   readonly processes: number;
-  /** Share of the time in which the engines worked; null where their own time says nothing of it. */
+  /** Share of the time between the first window and the last in which the engine worked; of all processes; null on a device. */
   readonly busy: number | null;
 }
 
@@ -39,15 +39,15 @@ export async function labelCohort(
   if (lost > 0)
     progress.note(`${lost} of ${engines.length} processes ended early; the others did their cases`);
   const sum = (of: (share: WorkerShare) => number) => shares.reduce((total, share) => total + of(share), 0);
-  const time = sum(({ seconds }) => seconds);
-  const busy = time === 0 ? 0 : sum((share) => share.busy * share.seconds) / time;
+  const inferring = sum((share) => share.inferring);
+  const busy = inferring === 0 ? 0 : sum((share) => share.busy) / inferring;
   return {
     records,
     processes: engines.length,
     labelled: sum(({ labelled }) => labelled),
     seconds: Math.max(...shares.map(({ seconds }) => seconds)),
-    // The time of the CPU's threads says nothing of a device's, nor of ONNX Runtime's.
-    busy: engine.kind === "native" && engine.cuda === undefined ? busy : null,
+    // The time of the CPU's threads says nothing of a device's.
+    busy: nativeDevice(engine) === null ? busy : null,
   };
 }
 

@@ -33,6 +33,6 @@ async function work(order: WorkerOrder, progress: Progress): Promise<WorkerShare
   const model = await loadBatchModel(weights, checkpoint, { engine, signal });
   using _ = model.network;
   using __ = model.locator;
-  const { labelled, seconds, busy } = await runBatch({ ...batch, model, progress, signal });
-  return { labelled, seconds, busy };
+  const { records: _records, ...share } = await runBatch({ ...batch, model, progress, signal });
+  return share;
 }

@@ -17,7 +17,7 @@ export interface WorkerOrder extends Pick<BatchOptions, "cases" | "out" | "setti
 }
 
 /** What one process has done of a batch. */
-export type WorkerShare = Pick<BatchResult, "labelled" | "seconds" | "busy">;
+export type WorkerShare = Pick<BatchResult, "labelled" | "seconds" | "inferring" | "busy">;
 
 const program = fileURLToPath(new URL("./worker.js", import.meta.url));
 

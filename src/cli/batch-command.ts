@@ -125,7 +125,10 @@ function report(
   const written = records.flatMap(({ labels }) => (labels === undefined ? [] : [join(out, labels)]));
   if (labelled > 0) {
     const each = (seconds / labelled).toPrecision(3);
-    const share = busy === null ? "" : `; the engine worked ${(100 * busy).toFixed(1)} % of the time`;
+    const share =
+      busy === null
+        ? ""
+        : `; the engine worked ${(100 * busy).toFixed(1)} % of the time from the first window to the last`;
     const by = processes === 1 ? "here" : `here by ${processes} processes`;
     context.progress.note(`${title}: ${labelled} cases labelled ${by}, ${each} s per case${share}`, "info");
   }

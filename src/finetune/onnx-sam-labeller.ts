@@ -58,6 +58,11 @@ export class OnnxSamLabeller implements WindowModel {
     return halfStride(this.patch);
   }
 
+  /** Of ONNX Runtime alone. */
+  get busySeconds(): number {
+    return this.session.busySeconds;
+  }
+
   async logits(window: Tensor, signal?: AbortSignal): Promise<Tensor> {
     return this.parts.logits(window, async (part) => {
       const { canvases } = await this.stitch.run({ part }, signal);

@@ -3,7 +3,7 @@ import { Graph, type Program } from "../graph/graph.js";
 import * as ops from "../graph/ops.js";
 import type { SamNetwork } from "../models/sam/network.js";
 import { fullResolution } from "../models/sam/sam.js";
-import type { Precision } from "../native/native.js";
+import { engineInfo, type Precision } from "../native/native.js";
 import { Tensor } from "../native/tensor.js";
 import type { WindowModel } from "../predict/window-model.js";
 import { halfStride } from "../predict/windows.js";
@@ -76,6 +76,10 @@ export class SamLabeller implements WindowModel {
   /** 50 % overlap. */
   get usualStride(): Voxels {
     return halfStride(this.patch);
+  }
+
+  get busySeconds(): number {
+    return engineInfo().busySeconds;
   }
 
   async logits(window: Tensor, signal?: AbortSignal): Promise<Tensor> {

@@ -135,6 +135,7 @@ export interface NativeOnnxSession {
     outputNames: readonly string[],
     outputs: readonly NativeTensor[],
   ): Promise<void>;
+  busySeconds(): number;
   cancel(): void;
   dispose(): void;
 }

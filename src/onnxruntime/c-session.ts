@@ -37,6 +37,10 @@ export class CSession implements SessionBackend {
     );
   }
 
+  get busySeconds(): number {
+    return callNative(() => this.session.busySeconds());
+  }
+
   cancel(): void {
     callNative(() => this.session.cancel());
   }

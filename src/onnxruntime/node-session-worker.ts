@@ -50,7 +50,10 @@ try {
   });
   parentPort?.on("message", async (request: RunRequest | "end") => {
     if (request === "end") return parentPort?.close();
-    const answered = await run(ort, session, request).then(() => ({ kind: "done" }) as const, failure);
+    const answered = await run(ort, session, request).then(
+      (seconds) => ({ kind: "done", seconds }) as const,
+      failure,
+    );
     idle();
     return answer(answered);
   });
@@ -66,7 +69,8 @@ function idle(): void {
   Atomics.notify(settings.busy, 0);
 }
 
-async function run(ort: Ort, session: OrtSession, { inputs, outputs }: RunRequest): Promise<void> {
+/** @returns how long the library worked, seconds */
+async function run(ort: Ort, session: OrtSession, { inputs, outputs }: RunRequest): Promise<number> {
   const opened: Tensor[] = [];
   const open = ([name, number]: SharedTensor) => {
     const tensor = Tensor.open(number);
@@ -74,8 +78,11 @@ async function run(ort: Ort, session: OrtSession, { inputs, outputs }: RunReques
     return [name, new ort.Tensor(typeNames[tensor.dtype], tensor.data, tensor.shape)] as const;
   };
   try {
+    const [feeds, fetches] = [inputs, outputs].map((some) => Object.fromEntries(some.map(open)));
+    const start = performance.now();
     // Outputs are computed in the memory that is given; what comes back are copies of it, which nobody needs.
-    await session.run(Object.fromEntries(inputs.map(open)), Object.fromEntries(outputs.map(open)));
+    await session.run(feeds ?? {}, fetches ?? {});
+    return (performance.now() - start) / 1000;
   } finally {
     for (const tensor of opened) tensor.dispose();
   }

@@ -23,7 +23,7 @@ export interface WorkerSettings {
 /** What the worker answers, once when it has loaded the network and once for each run. */
 export type WorkerAnswer =
   | { readonly kind: "loaded"; readonly inputs: readonly Port[]; readonly outputs: readonly Port[] }
-  | { readonly kind: "done" }
+  | { readonly kind: "done"; readonly seconds: number }
   | { readonly kind: "failed"; readonly code: string; readonly message: string };
 
 /** Longest that the end of the process waits for a load or run, milliseconds. */
@@ -36,6 +36,7 @@ export class NodeSession implements SessionBackend {
   private end: DeviceError | undefined;
   inputs: readonly Port[] = [];
   outputs: readonly Port[] = [];
+  busySeconds = 0;
   /** onnxruntime-node aborts the process when its thread is stopped inside a call, so the process must not end before that. */
   private readonly waitForRun = () => {
     Atomics.wait(this.busy, 0, 1, longestWait);
@@ -81,7 +82,8 @@ export class NodeSession implements SessionBackend {
     const answer = this.answer();
     this.busy[0] = 1;
     this.worker.postMessage(request);
-    await answer;
+    const answered = await answer;
+    if (answered.kind === "done") this.busySeconds += answered.seconds;
   }
 
   /** A run of onnxruntime-node cannot be stopped. */

@@ -22,6 +22,8 @@ export interface SessionBackend {
   readonly inputs: readonly Port[];
   readonly outputs: readonly Port[];
   run(inputs: NamedTensors, outputs: NamedTensors): Promise<void>;
+  /** Seconds of all runs that succeeded, in the library alone. */
+  readonly busySeconds: number;
   /** Asks the run in flight to end early; some cannot. */
   cancel(): void;
   dispose(): void;
@@ -60,6 +62,11 @@ export class OnnxSession implements Disposable {
 
   get outputs(): readonly Port[] {
     return this.backend.outputs;
+  }
+
+  /** Seconds of all runs that succeeded, in ONNX Runtime alone. */
+  get busySeconds(): number {
+    return this.backend.busySeconds;
   }
 
   /**

@@ -37,6 +37,11 @@ export class OnnxSegmenter implements WindowModel {
     return quarterStride(this.patch);
   }
 
+  /** Of ONNX Runtime alone. */
+  get busySeconds(): number {
+    return this.session.busySeconds;
+  }
+
   async logits(window: Tensor, signal?: AbortSignal): Promise<Tensor> {
     channelsFirst(window, this.input);
     await this.session.run({ patch: this.input }, { logits: this.output }, signal);

@@ -7,6 +7,7 @@ import { readSafetensors, writeSafetensors } from "../io/safetensors.js";
 import { jsonOf, type TensorInfo } from "../io/tensor-file.js";
 import { padded, unpadded } from "../models/segmenter.js";
 import { type SegmenterModel, segmenters } from "../models/segmenters.js";
+import { engineInfo } from "../native/native.js";
 import { Tensor } from "../native/tensor.js";
 import type { WindowModel } from "./window-model.js";
 import { quarterStride } from "./windows.js";
@@ -132,6 +133,10 @@ export class Segmenter implements WindowModel {
 
   get addedBytes(): number {
     return this.program.addedBytes;
+  }
+
+  get busySeconds(): number {
+    return engineInfo().busySeconds;
   }
 
   async logits(window: Tensor, signal?: AbortSignal): Promise<Tensor> {

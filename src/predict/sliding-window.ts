@@ -7,7 +7,10 @@ import { RestoringSink } from "./restoring-sink.js";
 import { type KeptMaps, type RowSink, VolumeLabels } from "./volume-labels.js";
 import type { WindowModel } from "./window-model.js";
 import { WindowSlab } from "./window-slab.js";
-import { checkStride, gaussianWeights, windowCorners } from "./windows.js";
+import { type Corner, checkStride, gaussianWeights, windowCorners } from "./windows.js";
+
+/** What of a network is needed here. */
+type SlidingModel = Pick<WindowModel, "channels" | "classes" | "patch" | "usualStride" | "logits">;
 
 export interface SlidingWindowOptions {
   /** Step between windows, voxels (x, y, z); null or absent: the model's usual one. */
@@ -26,6 +29,12 @@ export interface SlidingWindowOptions {
   onWindow?(done: number, total: number): void;
 }
 
+/** A volume whose windows are all added. */
+export interface FinishedWindows {
+  /** Labels its last slices and gives the memory of the sums free; to be called once. */
+  finish(): Promise<VolumeLabels>;
+}
+
 /**
  * Labels of a whole volume: softmax of every window is summed and divided by the number of windows, then argmax
  * (test_single_case of the semi-supervised papers). Windows go from low to high z, and probabilities are kept of as many
@@ -36,9 +45,23 @@ export interface SlidingWindowOptions {
  */
 export async function slidingWindow(
   image: Tensor | readonly Tensor[],
-  model: Pick<WindowModel, "channels" | "classes" | "patch" | "usualStride" | "logits">,
+  model: SlidingModel,
   options: SlidingWindowOptions = {},
 ): Promise<VolumeLabels> {
+  const windows = await runWindows(image, model, options);
+  return windows.finish();
+}
+
+/**
+ * slidingWindow() without its end, which the network is not needed for: another volume's windows may run meanwhile.
+ *
+ * @throws what slidingWindow() throws
+ */
+export async function runWindows(
+  image: Tensor | readonly Tensor[],
+  model: SlidingModel,
+  options: SlidingWindowOptions = {},
+): Promise<FinishedWindows> {
   const { patch } = model;
   const stride = options.stride ?? model.usualStride;
   checkStride(patch, stride);
@@ -57,26 +80,36 @@ export async function slidingWindow(
     options.weighting === "gaussian" ? Tensor.from("f32", [pz, py, px], gaussianWeights(patch)) : undefined;
   const corners = windowCorners([width, height, depth], patch, stride);
   const { result, sink } = resultOf([depth, height, width], model.classes, options);
+  const take = async (corner: Corner | undefined) => {
+    if (corner !== undefined) await cropper.channelsInto(crop, 0, channels, { corner, turns: 0, flip: 0 });
+  };
+  const slab = new WindowSlab(sink, patch, corners[0]?.[2] ?? 0, weights);
+  const finish = async () => {
+    using _ = slab;
+    await slab.advance(depth);
+    return result;
+  };
   try {
-    using slab = new WindowSlab(sink, patch, corners[0]?.[2] ?? 0, weights);
+    await take(corners[0]);
     for (const [i, corner] of corners.entries()) {
-      await cropper.channelsInto(crop, 0, channels, { corner, turns: 0, flip: 0 });
       // Begun first, so that the slices that are done are copied while the network works.
       const advanced = slab.advance(corner[2]);
       const running = model.logits(crop, options.signal);
       if (i === 0) options.onBegin?.();
       const [logits] = await Promise.all([running, advanced]);
-      await slab.add(logits, corner);
+      let adding = slab.add(logits, corner);
       for (let mirror = 1; options.mirror && mirror < 8; mirror++) {
         // Each image is made from the one before, by the axes in which they differ.
         flip(crop.f32, patch, channels.length, mirror ^ (mirror - 1));
-        await slab.add(await model.logits(crop, options.signal), corner, mirror);
+        await adding;
+        adding = slab.add(await model.logits(crop, options.signal), corner, mirror);
       }
+      await Promise.all([adding, take(corners[i + 1])]);
       options.onWindow?.(i + 1, corners.length);
     }
-    await slab.advance(depth);
-    return result;
+    return { finish };
   } catch (error) {
+    slab[Symbol.dispose]();
     result.dispose();
     throw error;
   }

@@ -16,6 +16,8 @@ export interface WindowModel extends Disposable {
   readonly usualStride: Voxels;
   /** Memory that the first window takes in addition to what the process holds now, bytes. */
   readonly addedBytes: number;
+  /** How long its engine has worked in this process, on whatever, seconds; a call in flight does not count yet. */
+  readonly busySeconds: number;
   /**
    * @param window f32 [1, D, H, W] of the patch's extents, or [1, D, H, W, channels] of several channels, z-scored
    * @returns logits f32 [1, D, H, W, K] or [D, H, W, K], valid until the next call

@@ -43,12 +43,16 @@ for (const way of ways) {
       using session = await openSession(fixture("affine"), way);
       const [x, y] = [Tensor.zeros("f32", [2, 3]), Tensor.zeros("f32", [2, 3])];
       const [seen, written] = [x.f32, y.f32];
+      assert.equal(session.busySeconds, 0);
       for (const first of [1, 5]) {
+        const [busy, start] = [session.busySeconds, performance.now()];
         // Views made before the run; nothing is bound or copied anew by this side.
         seen.set([first, 2, 3, 4, 5, 6]);
         await session.run({ x }, { y });
         assert.deepEqual([...written], [2 * first + 1, 5, 7, 9, 11, 13]);
         assert.equal(y.f32.buffer, written.buffer);
+        const [worked, passed] = [session.busySeconds - busy, (performance.now() - start) / 1000];
+        assert.ok(worked > 0 && worked <= passed, `worked for ${worked} of ${passed} s`);
       }
       // Another batch size.
       const [wide, result] = [Tensor.from("f32", [1, 3], [1, 2, 3]), Tensor.zeros("f32", [1, 3])];

@@ -27,7 +27,7 @@ function brightness(): WindowModel {
   const patch: Vec3 = [8, 8, 8];
   const result = Tensor.zeros("f32", [1, 8, 8, 8, 2]);
   return {
-    ...{ channels: 1, classes: 2, patch, usualStride: [4, 4, 4], addedBytes: 0 },
+    ...{ channels: 1, classes: 2, patch, usualStride: [4, 4, 4], addedBytes: 0, busySeconds: 0 },
     logits: async (window) => {
       // A box of half a percent of the volume has a z-score of 14, and half of its edge 7.
       for (const [i, value] of window.f32.entries()) result.f32[2 * i + 1] = value > 5 ? 9 : -9;
