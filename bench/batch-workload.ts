@@ -1,8 +1,9 @@
 import { mkdirSync, mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { runBatch } from "../src/batch/batch.js";
+import { type BatchOptions, runBatch } from "../src/batch/batch.js";
 import { findCases } from "../src/batch/cases.js";
+import { labelCohort } from "../src/batch/cohort.js";
 import { loadBatchModel } from "../src/batch/model.js";
 import { gridFromAffine } from "../src/data/orientation.js";
 import { readImage, readLabels, writeImage } from "../src/data/volume-file.js";
@@ -12,6 +13,7 @@ import { Progress } from "../src/io/progress.js";
 import { writeSafetensors } from "../src/io/safetensors.js";
 import { samConfig } from "../src/models/sam/config.js";
 import { SamNetwork } from "../src/models/sam/network.js";
+import { configureEngine } from "../src/native/native.js";
 import type { InferenceEngine } from "../src/onnxruntime/engine.js";
 import { onnxRuntime } from "../src/onnxruntime/runtime.js";
 import { permute, volumeOrder } from "../test/oracle/axes.js";
@@ -37,7 +39,6 @@ export async function startBatch(request: BatchRequest): Promise<Workload> {
   await writeSam(weights, request);
   await writeVolumes(join(folder, "in"), request);
   globalThis.gc?.();
-  const model = await loadBatchModel(weights, null, { engine: engineOf(request) });
   const cases = await findCases([join(folder, "in")]);
   const post = { largestComponent: false, fillHoles: false, minVolume: null };
   const settings = {
@@ -48,10 +49,11 @@ export async function startBatch(request: BatchRequest): Promise<Workload> {
     maps: "confidence",
     post,
   } as const;
+  const order = { cases, settings, review: false, title: "batch" };
+  const run = await labeller(weights, order, request);
   const label = async (index: number): Promise<string> => {
     const out = join(folder, `out-${index}`);
-    const progress = new Progress({ quiet: true });
-    await runBatch({ cases, out, model, settings, review: false, title: "batch", progress });
+    await run(out);
     return out;
   };
   const out = await label(0);
@@ -65,6 +67,26 @@ export async function startBatch(request: BatchRequest): Promise<Workload> {
     // Several programs and files.
     explain: null,
     run: async (index) => void (await label(index)),
+  };
+}
+
+/** Labels all volumes into a folder: with one network for all runs, or from the start of the processes each time. */
+async function labeller(
+  weights: string,
+  order: Pick<BatchOptions, "cases" | "settings" | "review" | "title">,
+  request: BatchRequest,
+): Promise<(out: string) => Promise<unknown>> {
+  const progress = new Progress({ quiet: true });
+  const { processes } = request;
+  if (processes === undefined) {
+    const model = await loadBatchModel(weights, null, { engine: engineOf(request) });
+    return (out) => runBatch({ ...order, out, model, progress });
+  }
+  const engines = Array.from({ length: processes }, () => engineOf(request));
+  const context = { progress, signal: new AbortController().signal };
+  return (out) => {
+    configureEngine({ threads: processes });
+    return labelCohort({ ...order, out, weights, checkpoint: null }, engines, context);
   };
 }
 

@@ -42,6 +42,7 @@ export const benchNames = [
   "sam-infer",
   "batch",
   "engines",
+  "workers",
   "vnet-layers",
   "sam-ops",
   "stitch",
@@ -257,6 +258,18 @@ function engineCase(model: SamSize, canvas: number, patch: Extents, engine?: "c"
   };
 }
 
+/** Files shared by processes of one thread each, without a peer: the quotient of two times is the speed-up. */
+function workersCase(processes: number): BenchCase {
+  const extents = { patch: small, volume: [96, 96, 48] } satisfies Record<string, Extents>; // 8 windows each
+  return {
+    name: `tiny-512-24-volumes-${processes}-process${processes === 1 ? "" : "es"}`,
+    request: { work: "batch", model: "tiny", canvas: 512, classes: 2, ...extents, volumes: 24, processes },
+    settings: [],
+    tolerance: 0,
+    peerBytes: 0,
+  };
+}
+
 /** Patches of the paper's size to and from their canvases. */
 function stitchCase(volumes: number, direction: "stitch" | "unstitch", runs: number): BenchCase {
   return {
@@ -339,6 +352,7 @@ const lists: Readonly<Record<BenchName, readonly BenchCase[]>> = {
     engineCase("vit_b", 1024, large, "c"),
     engineCase("vit_b", 1024, large, "node"),
   ],
+  workers: [workersCase(1), workersCase(2)],
   // Parts of a step have no peer of their own: what they add up to is held against peers by vnet-train and sam-train.
   "vnet-layers": [
     {

@@ -51,6 +51,8 @@ export const requestSchema = z.discriminatedUnion("work", [
     volumes: z.int(),
     /** Absent: the native one; else ONNX Runtime through its C interface or onnxruntime-node. */
     engine: z.enum(["c", "node"]).optional(),
+    /** Processes of one thread each that share the files, their starts included; absent: one with all threads. */
+    processes: z.int().optional(),
   }),
   z.strictObject({
     work: z.literal("stitch"),

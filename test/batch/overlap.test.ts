@@ -63,7 +63,7 @@ test("while a case is on the engine the next is read and the one before finished
     const model: BatchModel = {
       ...{ network, locator, seesAll: true, hash: "0", title: "network" },
       card: {
-        ...{ labelIds: [0, 1], labelNames: {}, channels: 1, samChannel: 0 },
+        ...{ labelIds: [0, 1], labelNames: {}, labelColors: {}, channels: 1, samChannel: 0 },
         plan: { ...plainPlan, locator: { sha256: "0" } },
       },
     };

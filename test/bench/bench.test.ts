@@ -287,7 +287,9 @@ test("every bench has cases that peers can take", () => {
       // A profile has no peer.
       assert.ok(profile !== undefined || existsSync(script), `${name}: ${script}`);
       const hasPeer =
-        profile === undefined && name !== "engines" && !/vit_[lh]/.test(JSON.stringify(request));
+        profile === undefined &&
+        !["engines", "workers"].includes(name) &&
+        !/vit_[lh]/.test(JSON.stringify(request));
       assert.equal(settings.length > 0, hasPeer, name);
       assert.ok(!("work" in peerRequest(request)));
     }
