@@ -48,7 +48,11 @@ export class NodeSession implements SessionBackend {
   ) {
     process.on("exit", this.waitForRun);
     worker.on("message", (answer: WorkerAnswer) => this.settle(answer));
-    worker.on("error", (error) => this.close(`"${error.message}"`, error));
+    worker.on("error", (error) => {
+      // Its thread has left whatever it was in; the process may end before the event of its exit.
+      this.busy[0] = 0;
+      this.close(`"${error.message}"`, error);
+    });
     worker.on("exit", (code) => {
       this.close(`its end with code ${code}`);
       this.busy[0] = 0;
