@@ -7,7 +7,8 @@ import { fileURLToPath } from "node:url";
 import { UsageError } from "../src/errors.js";
 import { engineInfo } from "../src/native/native.js";
 import { commit, version } from "../src/version.js";
-import { type BenchCase, bandwidthCase, sgemmCase } from "./cases.js";
+import type { BenchCase } from "./case.js";
+import { bandwidthCase, sgemmCase } from "./cases.js";
 import { type PeerLine, peerLineSchema, runForLine, type WorkerLine, workerLineSchema } from "./process.js";
 import { peerRequest } from "./requests.js";
 

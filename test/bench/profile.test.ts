@@ -5,7 +5,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { test } from "node:test";
 import { runCases } from "../../bench/bench.js";
-import type { BenchCase } from "../../bench/cases.js";
+import type { BenchCase } from "../../bench/case.js";
 import { Profile } from "../../bench/profile.js";
 import { type BenchLine, benchLineSchema } from "../../bench/result.js";
 import { limitingResource, rooflinePicture } from "../../bench/roofline.js";
