@@ -8,8 +8,6 @@ namespace sfr {
 
 namespace {
 
-constexpr uint8_t kIgnored = 255;
-
 struct OneHotAttributes {
   int64_t classes = 2;
   template <class V>
@@ -32,7 +30,7 @@ void one_hot_cpu(const KernelContext& c) {
   const int64_t classes = c.as<OneHotAttributes>().classes, count = c.inputs[0].count();
   const uint8_t* labels = c.in<uint8_t>(0);
   for (int64_t i = 0; i < count; ++i)
-    if (labels[i] != kIgnored && labels[i] >= classes)
+    if (labels[i] != kIgnoredLabel && labels[i] >= classes)
       throw Error(ErrorCode::data, "one_hot: expected labels below " + std::to_string(classes) +
                                        " or 255, received " + std::to_string(labels[i]));
   const int64_t chunks = chunk_count(count, kElementGrain / classes + 1);
@@ -41,7 +39,7 @@ void one_hot_cpu(const KernelContext& c) {
     float* y = c.out<float>(0);
     std::fill(y + r.begin * classes, y + r.end * classes, 0.0f);
     for (int64_t i = r.begin; i < r.end; ++i)
-      if (labels[i] != kIgnored) y[i * classes + labels[i]] = 1.0f;
+      if (labels[i] != kIgnoredLabel) y[i * classes + labels[i]] = 1.0f;
   });
 }
 
@@ -67,7 +65,7 @@ void select_cpu(const KernelContext& c) {
   const int64_t inner = c.inputs[2].count();
   over_elements(c, [&](int64_t begin, int64_t count) {
     for (int64_t i = begin; i < begin + count; ++i) {
-      const uint8_t other = b == nullptr ? kIgnored : b[i];
+      const uint8_t other = b == nullptr ? kIgnoredLabel : b[i];
       c.out<uint8_t>(0)[i] = mask[i % inner] != 0 ? a[i] : other;
     }
   });

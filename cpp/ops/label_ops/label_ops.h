@@ -7,6 +7,7 @@
 #pragma once
 #include <cstdint>
 
+#include "core/labels.h"
 #include "device/fault.h"
 
 namespace sfr {

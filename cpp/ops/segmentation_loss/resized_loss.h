@@ -6,8 +6,6 @@
 
 namespace sfr {
 
-inline constexpr int64_t kMaxClasses = kGapLabel;
-
 /// Sums [chunks][3 K + 1] and, per chunk, the first position with a bad label or -1.
 struct LossSums {
   const double* sums;

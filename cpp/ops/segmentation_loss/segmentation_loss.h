@@ -16,13 +16,14 @@
 #include <cstddef>
 #include <cstdint>
 
+#include "core/labels.h"
 #include "cuda/columns.h"
 #include "device/fault.h"
 #include "math/levels.h"
 
 namespace sfr {
 
-constexpr int kGapLabel = 254, kIgnoredLabel = 255;
+constexpr int64_t kMaxClasses = kGapLabel;
 
 struct SegmentationLossAttributes {
   double smooth = 1e-10;

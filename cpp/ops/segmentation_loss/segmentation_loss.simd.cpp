@@ -8,7 +8,6 @@ namespace sfr::SFR_LEVEL {
 
 namespace {
 
-constexpr int64_t kMaxClasses = kGapLabel;
 constexpr int64_t kStrip = 64 * kLanes;
 
 struct StripSums {

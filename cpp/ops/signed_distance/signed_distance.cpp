@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "core/labels.h"
 #include "graph/graph.h"
 #include "math/nearest_marks.h"
 
@@ -9,14 +10,12 @@ namespace sfr {
 
 namespace {
 
-constexpr uint8_t kIgnored = 255;
-
 void infer(InferContext& c) {
   const int64_t classes = c.attributes<SignedDistanceAttributes>().classes;
   c.expect_inputs(1, 1);
   c.expect_dtype(0, "labels", DType::u8);
   c.expect_rank(0, "labels", 4);
-  c.expect(classes >= 2 && classes <= kIgnored, "classes", "2 to 255", std::to_string(classes),
+  c.expect(classes >= 2 && classes <= kIgnoredLabel, "classes", "2 to 255", std::to_string(classes),
            ErrorCode::usage);
   std::vector<int64_t> extents = c.input(0, "labels").shape.extents();
   extents.push_back(classes - 1);
@@ -70,7 +69,7 @@ void fill_map(ThreadPool& pool, const Work& w, const uint8_t* labels, int64_t la
     return mark(labels + i * width, width, static_cast<uint8_t>(label), words);
   });
   mark_rows(pool, w.outside, [&](int64_t i, uint64_t* words) {
-    const int64_t ignored = mark(labels + i * width, width, kIgnored, words);
+    const int64_t ignored = mark(labels + i * width, width, kIgnoredLabel, words);
     const uint64_t* inside = w.inside.words + i * w.inside.row_words;
     for (int64_t word = 0; word < w.inside.row_words; ++word) words[word] = ~(inside[word] | words[word]);
     if (width % 64 != 0) words[width / 64] &= (uint64_t{1} << width % 64) - 1;

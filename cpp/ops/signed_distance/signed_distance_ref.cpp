@@ -1,14 +1,13 @@
 #include <algorithm>
 #include <cmath>
 
+#include "core/labels.h"
 #include "native/op_test.h"
 #include "ops/signed_distance/signed_distance.h"
 
 namespace sfr::test {
 
 namespace {
-
-constexpr int kIgnored = 255;
 
 /// Distance of voxel i of a sample to the nearest one that is (or is not) of the class, ignored ones apart; 0
 /// when there is none.
@@ -18,7 +17,7 @@ T distance(const RefTensor<T>& labels, int64_t sample, int64_t i, T label, bool 
   int64_t nearest = -1;
   for (int64_t j = 0; j < voxels; ++j) {
     const T other = labels[sample * voxels + j];
-    if (other == kIgnored || (other == label) != to_class) continue;
+    if (other == kIgnoredLabel || (other == label) != to_class) continue;
     const int64_t z = i / (h * w) - j / (h * w), y = i / w % h - j / w % h, x = i % w - j % w;
     const int64_t squared = z * z + y * y + x * x;
     nearest = nearest < 0 ? squared : std::min(nearest, squared);
@@ -34,7 +33,7 @@ void signed_distance_reference(RefContext<T>& c) {
     for (int64_t k = 0; k < maps; ++k) {
       std::vector<T> out, in;
       for (int64_t i = 0; i < voxels; ++i) {
-        const bool counts = labels[sample * voxels + i] != kIgnored;
+        const bool counts = labels[sample * voxels + i] != kIgnoredLabel;
         out.push_back(counts ? distance(labels, sample, i, T(k + 1), true) : T(0));
         in.push_back(counts ? distance(labels, sample, i, T(k + 1), false) : T(0));
       }

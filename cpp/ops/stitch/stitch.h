@@ -5,7 +5,7 @@
 //   or u8
 // Slice z lies on tile t = z + frontSlices: canvas t / (rows * cols), tile row r = t % (rows * cols) / cols,
 // tile column c = t % cols; its pixel (y, x) is canvas pixel (origin_y + r * tile_height + y, origin_x + c *
-// tile_width + x). Pixels that no slice covers get `fill` (images 0, labels 255 = ignored). The numbers come
+// tile_width + x). Pixels that no slice covers get `fill` (images 0, labels 254). The numbers come
 // from src/stitch/geometry.ts; equals Spread_bs_aug / Spread_bs_tensor of the SFR authors with its
 // deviations. Gradients (f32): of stitch = unstitch; of unstitch = stitch with fill 0. Errors: shape when the
 // slices do not fit the tiles, or a tile reaches over the canvas or its neighbour.
