@@ -12,7 +12,7 @@ import { hashFiles } from "../io/hash-files.js";
 import type { Progress } from "../io/progress.js";
 import { stageKey } from "../io/stage-key.js";
 import { engineInfo } from "../native/native.js";
-import type { FinishedWindows } from "../predict/sliding-window.js";
+import type { SummedWindows } from "../predict/sliding-window.js";
 import type { VolumeLabels } from "../predict/volume-labels.js";
 import { writeColorTable } from "../run/label-legend.js";
 import { caseFile } from "../run/stage.js";
@@ -68,7 +68,7 @@ interface WorkItem {
 
 /** What is to be finished and written. */
 interface LabelledCase {
-  readonly windows: FinishedWindows;
+  readonly windows: SummedWindows;
   /** Time in the engine's queue, seconds. */
   readonly seconds: number;
 }

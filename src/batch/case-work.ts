@@ -15,7 +15,7 @@ import { writeFileAtomic } from "../io/atomic-file.js";
 import { hashFiles } from "../io/hash-files.js";
 import { encodePng } from "../io/png.js";
 import type { Tensor } from "../native/tensor.js";
-import { type FinishedWindows, runWindows, type SlidingWindowOptions } from "../predict/sliding-window.js";
+import { runWindows, type SlidingWindowOptions, type SummedWindows } from "../predict/sliding-window.js";
 import type { KeptMaps, VolumeLabels } from "../predict/volume-labels.js";
 import { segmentsOfLegend } from "../run/label-legend.js";
 import { caseFile } from "../run/stage.js";
@@ -119,7 +119,7 @@ export function labelCase(
   { network, seesAll }: BatchModel,
   { stride, weighting, mirror, maps }: BatchSettings,
   options: Pick<SlidingWindowOptions, "signal" | "onBegin">,
-): Promise<FinishedWindows> {
+): Promise<SummedWindows> {
   const seen = seesAll ? channels : image;
   return runWindows(seen, network, { stride, weighting, mirror, maps, geometry, ...options });
 }

@@ -13,6 +13,11 @@ const MAX_CLASSES = gapClass;
 /** Label ids that count as another id, or as none. */
 export type Relabelling = Readonly<Record<string, number | "ignore">>;
 
+/** A relabelling with a data set's own id of voxels to ignore, where it has one. */
+export function withIgnored(ignore: number | undefined, relabel: Relabelling = {}): Relabelling {
+  return ignore === undefined ? relabel : { [ignore]: "ignore", ...relabel };
+}
+
 /** Which label id each class stands for: ids rise, class 0 is id 0, the background. */
 export interface LabelTable {
   readonly ids: readonly number[];

@@ -78,10 +78,11 @@ async function run(ort: Ort, session: OrtSession, { inputs, outputs }: RunReques
     return [name, new ort.Tensor(typeNames[tensor.dtype], tensor.data, tensor.shape)] as const;
   };
   try {
-    const [feeds, fetches] = [inputs, outputs].map((some) => Object.fromEntries(some.map(open)));
+    const feeds = Object.fromEntries(inputs.map(open));
+    const fetches = Object.fromEntries(outputs.map(open));
     const start = performance.now();
     // Outputs are computed in the memory that is given; what comes back are copies of it, which nobody needs.
-    await session.run(feeds ?? {}, fetches ?? {});
+    await session.run(feeds, fetches);
     return (performance.now() - start) / 1000;
   } finally {
     for (const tensor of opened) tensor.dispose();

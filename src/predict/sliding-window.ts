@@ -30,7 +30,7 @@ export interface SlidingWindowOptions {
 }
 
 /** A volume whose windows are all added. */
-export interface FinishedWindows {
+export interface SummedWindows {
   /** Labels its last slices and gives the memory of the sums free; to be called once. */
   finish(): Promise<VolumeLabels>;
 }
@@ -61,7 +61,7 @@ export async function runWindows(
   image: Tensor | readonly Tensor[],
   model: SlidingModel,
   options: SlidingWindowOptions = {},
-): Promise<FinishedWindows> {
+): Promise<SummedWindows> {
   const { patch } = model;
   const stride = options.stride ?? model.usualStride;
   checkStride(patch, stride);

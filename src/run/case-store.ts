@@ -1,7 +1,13 @@
 import type { Config } from "../config/schema.js";
 import { type Case, openDataset } from "../data/cases.js";
 import type { Grid } from "../data/grid-match.js";
-import { type LabelTable, type Relabelling, relabelColors, relabelNames } from "../data/label-table.js";
+import {
+  type LabelTable,
+  type Relabelling,
+  relabelColors,
+  relabelNames,
+  withIgnored,
+} from "../data/label-table.js";
 import { type CaseLists, imageFiles } from "../data/layouts/layout.js";
 import { discoverLabels, type LoadedCase, loadCase } from "../data/load-case.js";
 import { type PreparedCase, prepareCase } from "../data/prepare.js";
@@ -60,8 +66,7 @@ export class CaseStore {
     }
     const named = preprocess.locator === null ? undefined : await openLocator(preprocess.locator, signal);
     const plan = makePlan(preprocess, settings.halve, grids, named?.sha256);
-    const ignored: Relabelling = ignore === undefined ? {} : { [ignore]: "ignore" };
-    const relabel = { ...ignored, ...settings.relabel };
+    const relabel = withIgnored(ignore, settings.relabel);
     const { table, segments } = await discoverLabels(split.labelled, relabel);
     const hashes: Record<string, string> = {};
     for (const entry of split.labelled)

@@ -47,13 +47,17 @@ async function weightsAt(path: string): Promise<string> {
   return join(only, name);
 }
 
-/** The configuration of the run folder that a file lies in, at most as deep as an arm's weights. */
+/** The configuration of the run folder that a file, or a folder, lies in. */
 export function configAround(path: string): Config | undefined {
-  let folder = resolve(path);
-  for (let depth = 0; depth < 3; depth++) {
-    folder = dirname(folder);
+  for (const folder of foldersAround(path)) {
     const record = readRunRecord(folder);
     if (record !== undefined) return configSchema.safeParse(record.config).data;
   }
   return undefined;
+}
+
+/** Folders around a file, as many as there are between an arm's weights and their run folder. */
+export function foldersAround(path: string): string[] {
+  const own = dirname(resolve(path));
+  return [own, dirname(own), dirname(dirname(own))];
 }

@@ -1,11 +1,11 @@
 import { existsSync } from "node:fs";
-import { dirname, join, resolve } from "node:path";
+import { dirname, join } from "node:path";
 import { namingFile } from "../error-text.js";
 import { DataError, UsageError } from "../errors.js";
 import { hashFiles } from "../io/hash-files.js";
 import { Locator } from "../predict/locator.js";
 import { Segmenter } from "../predict/segmenter.js";
-import { findModel } from "./find-model.js";
+import { findModel, foldersAround } from "./find-model.js";
 import { type ModelCard, readModelCard } from "./model-card.js";
 
 /** The file of its locator in a run folder, a copy: what was trained with it stays usable when the locator's run is gone. */
@@ -48,14 +48,12 @@ export async function locatorOf(
 ): Promise<Locator | undefined> {
   if (plan.locator === undefined) return undefined;
   const { sha256 } = plan.locator;
-  const own = dirname(resolve(weightsPath));
-  // As deep as an arm's weights.
-  const paths = [own, dirname(own), dirname(dirname(own))].map((folder) => join(folder, locatorFile));
-  const path = paths.find((file) => existsSync(file));
+  const folders = foldersAround(weightsPath);
+  const path = folders.map((folder) => join(folder, locatorFile)).find((file) => existsSync(file));
   const received = path === undefined ? "none" : await hashFiles([path], signal);
   if (path !== undefined && received === sha256) return load(path, signal);
   throw new DataError(
-    `${path ?? join(own, locatorFile)}: expected the locator of ${weightsPath} (SHA-256 ${sha256}), ` +
+    `${path ?? join(dirname(weightsPath), locatorFile)}: expected the locator of ${weightsPath} (SHA-256 ${sha256}), ` +
       `received ${received}; copy ${locatorFile} from the run folder of that training`,
   );
 }

@@ -8,6 +8,7 @@ import {
   makeLabelTable,
   type Relabelling,
   relabelledIds,
+  withIgnored,
 } from "../data/label-table.js";
 import { pathKind, volumeFiles } from "../data/layouts/layout.js";
 import { loadLabelIds } from "../data/load-case.js";
@@ -61,7 +62,7 @@ export async function scoreFolder(
 ): Promise<FolderScores> {
   const predictions = await volumeFiles(predictionFolder);
   const { references, isComplete, ignore } = await findReferences(referenceRoot);
-  const relabelling = { ...(ignore !== undefined && ({ [ignore]: "ignore" } as const)), ...relabel };
+  const relabelling = withIgnored(ignore, relabel);
   if (![...references.keys()].some((id) => predictions.has(id))) {
     const [first] = predictions.keys();
     const [wanted] = references.keys();

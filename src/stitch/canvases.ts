@@ -14,8 +14,8 @@ export function stitchImage(parts: Value, plan: InputPlan, gap = gapImage): Valu
 }
 
 /**
- * Labels of parts u8 [N, d, H, W] -> [N * canvases, S, S], gapClass in gaps. A resized slice gets the class with the largest share of a
- * pixel by the same interpolation; a pixel is ignored (255) when all that it is made from is.
+ * Labels of parts u8 [N, d, H, W] -> [N * canvases, S, S], gapClass in gaps. A resized slice gets the class with the
+ * largest share of a pixel by the same interpolation; a pixel is ignored (255) when all that it is made from is.
  */
 export function stitchLabels(parts: Value, plan: InputPlan, classes: number): Value {
   if (!isResized(plan)) return ops.stitch(parts, plan.geometry, gapClass);

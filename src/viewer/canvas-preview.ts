@@ -13,7 +13,7 @@ export interface CanvasSource {
   readonly height: number;
 }
 
-/** Label of canvas pixels that no slice covers. */
+/** Colour of canvas pixels that no slice covers. */
 const ignoredColor = [44, 52, 70] as const;
 
 /**

@@ -15,10 +15,7 @@ const places = (root: string): string[] => [join(root, "HGG"), join(root, "LGG")
 export const brats2019: Layout = {
   name: "brats-2019",
   lookedFor: "folders <id>/ with <id>_flair.nii.gz, in it or in HGG/ and LGG/",
-  async detect(root) {
-    for (const place of places(root)) if (await hasCaseFolders(place, files)) return true;
-    return false;
-  },
+  detect: (root) => hasCaseFolders(places(root), files),
   async list(root) {
     const cases = (await Promise.all(places(root).map((place) => caseFolders(place, files)))).flat();
     return {

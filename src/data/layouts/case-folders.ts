@@ -19,10 +19,12 @@ export async function caseFolders(root: string, files: CaseFiles): Promise<Case[
   return cases;
 }
 
-/** Whether a folder has the folder of a case in it; those that cannot be read are none. */
-export async function hasCaseFolders(root: string, { image }: CaseFiles): Promise<boolean> {
-  for (const id of await foldersIn(root, /^[^.]/)) {
-    if ((await firstFile(join(root, id), image(id)).catch(() => undefined)) !== undefined) return true;
+/** Whether one of these folders has the folder of a case in it; those that cannot be read are none. */
+export async function hasCaseFolders(roots: readonly string[], { image }: CaseFiles): Promise<boolean> {
+  for (const root of roots) {
+    for (const id of await foldersIn(root, /^[^.]/)) {
+      if ((await firstFile(join(root, id), image(id)).catch(() => undefined)) !== undefined) return true;
+    }
   }
   return false;
 }

@@ -15,10 +15,7 @@ const places = (root: string): string[] => [join(root, "Training Set"), root];
 export const la2018: Layout = {
   name: "la-2018",
   lookedFor: "folders with lgemri.nrrd, in it or in Training Set/",
-  async detect(root) {
-    for (const place of places(root)) if (await hasCaseFolders(place, files)) return true;
-    return false;
-  },
+  detect: (root) => hasCaseFolders(places(root), files),
   async list(root) {
     const lists = await Promise.all(places(root).map((place) => caseFolders(place, files)));
     const cases = lists.find(({ length }) => length > 0) ?? [];
