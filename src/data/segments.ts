@@ -1,3 +1,4 @@
+import { DataError } from "../errors.js";
 import type { FileHeader } from "./volume.js";
 
 /** Red, green and blue from 0 to 255. */
@@ -72,4 +73,25 @@ export function colorTable(segments: readonly Segment[]): string {
     [id, name.replace(/\s+/g, "_"), ...color, 255].join(" "),
   );
   return ["# Color table: id name red green blue opacity", "0 background 0 0 0 0", ...lines, ""].join("\n");
+}
+
+/**
+ * Names by label id in a colour table, the background's left out; underscores are blanks, as 3D Slicer reads them.
+ *
+ * @param where for messages
+ * @throws DataError on a line that is no id with a name
+ */
+export function namesInColorTable(text: string, where: string): Map<number, string> {
+  const names = new Map<number, string>();
+  for (const line of text.split(/\r?\n/)) {
+    if (/^\s*(#|$)/.test(line)) continue;
+    const [, id, name = ""] = /^\s*(\d+)\s+(\S+)/.exec(line) ?? [];
+    if (id === undefined) {
+      throw new DataError(
+        `${where}: expected lines of label id, name and colour, received '${line}'; mend the line`,
+      );
+    }
+    if (Number(id) !== 0) names.set(Number(id), name.replaceAll("_", " "));
+  }
+  return names;
 }

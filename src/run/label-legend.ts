@@ -1,5 +1,7 @@
+import { readFile } from "node:fs/promises";
 import { join } from "node:path";
-import { colorTable, type Segment } from "../data/segments.js";
+import { colorTable, namesInColorTable, type Segment } from "../data/segments.js";
+import { DataError } from "../errors.js";
 import { writeFileAtomic } from "../io/atomic-file.js";
 import { labelColor } from "../viewer/colors.js";
 import type { ModelCard } from "./model-card.js";
@@ -15,7 +17,21 @@ export function segmentsOfLegend({ labelIds, labelNames, labelColors }: Legend):
   }));
 }
 
+const tableFile = "labels.ctbl";
+
 /** Writes `labels.ctbl` into a folder of labels. @throws DataError when it cannot be written */
 export async function writeColorTable(folder: string, legend: Legend): Promise<void> {
-  await writeFileAtomic(join(folder, "labels.ctbl"), colorTable(segmentsOfLegend(legend)));
+  await writeFileAtomic(join(folder, tableFile), colorTable(segmentsOfLegend(legend)));
+}
+
+/** Names by label id in the `labels.ctbl` of a folder; none where it has no such file. @throws DataError when it is damaged */
+export async function readColorTableNames(folder: string): Promise<Map<number, string>> {
+  const path = join(folder, tableFile);
+  const text = await readFile(path, "utf8").catch((error: NodeJS.ErrnoException) => {
+    if (error.code === "ENOENT") return "";
+    throw new DataError(`${path}: expected a colour table, received ${error.code}; remove or mend it`, {
+      cause: error,
+    });
+  });
+  return namesInColorTable(text, path);
 }

@@ -4,7 +4,7 @@ import { join } from "node:path";
 import { test } from "node:test";
 import { resolveConfig } from "../../src/config/load.js";
 import { discoverLabels } from "../../src/data/load-case.js";
-import { colorTable, type Segment, segmentsOf } from "../../src/data/segments.js";
+import { colorTable, namesInColorTable, type Segment, segmentsOf } from "../../src/data/segments.js";
 import { readLabels, writeLabels } from "../../src/data/volume-file.js";
 import { CaseStore } from "../../src/run/case-store.js";
 import { writeColorTable } from "../../src/run/label-legend.js";
@@ -105,5 +105,16 @@ test("of several labels the first word counts; a colour table has a line for eac
     colorTable(segments),
     "# Color table: id name red green blue opacity\n0 background 0 0 0 0\n" +
       "7 linke_Höhle 128 174 255 255\n3 wall_\\_shell 0 51 0 255\n",
+  );
+  assert.deepEqual(
+    namesInColorTable(colorTable(segments), "labels.ctbl"),
+    new Map([
+      [7, "linke Höhle"],
+      [3, "wall \\ shell"],
+    ]),
+  );
+  assert.throws(
+    () => namesInColorTable("1 liver 0 0 0 255\r\nspleen\r\n", "labels.ctbl"),
+    /^DataError: labels\.ctbl: expected .*received 'spleen'; mend the line$/,
   );
 });

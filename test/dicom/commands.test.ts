@@ -93,9 +93,10 @@ describe("sfr dicom-import and dicom-export", { skip: dcmjsMissing }, () => {
     await mkdir(at("labels"));
     await writeLabels(at("labels", "p01.nii.gz"), { ...image, data }, image);
     await writeLabels(at("labels", "p03.nii.gz"), { ...image, data }, image);
+    await writeFile(at("labels", "labels.ctbl"), "# names\n7 left_atrium 128 174 128 255\n");
     const exported = await sfr(
       ...["dicom-export", at("labels", "p01.nii.gz"), at("labels", "p03.nii.gz")],
-      ...["--series", at("scans"), "--names", "7=left atrium", "--out", at("seg"), "--json"],
+      ...["--series", at("scans"), "--out", at("seg"), "--json"],
     );
     assert.equal(exported.code, 4, exported.stderr);
     assert.match(
@@ -105,6 +106,15 @@ describe("sfr dicom-import and dicom-export", { skip: dcmjsMissing }, () => {
     const written = at("seg", "p01.dcm");
     const frames = await compare(written, at("scans", "p01"), fileOrder(data, image), fileShape(image));
     assert.deepEqual(JSON.parse(exported.stdout), [{ written, segments: 2, frames }]);
+
+    const words = ["--series", at("scans"), "--names", "300=scar", "--out", at("named")];
+    await sfr("dicom-export", at("labels", "p01.nii.gz"), ...words);
+    const { SegmentSequence } = (await parse(at("named", "p01.dcm"))) as Segmentation;
+    assert.deepEqual(
+      SegmentSequence.map(({ SegmentLabel }) => SegmentLabel),
+      ["label 7", "scar"],
+      "--names stands for the table",
+    );
   });
 
   it("labels that cannot be a segmentation are refused in one line", async (t) => {
