@@ -30,15 +30,23 @@ class Request:
     options: frozenset[str]
     runs: int
     check: Path | None
+    device: torch.device
 
 
-def parse(description: str, allowed: tuple[str, ...], library: str = "pytorch") -> Request:
+# Of the scripts that can run on a card.
+DEVICES = ("cpu", "cuda")
+
+
+def parse(
+    description: str, allowed: tuple[str, ...], library: str = "pytorch", devices: tuple[str, ...] = ("cpu",)
+) -> Request:
     """Reads the command line. A setting is `default`, or names from `allowed` joined by commas, with or without
     `pytorch-` in front: `channels-last`, `pytorch-sdpa`, `sdpa,compiled`. Sets the thread count.
     `library` is the first word of the implementation's name; the setting `onnxruntime` takes its place."""
     parser = argparse.ArgumentParser(description=description)
     parser.add_argument("--case", type=json.loads, required=True, help="the case as JSON")
     parser.add_argument("--setting", default="default", help=f"default, or a comma list of {', '.join(allowed)}")
+    parser.add_argument("--device", choices=devices, default="cpu")
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--runs", type=int, default=5)
     parser.add_argument("--check", type=Path, help="write the first result here (safetensors) to be compared")
@@ -48,15 +56,16 @@ def parse(description: str, allowed: tuple[str, ...], library: str = "pytorch") 
     if unknown:
         parser.error(f"expected one of default, {', '.join(allowed)} for --setting, received {unknown[0]}")
     torch.set_num_threads(a.threads)
+    torch.backends.cudnn.benchmark = True
     torch.manual_seed(1)
     words = [n for n in allowed if n in names]
     impl = "-".join(words if "onnxruntime" in words else [library, *words])
-    return Request(a.case, impl, frozenset(names), a.runs, a.check)
+    return Request(a.case, impl, frozenset(names), a.runs, a.check, torch.device(a.device))
 
 
 def sampled(value: torch.Tensor) -> np.ndarray:
     """Entries of a result at inputs.sample_indices (4096 at most), f32."""
-    flat = value.detach().float().contiguous().reshape(-1).numpy()
+    flat = value.detach().float().contiguous().reshape(-1).cpu().numpy()
     return flat[inputs.sample_indices(flat.size, SAMPLES)]
 
 
@@ -73,7 +82,7 @@ def prepared(request: Request, forward: Callable[..., torch.Tensor]) -> Callable
         return run
 
     def with_autocast(*given: object) -> torch.Tensor:
-        with torch.autocast("cpu", dtype=torch.bfloat16):
+        with torch.autocast(request.device.type, dtype=torch.bfloat16):
             return run(*given).float()
 
     return with_autocast
@@ -87,10 +96,13 @@ def measure_steps(request: Request, step: Callable[[int], object], result: list[
 
 def measure(request: Request, run: Callable[[], object], result: list[float]) -> None:
     """The timed runs, after a warm-up that the caller has made; prints the line."""
+    on_card = request.device.type == "cuda"
     seconds = []
     for _ in range(request.runs):
         start = time.perf_counter()
         run()
+        if on_card:
+            torch.cuda.synchronize()
         seconds.append(time.perf_counter() - start)
     line = {
         "impl": request.impl,
@@ -100,6 +112,8 @@ def measure(request: Request, run: Callable[[], object], result: list[float]) ->
         "runs": request.runs,
         # Linux counts in KiB; the process did nothing else.
         "peak_rss_bytes": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024,
+        # What PyTorch's allocator has taken of the card.
+        "peak_device_bytes": torch.cuda.max_memory_reserved() if on_card else None,
         "result": result,
     }
     print(json.dumps(line))

@@ -24,12 +24,13 @@ class SamCase:
     weights: dict[str, torch.Tensor]
     lora: dict[str, torch.Tensor] | None
     sdpa: bool
+    device: torch.device
 
     def image_and_label(self) -> tuple[torch.Tensor, torch.Tensor]:
         """Canvas inputs.image("canvas", label) and checker_label with blocks of 16, every 11th pixel ignored."""
         size = self.config.canvas
         label = inputs.checker_label((self.batch, size, size), self.config.classes, 16)
-        return inputs.image("canvas", label), inputs.mark_some(label, losses.GAP)
+        return inputs.image("canvas", label).to(self.device), inputs.mark_some(label, losses.GAP).to(self.device)
 
     def merged(self) -> "SamCase":
         """The same network without LoRA: B A is added to the weights."""
@@ -51,6 +52,6 @@ class SamCase:
 def read(request: Request) -> SamCase:
     c = request.case
     config = MODELS[c["model"]](c["canvas"], c["classes"])
-    weights = inputs.weights(sam.parameter_shapes(config))
-    lora = inputs.weights(sam.lora_shapes(config, c["rank"]))
-    return SamCase(config, c["batch"], weights, lora, "sdpa" in request.options)
+    shapes = (sam.parameter_shapes(config), sam.lora_shapes(config, c["rank"]))
+    weights, lora = ({n: v.to(request.device) for n, v in inputs.weights(s).items()} for s in shapes)
+    return SamCase(config, c["batch"], weights, lora, "sdpa" in request.options, request.device)

@@ -57,7 +57,7 @@ def pytorch_forward(request: peer.Request) -> Callable[[], torch.Tensor]:
 
 
 def main() -> None:
-    request = peer.parse(__doc__, ("onnxruntime", *sam_case.SETTINGS))
+    request = peer.parse(__doc__, ("onnxruntime", *sam_case.SETTINGS), devices=peer.DEVICES)
     exported = "onnxruntime" in request.options
     forward = onnxruntime_forward(request) if exported else pytorch_forward(request)
     with torch.no_grad():

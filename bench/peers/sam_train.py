@@ -37,7 +37,7 @@ def training(request: peer.Request) -> Callable[[], tuple[torch.Tensor, list[flo
 
 
 def main() -> None:
-    request = peer.parse(__doc__, sam_case.SETTINGS)
+    request = peer.parse(__doc__, sam_case.SETTINGS, devices=peer.DEVICES)
     step = training(request)
     logits, result = step()
     peer.write_check(request, {"losses": np.array(result), "logits": peer.sampled(logits)})

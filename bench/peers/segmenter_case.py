@@ -28,10 +28,11 @@ class SegmenterCase:
     classes: int
     layout: torch.memory_format
     unused_heads: bool
+    device: torch.device
 
     def weights(self, seed: int) -> dict[str, torch.Tensor]:
         values = inputs.weights(self.net.parameter_shapes(self.filters, self.classes), seed)
-        return {n: v.to(memory_format=self.layout) if v.dim() == 5 else v for n, v in values.items()}
+        return {n: self._placed(v) for n, v in values.items()}
 
     def image_and_label(self) -> tuple[torch.Tensor, torch.Tensor]:
         return self.volumes(self.batch, self.patch)
@@ -39,26 +40,37 @@ class SegmenterCase:
     def volumes(self, count: int, extents: tuple[int, ...]) -> tuple[torch.Tensor, torch.Tensor]:
         """inputs.image("volume", label) and checker_label with blocks of 8."""
         label = inputs.checker_label((count, *extents), self.classes, 8)
-        return inputs.image("volume", label).to(memory_format=self.layout), label
+        return self._placed(inputs.image("volume", label)), label.to(self.device)
+
+    def noise(self, image: torch.Tensor, step: int) -> torch.Tensor:
+        """The teacher's: the engine's at step 0 (the one that is checked), PyTorch's own random numbers afterwards."""
+        if step == 0:
+            return self._placed(inputs.teacher_noise(tuple(image.shape), 0))
+        return torch.clamp(torch.randn_like(image) * 0.1, -0.2, 0.2)
 
     def masks(self, name: str, step: int) -> dict[str, torch.Tensor]:
         """Philox masks at step 0 (the one that is checked), PyTorch's own random numbers afterwards."""
         masks = {}
         for place, channels in self.net.dropout_channels(self.filters, self.unused_heads).items():
             rate, shape = self.net.DROPOUT[place], (self.batch, channels)
-            kept = (torch.rand(shape) >= rate).float() / (1 - rate)
-            masks[place] = inputs.channel_mask(name, place, shape, rate, 0) if step == 0 else kept
+            kept = (torch.rand(shape, device=self.device) >= rate).float() / (1 - rate)
+            masks[place] = inputs.channel_mask(name, place, shape, rate, 0).to(self.device) if step == 0 else kept
         return masks
 
     def statistics(self) -> dict[str, torch.Tensor]:
-        return self.net.fresh_statistics(self.filters)
+        return {n: v.to(self.device) for n, v in self.net.fresh_statistics(self.filters).items()}
+
+    def _placed(self, value: torch.Tensor) -> torch.Tensor:
+        layout = self.layout if value.dim() == 5 else torch.preserve_format
+        return value.to(self.device, memory_format=layout)
 
 
 def read(request: Request) -> SegmenterCase:
     c = request.case
     layout = torch.channels_last_3d if "channels-last" in request.options else torch.contiguous_format
     heads = "no-heads" not in request.options
-    return SegmenterCase(NETWORKS[c["model"]], tuple(c["patch"]), c.get("batch", 1), c["filters"], c["classes"], layout, heads)
+    sizes = (tuple(c["patch"]), c.get("batch", 1), c["filters"], c["classes"])
+    return SegmenterCase(NETWORKS[c["model"]], *sizes, layout, heads, request.device)
 
 
 def apply_masks(masks: dict[str, torch.Tensor]) -> vnet.Dropout:

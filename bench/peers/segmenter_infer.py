@@ -10,7 +10,7 @@ import segmenter_case
 
 
 def main() -> None:
-    request = peer.parse(__doc__, segmenter_case.SETTINGS)
+    request = peer.parse(__doc__, segmenter_case.SETTINGS, devices=peer.DEVICES)
     case = segmenter_case.read(request)
     weights, statistics = case.weights(1), case.statistics()
     image, _ = case.image_and_label()

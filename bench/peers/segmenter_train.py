@@ -29,7 +29,7 @@ def training(request: peer.Request) -> Step:
     teacher_statistics = case.statistics()
     image, label = case.image_and_label()
     half = case.batch // 2
-    pseudo_label = inputs.checker_label((case.batch - half, *case.patch), case.classes, 8, shift=2)
+    pseudo_label = inputs.checker_label((case.batch - half, *case.patch), case.classes, 8, shift=2).to(case.device)
     optimiser = torch.optim.SGD(student.values(), lr=0.01, momentum=0.9, weight_decay=1e-4)
 
     def forward(weights, state, x, masks):
@@ -37,16 +37,11 @@ def training(request: peer.Request) -> Step:
 
     forward = peer.prepared(request, forward)
 
-    def noise(step: int) -> torch.Tensor:
-        if step == 0:
-            return inputs.teacher_noise(tuple(image.shape), 0)
-        return torch.clamp(torch.randn_like(image) * 0.1, -0.2, 0.2)
-
     def step(index: int) -> tuple[torch.Tensor, list[float]]:
         logits = forward(student, statistics, image, case.masks("student", index))
         if mean_teacher:
             with torch.no_grad():
-                target = forward(teacher, teacher_statistics, image + noise(index), case.masks("teacher", index))
+                target = forward(teacher, teacher_statistics, image + case.noise(image, index), case.masks("teacher", index))
             loss = losses.segmentation_loss(logits[:half], label[:half])
             loss = loss + losses.segmentation_loss(logits[half:], pseudo_label)
             loss = loss + losses.consistency_weight(index) * losses.consistency(logits, target)
@@ -63,7 +58,7 @@ def training(request: peer.Request) -> Step:
 
 
 def main() -> None:
-    request = peer.parse(__doc__, segmenter_case.SETTINGS)
+    request = peer.parse(__doc__, segmenter_case.SETTINGS, devices=peer.DEVICES)
     step = training(request)
     logits, result = step(0)
     peer.write_check(request, {"losses": np.array(result), "logits": peer.sampled(logits)})

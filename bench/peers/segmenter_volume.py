@@ -17,7 +17,7 @@ def starts(extent: int, patch: int, stride: int) -> list[int]:
 
 
 def main() -> None:
-    request = peer.parse(__doc__, segmenter_case.SETTINGS)
+    request = peer.parse(__doc__, segmenter_case.SETTINGS, devices=peer.DEVICES)
     case = segmenter_case.read(request)
     volume = tuple(request.case["volume"])
     weights, statistics = case.weights(1), case.statistics()
@@ -30,8 +30,8 @@ def main() -> None:
     forward = peer.prepared(request, forward)
 
     def predict() -> torch.Tensor:
-        scores = torch.zeros(1, case.classes, *volume).to(memory_format=case.layout)
-        counts = torch.zeros(volume)
+        scores = torch.zeros(1, case.classes, *volume, device=case.device).to(memory_format=case.layout)
+        counts = torch.zeros(volume, device=case.device)
         for corner in corners:
             window = tuple(slice(start, start + extent) for start, extent in zip(corner, case.patch))
             crop = image[(..., *window)].contiguous(memory_format=case.layout)

@@ -64,7 +64,7 @@ class StridedCopy:
         top, left = g["margin_row"], g["margin_col"]
         grid_top, grid_left = max(top, 0), max(left, 0)
         height, width = max(size, rows * h), max(size, cols * w)
-        buffer = torch.full((n, height, width), fill, dtype=volume.dtype)
+        buffer = torch.full((n, height, width), fill, dtype=volume.dtype, device=volume.device)
         grid = buffer[:, grid_top : grid_top + rows * h, grid_left : grid_left + cols * w]
         tiles = grid.unflatten(1, (rows, h)).unflatten(3, (cols, w)).permute(0, 1, 3, 2, 4)
         inner = tiles[:, :, :, g["pad_row"] : g["pad_row"] + rows_in, g["pad_col"] : g["pad_col"] + cols_in]
@@ -115,17 +115,17 @@ def workload(options: frozenset[str], case: dict, volume: torch.Tensor, fill: in
 
 
 def main() -> None:
-    request = peer.parse(__doc__, ("strided-copy", "copy"))
+    request = peer.parse(__doc__, ("strided-copy", "copy"), devices=peer.DEVICES)
     c = request.case
     h, w, d = c["patch"]
-    index = torch.arange(h * w * d).reshape(1, h, w, d).expand(c["volumes"], -1, -1, -1)
+    index = torch.arange(h * w * d, device=request.device).reshape(1, h, w, d).expand(c["volumes"], -1, -1, -1)
     image, label = (index + 1).float().contiguous(), (index % 250).to(torch.uint8).contiguous()
     runs = [workload(request.options, c, volume, fill) for volume, fill in ((image, 0), (label, 254))]
 
     def run() -> list[torch.Tensor]:
         return [copy() for copy in runs]
 
-    first = [x[0].numpy() for x in run()]
+    first = [x[0].cpu().numpy() for x in run()]
     peer.write_check(request, {"image": first[0], "label": first[1]})
     peer.measure(request, run, [float(x.sum(dtype=np.float64)) for x in first])
 
