@@ -12,26 +12,18 @@ Engine& Engine::instance() {
   return engine;
 }
 
-Engine::Engine() : pool_(std::make_unique<ThreadPool>(available_threads())) {}
-
-int Engine::threads() {
-  const std::lock_guard<std::mutex> lock(mutex_);
-  return pool_->threads();
-}
+Engine::Engine() : pool_(std::make_unique<ThreadPool>(available_threads())), threads_(pool_->threads()) {}
 
 void Engine::set_threads(int threads) {
   if (threads < 1)
     throw Error(ErrorCode::usage, "engine: expected threads >= 1, received " + std::to_string(threads));
   const std::lock_guard<std::mutex> lock(mutex_);
-  if (threads != pool_->threads()) pool_ = std::make_unique<ThreadPool>(threads);
+  if (threads == pool_->threads()) return;
+  pool_ = std::make_unique<ThreadPool>(threads);
+  threads_ = threads;
 }
 
-size_t Engine::arena_bytes() {
-  const std::lock_guard<std::mutex> lock(mutex_);
-  return arena_bytes_;
-}
-
-size_t Engine::bytes_beside_arena() {
+size_t Engine::bytes_beside_arena() const {
   std::ifstream statm("/proc/self/statm");
   size_t pages = 0, resident = 0;
   statm >> pages >> resident;  // both stay 0 where there is no such file
@@ -56,12 +48,12 @@ void Engine::release_arena() {
 }
 
 std::shared_ptr<Device> Engine::device() {
-  const std::lock_guard<std::mutex> lock(mutex_);
+  const std::lock_guard<std::mutex> lock(device_mutex_);
   return device_;
 }
 
 void Engine::set_device(std::shared_ptr<Device> device) {
-  const std::lock_guard<std::mutex> lock(mutex_);
+  const std::lock_guard<std::mutex> lock(device_mutex_);
   device_ = std::move(device);
 }
 

@@ -17,7 +17,7 @@ class Engine {
  public:
   static Engine& instance();
 
-  int threads();
+  int threads() const { return threads_; }
   /// Replaces the pool; waits for a running step. `threads` >= 1.
   void set_threads(int threads);
 
@@ -30,10 +30,10 @@ class Engine {
   std::shared_ptr<Device> device();
   void set_device(std::shared_ptr<Device> device);
 
-  /// Bytes of the arena as it is; waits for a running step.
-  size_t arena_bytes();
+  /// Bytes of the arena as it is.
+  size_t arena_bytes() const { return arena_bytes_; }
   /// Resident memory of the process without the arena: weights, volumes, the program itself.
-  size_t bytes_beside_arena();
+  size_t bytes_beside_arena() const;
 
   /// Seconds in which a step had the pool, since the process began; a running step does not count yet.
   double busy_seconds() const { return 1e-9 * static_cast<double>(busy_nanoseconds_.load()); }
@@ -61,12 +61,15 @@ class Engine {
 
  private:
   Engine();
+  // Held by a running step. What the main thread asks for while a program is compiled must not wait for it.
   std::mutex mutex_;
   std::unique_ptr<ThreadPool> pool_;
+  std::atomic<int> threads_;
+  std::mutex device_mutex_;
   // Never destroyed: when the process ends, the device's library may be gone before this is.
   std::shared_ptr<Device>& device_ = *std::make_unique<std::shared_ptr<Device>>().release();
   AlignedBytes arena_;
-  size_t arena_bytes_ = 0;
+  std::atomic<size_t> arena_bytes_{0};
   std::atomic<size_t> memory_limit_{0};
   std::atomic<int64_t> busy_nanoseconds_{0};
 };

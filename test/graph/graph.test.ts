@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import { readdirSync, readFileSync } from "node:fs";
 import { test } from "node:test";
+import { setTimeout } from "node:timers/promises";
 import { CancelledError, DisposedError, ShapeError, UsageError } from "../../src/errors.js";
 import { Graph } from "../../src/graph/graph.js";
 import * as ops from "../../src/graph/ops.js";
@@ -212,4 +213,24 @@ test("every builder passes attributes that its op knows, and every op has a buil
     (op) => !/_backward|_bf16|^pad$|^batch_norm_(statistics|table)$/.test(op),
   );
   assert.deepEqual([...built].sort(), known.sort());
+});
+
+test("while a step runs, programs are compiled and facts told without waiting for it", async () => {
+  const graph = new Graph();
+  const x = graph.input("x", "f32", [1, 1024, 1024]);
+  // Some 200 GFLOP: far more than 5 ms anywhere.
+  let product = x;
+  for (let i = 0; i < 100; i++) product = ops.matmul(product, x);
+  using long = graph.compile({ last: ops.sum(product) });
+  using values = Tensor.zeros("f32", [1, 1024, 1024]);
+  const running = long.run({ x: values });
+  await setTimeout(5);
+  // A running step does not count yet: equal numbers mean that it has not ended between them.
+  const { busySeconds } = engineInfo();
+  const other = new Graph();
+  const y = other.input("y", "f32", [3]);
+  other.compile({ sum: ops.sum(ops.multiply(y, y)) }).dispose();
+  assert.equal(engineInfo().busySeconds, busySeconds);
+  await running;
+  assert(engineInfo().busySeconds > busySeconds);
 });
