@@ -42,8 +42,11 @@ export function renderOverlay(source: OverlaySource): Picture {
       `renderOverlay: expected a slice from 0 to ${depth - 1}, received ${slice}; choose another`,
     );
   }
-  const cut = (volume: ArrayLike<number>) =>
-    Array.from({ length: width * height }, (_, i) => volume[slice * width * height + i] ?? 0);
+  const cut = (volume: ArrayLike<number>) => {
+    const values = new Float64Array(width * height);
+    for (let i = 0; i < values.length; i += 1) values[i] = volume[slice * values.length + i] ?? 0;
+    return values;
+  };
   const factor = Math.max(1, Math.round(panelWidth / width));
   const gray = enlarge(windowToGray(cut(source.image)), width, height, factor);
   const panels = [toRgb(gray)];
@@ -59,18 +62,20 @@ export function renderOverlay(source: OverlaySource): Picture {
  * when the values are all alike.
  */
 export function windowToGray(values: ArrayLike<number>): Uint8Array {
-  const sorted = Float64Array.from(Array.from(values).filter(Number.isFinite)).sort();
+  const sorted = Float64Array.from(values).filter(Number.isFinite).sort();
   const at = (share: number) => sorted[Math.round(share * (sorted.length - 1))] ?? 0;
   const [low, high] = [at(0.01), at(0.99)];
   const scale = high > low ? 255 / (high - low) : 0;
-  const clamp = (value: number) => Math.min(255, Math.max(0, Math.round(value)));
-  return Uint8Array.from(values, (value) => (Number.isNaN(value) ? 0 : clamp((value - low) * scale)));
+  // Rounds half up, clips, and takes NaN for 0.
+  const gray = new Uint8ClampedArray(values.length);
+  for (let i = 0; i < gray.length; i += 1) gray[i] = Math.round(((values[i] ?? 0) - low) * scale);
+  return new Uint8Array(gray.buffer);
 }
 
 /** Copies a gray picture (values 0..255) to three channels. */
 export function toRgb(gray: ArrayLike<number>): Uint8Array {
   const pixels = new Uint8Array(gray.length * 3);
-  for (let i = 0; i < gray.length; i += 1) pixels.fill(gray[i] ?? 0, 3 * i, 3 * i + 3);
+  for (let i = 0; i < pixels.length; i += 1) pixels[i] = gray[Math.floor(i / 3)] ?? 0;
   return pixels;
 }
 
@@ -100,9 +105,10 @@ export function paintLabels(
       const isContour =
         at(x - 1, y) !== label || at(x + 1, y) !== label || at(x, y - 1) !== label || at(x, y + 1) !== label;
       const opacity = isContour ? 1 : fillOpacity;
-      for (const [channel, value] of labelColor(label).entries()) {
+      const color = labelColor(label);
+      for (let channel = 0; channel < 3; channel += 1) {
         const index = (y * width + x) * 3 + channel;
-        pixels[index] = Math.round((pixels[index] ?? 0) * (1 - opacity) + value * opacity);
+        pixels[index] = Math.round((pixels[index] ?? 0) * (1 - opacity) + (color[channel] ?? 0) * opacity);
       }
     }
   }
