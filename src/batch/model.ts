@@ -59,8 +59,8 @@ export async function loadBatchModel(
 ): Promise<BatchModel> {
   const isFolder = (await pathKind(path)) === "folder";
   const file = isFolder ? join(path, runPaths.finetune, "sam.safetensors") : path;
-  const { metadata } = await readSafetensorsHeader(file);
   const card = await readModelCard(file);
+  const { metadata } = await readSafetensorsHeader(file);
   const own = await hashFiles([file]);
   const isSam = /"canvas"/.test(metadata.sfr ?? "");
   const model = isSam

@@ -43,13 +43,19 @@ export async function writeModelCard(path: string, card: ModelCard): Promise<voi
   await writeSafetensors(path, tensors, { ...metadata, data: JSON.stringify(card) });
 }
 
-/** Reads the card of a weights file. @throws DataError when it has none */
+/** Reads the card of a weights file. @throws DataError when it has none, as files of other programs */
 export async function readModelCard(path: string): Promise<ModelCard> {
+  if (/\.(pth|pt|bin)$/i.test(path)) throw notTrainedHere(path, "a PyTorch file");
   const { metadata } = await readSafetensorsHeader(path);
   const parsed = cardSchema.safeParse(jsonOf(metadata.data));
   if (parsed.success) return parsed.data;
-  throw new DataError(
-    `${path}: expected the label ids of a segmenter trained by sfr in its metadata, received none; ` +
-      "give arms/<name>/segmenter.safetensors of a run folder",
+  throw notTrainedHere(path, "none");
+}
+
+function notTrainedHere(path: string, received: string): DataError {
+  return new DataError(
+    `${path}: expected weights trained by sfr, with their label ids, received ${received}; give ` +
+      "finetune/sam.safetensors or a segmenter.safetensors of a run. SAM's own checkpoint is fine-tuned first " +
+      "(sfr finetune --sam-checkpoint), a V-Net or 3D U-Net of PyTorch converted (sfr convert --patch)",
   );
 }

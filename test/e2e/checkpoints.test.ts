@@ -114,6 +114,24 @@ describe("sfr, weights in and out", () => {
     assert.match(other.stderr, /expected the SAM that .* \(SHA-256 [0-9a-f]{64}\), received [0-9a-f]{64}/);
   });
 
+  it("says what to do with a checkpoint where a trained model is wanted", async () => {
+    const input = join(set.data, "imagesUn");
+    const [fixtures, out] = [join("test", "fixtures"), join(root, "untrained")];
+    for (const words of [
+      ["pseudo-label", "--model", checkpoint(), "--input", input],
+      ["pseudo-label", "--model", join(fixtures, "checkpoints", "sam-hf.safetensors"), "--input", input],
+      ["predict", input, "--weights", join(fixtures, "reference", "vnet-4f", "iter_0.pth")],
+      ["export", "--model", lora()],
+    ]) {
+      const { code, stderr } = await sfr(...words, "--out", `${out}.onnx`);
+      assert.equal(code, 3, stderr);
+      assert.match(
+        stderr,
+        /expected weights trained by sfr.*sfr finetune --sam-checkpoint.*sfr convert --patch/,
+      );
+    }
+  });
+
   it("refuses a checkpoint that is none, naming the file", async () => {
     const path = join(root, "page.pth");
     await writeFile(path, "<html>404</html>");
