@@ -7,7 +7,7 @@ import {
   engineInfo,
 } from "../native/native.js";
 import { withoutCode } from "./findings.js";
-import { cards, type Machine, thisMachine } from "./machine.js";
+import { cards, cudaProvider, type Machine, thisMachine } from "./machine.js";
 import { type OnnxRuntime, onnxRuntime, onnxRuntimeInfo } from "./runtime.js";
 
 /** The device that was asked for. */
@@ -72,7 +72,7 @@ export function chooseEngine(request: EngineRequest, machine: Machine = thisMach
     const cuda = { device: index, ...(deviceBytes === undefined ? {} : { memoryBytes: deviceBytes }) };
     return { engine: { kind: "onnx", runtime, cuda }, used: `${name}, cuda:${index}` };
   }
-  if (!isCuda) return { ...onCpu, fallback: `CUDA: received ${problem}` };
+  if (!isCuda) return { ...onCpu, fallback: problem };
   throw new DeviceError(
     `engine: expected CUDA device ${index} for ${name}, received ${problem}; see \`sfr doctor\`, or use --device auto`,
   );
@@ -99,5 +99,8 @@ function cudaProblem(runtime: OnnxRuntime, index: number, machine: Machine): str
   if (card !== undefined && withoutCode(card))
     return `${card.name} of compute capability ${card.capability}, for which its provider has no code`;
   const told = onnxRuntimeInfo(runtime.library, index).cudaProblem;
-  return told === undefined ? undefined : `"${told.split("\n")[0]}"`;
+  if (told === undefined) return undefined;
+  if (cudaProvider(runtime.library) === undefined) return `no CUDA provider beside ${runtime.library}`;
+  // The library puts the place in its sources in front.
+  return `"${told.split("\n")[0]?.replace(/^.*\[ONNXRuntimeError\] : \d+ : \w+ : /, "")}"`;
 }
