@@ -7,6 +7,8 @@ import { firstDifference, type JsonValue } from "../io/stage-key.js";
 import type { LoadingReport } from "../models/sam/loading.js";
 import { FolderLock } from "./folder-lock.js";
 
+const eventFile = "events.jsonl";
+
 /** `partial`: all stages ended, but some cases failed. `stopped`: ended by a signal, goes on with the next start. */
 export type RunStatus = "running" | "done" | "partial" | "stopped" | "failed";
 
@@ -76,13 +78,14 @@ export class RunFolder {
     /** Sentences on what differs from the first start without forbidding to go on. */
     readonly warnings: readonly string[],
   ) {
-    this.log = new EventLog(join(path, "events.jsonl"));
+    this.log = new EventLog(join(path, eventFile));
   }
 
   /**
-   * Makes the folder or goes on with the run in it.
+   * Makes the folder or goes on with the run in it. A run that failed before its first step, as one with a mistyped
+   * setting does, is replaced by one of another configuration.
    *
-   * @throws UsageError when the folder holds a run of another configuration or seed (naming the first key that
+   * @throws UsageError when the folder holds another run of another configuration or seed (naming the first key that
    *   differs), or another process writes it
    * @throws DataError when it cannot be written, or its `run.json` is damaged
    */
@@ -96,10 +99,7 @@ export class RunFolder {
     }
     const lock = FolderLock.acquire(path);
     try {
-      const before = readRunRecord(path);
-      if (before !== undefined) {
-        refuseUnlike(path, before, identity);
-      }
+      const before = runToGoOnWith(path, identity);
       const folder = new RunFolder(path, lock, begin(before, identity), warningsFor(before, identity));
       await folder.update({});
       return folder;
@@ -266,16 +266,18 @@ export function readRunRecord(folder: string): RunRecord | undefined {
   }
 }
 
-function refuseUnlike(path: string, before: RunRecord, now: RunIdentity): void {
+function runToGoOnWith(path: string, now: RunIdentity): RunRecord | undefined {
+  const before = readRunRecord(path);
+  if (before === undefined) return undefined;
   const difference =
     firstDifference(before.config, now.config) ?? firstDifference(before.seed, now.seed, "seed");
-  if (difference !== undefined) {
-    const show = (value: JsonValue | undefined) => (value === undefined ? "nothing" : JSON.stringify(value));
-    throw new UsageError(
-      `run folder: expected ${difference.key} = ${show(difference.before)} as in ${join(path, "run.json")}, ` +
-        `received ${show(difference.now)}; choose another folder with --out, or the old settings to go on`,
-    );
-  }
+  if (difference === undefined) return before;
+  if (before.status === "failed" && readEvents(join(path, eventFile)).length === 0) return undefined;
+  const show = (value: JsonValue | undefined) => (value === undefined ? "nothing" : JSON.stringify(value));
+  throw new UsageError(
+    `run folder: expected ${difference.key} = ${show(difference.before)} as in ${join(path, "run.json")}, ` +
+      `received ${show(difference.now)}; choose another folder with --out, or the old settings to go on`,
+  );
 }
 
 function begin(before: RunRecord | undefined, identity: RunIdentity): RunRecord {

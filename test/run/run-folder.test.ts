@@ -119,6 +119,22 @@ describe("RunFolder", () => {
     await (await RunFolder.open(path, { ...identity, config: reordered })).close("done");
   });
 
+  it("takes another configuration after a failure before the first step, and not after one", async () => {
+    const path = join(root, "mistyped");
+    const failed = async (change: Partial<RunIdentity>, steps: number) => {
+      const folder = await RunFolder.open(path, { ...identity, ...change });
+      await folder.startStage("finetune", "key");
+      for (let step = 0; step < steps; step++) folder.event({ stage: "finetune", step, total: 1 });
+      await folder.endStage("finetune", "failed", "the file does not fit");
+      await folder.close("failed");
+      return folder.record;
+    };
+    await failed({}, 0);
+    const { config, stages } = await failed({ config: { rank: 3 } }, 1);
+    assert.deepEqual([config, stages.length], [{ rank: 3 }, 1]);
+    await assert.rejects(failed({ config: { rank: 4 } }, 0), /expected rank = 3 as in/);
+  });
+
   it("goes on with another SIMD level or version, but says so", async () => {
     const path = join(root, "level");
     await (await RunFolder.open(path, identity)).close("done");
