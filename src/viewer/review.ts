@@ -55,8 +55,9 @@ export function reviewHtml(data: ReviewData): string {
     pictures.length < cases.length
       ? `The ${pictures.length} least sure; the folder pictures has all.`
       : "The middle slice of the foreground.";
+  const failed = failures.length === 0 ? "" : ` ${failures.length} failed: see the end of the page.`;
   return htmlPage(title, [
-    `<p>${cases.length} labelled cases, the least sure first: look at these before training on them.</p>`,
+    `<p>${cases.length} labelled cases, the least sure first: look at these before training on them.${failed}</p>`,
     ...section("Ranking", rows.length === 0 ? [] : [scrollTable(header, rows)]),
     ...section(
       "Pictures",
