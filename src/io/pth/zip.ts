@@ -128,10 +128,9 @@ async function listEntries(path: string, zip: ZipFile): Promise<Map<string, Stor
     // torch.save puts everything into one folder named after the file.
     const name = entry.fileName.slice(entry.fileName.indexOf("/") + 1);
     if (entry.compressionMethod !== 0 || entry.isEncrypted()) {
-      throw refusal(
-        path,
-        `uncompressed entries`,
-        `compression method ${entry.compressionMethod} for ${name}`,
+      throw new DataError(
+        `pth: expected uncompressed entries in ${path}, received compression method ${entry.compressionMethod} for ` +
+          `${name}, as in a TorchScript program; save the weights with torch.save(model.state_dict(), path)`,
       );
     }
     if (entries.has(name)) throw refusal(path, "each entry once", `${name} twice`);
