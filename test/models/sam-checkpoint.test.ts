@@ -27,6 +27,7 @@ describe("SAM checkpoints", () => {
   // f32 is exact; bf16 has 8 bits and f16 11, rounded to nearest.
   for (const [file, who, error] of [
     ["sam.pth", "Meta's layout", 0],
+    ["sam-f16.pth", "Meta's layout in f16", 2 ** -11],
     ["medsam.pth", "MedSAM's training checkpoint in bf16, saved by DataParallel", 2 ** -8],
     ["sam-hf.safetensors", "Hugging Face's SamModel in f16", 2 ** -11],
   ] as const) {

@@ -82,6 +82,7 @@ def main(folder):
     os.makedirs(folder, exist_ok=True)
     state = inputs.weights(sam.parameter_shapes(CONFIG))
     torch.save(state, os.path.join(folder, "sam.pth"))
+    torch.save({name: tensor.half() for name, tensor in state.items()}, os.path.join(folder, "sam-f16.pth"))
 
     # As MedSAM's training on several GPUs saves it; one parameter with moments is enough of an optimiser.
     parameter = torch.nn.Parameter(torch.ones(3))

@@ -17,7 +17,7 @@ import torch
 
 FIXTURES = os.path.join(os.path.dirname(__file__), "..", "fixtures")
 CLI = os.path.join(os.path.dirname(__file__), "..", "..", "dist", "src", "cli", "cli.js")
-NAMES = ["pth-state-dict.pth", "checkpoints/sam.pth", "checkpoints/medsam.pth", "checkpoints/lora.pth",
+NAMES = ["pth-state-dict.pth", "checkpoints/sam.pth", "checkpoints/sam-f16.pth", "checkpoints/medsam.pth", "checkpoints/lora.pth",
          "checkpoints/sam-hf.safetensors", "checkpoints/unet3d.pth", "checkpoints/magicnet.pth", "reference/vnet-4f/iter_0.pth"]
 
 
