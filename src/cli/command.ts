@@ -121,7 +121,7 @@ export const commonFlags: readonly Flag[] = [
   {
     name: "memory",
     kind: "text",
-    help: "Memory that the process may use in a training (8GB); below what it needs, values are computed again, which takes longer",
+    help: "Memory that the process may use (8GB); a training that needs more computes values again, which takes longer",
     default: "what is available less 2 GB",
   },
   { name: "debug", kind: "boolean", help: "Print the stack of an error" },

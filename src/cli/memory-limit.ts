@@ -7,7 +7,7 @@ const least = 0.5e9;
 const units: Readonly<Record<string, number>> = { MB: 1e6, GB: 1e9, MiB: 2 ** 20, GiB: 2 ** 30 };
 
 /**
- * Bytes that the process may use in a training: what `--memory` says (`8GB`, `512MiB`), else the memory that is available - a cgroup's
+ * Bytes that the process may use: what `--memory` says (`8GB`, `512MiB`), else the memory that is available - a cgroup's
  * limit counts - less 2 GB.
  *
  * @throws UsageError when the text is no size
