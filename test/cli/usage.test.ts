@@ -102,7 +102,9 @@ describe("sfr doctor", () => {
       "devices",
     ];
     assert.deepEqual(
-      [...wanted, "ONNX Runtime", "NVIDIA driver", "CUDA", "advice"].filter((name) => !(name in facts)),
+      [...wanted, "CUDA kernels", "ONNX Runtime", "NVIDIA driver", "CUDA", "advice"].filter(
+        (name) => !(name in facts),
+      ),
       [],
     );
     const { stdout: text } = await sfr("doctor");

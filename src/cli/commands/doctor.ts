@@ -1,3 +1,4 @@
+import { existsSync } from "node:fs";
 import { availableParallelism, cpus, freemem, release, totalmem } from "node:os";
 import { messageOf } from "../../error-text.js";
 import type { JsonValue } from "../../io/stage-key.js";
@@ -48,6 +49,8 @@ export const doctor: Command = {
           : "no: precision bf16 saves memory only";
       facts.threads = engine.threads;
       facts.operations = Object.keys(engine.ops).length;
+      const { cudaLibrary } = await import("../../native/native.js");
+      facts["CUDA kernels"] = existsSync(cudaLibrary()) ? cudaLibrary() : null;
     } catch (error) {
       facts.addon = messageOf(error);
       code = exitCodes.device;
@@ -58,12 +61,18 @@ export const doctor: Command = {
       ...found.usable.map(({ index, name }) => `cuda:${index} ${name} (--engine onnx)`),
     ];
     Object.assign(facts, found.facts, { devices: devices.join(", ") });
+    const advice = [...found.advice];
+    if (facts["CUDA kernels"] === null && facts["NVIDIA driver"] !== null) advice.push(kernelsCure);
     const width = Math.max(...Object.keys(facts).map((name) => name.length));
     const lines = Object.entries(facts).map(([name, value]) => `${name.padEnd(width)}  ${value ?? "none"}`);
-    context.result([...lines, ...found.advice].join("\n"), { ...facts, advice: found.advice });
+    context.result([...lines, ...advice].join("\n"), { ...facts, advice });
     return code;
   },
 };
+
+const kernelsCure =
+  "For --device cuda with the native engine: build its kernels with nvcc, " +
+  "`cmake --build build --target sfr_cuda`";
 
 function memoryLimit(): number {
   const limit = process.constrainedMemory();
