@@ -59,6 +59,11 @@ export async function loadBatchModel(
 ): Promise<BatchModel> {
   const isFolder = (await pathKind(path)) === "folder";
   const file = isFolder ? join(path, runPaths.finetune, "sam.safetensors") : path;
+  if (isFolder && (await pathKind(file)) !== "file")
+    throw new DataError(
+      `${path}: expected a run with a fine-tuned SAM (${runPaths.finetune}/sam.safetensors), received a folder without; ` +
+        "give such a run, or the weights file of a segmenter",
+    );
   const card = await readModelCard(file);
   const { metadata } = await readSafetensorsHeader(file);
   const own = await hashFiles([file]);

@@ -121,6 +121,12 @@ describe("sfr pseudo-label", () => {
     assert.deepEqual(segments, Object.fromEntries(classes.map((id) => [id, `label ${id}`])));
   });
 
+  it("says of a folder without a fine-tuned SAM what to give", async () => {
+    const words = ["--input", input, "--out", join(root, "none"), "--quiet"];
+    const { stderr } = outcomeOf(await sfr("pseudo-label", "--model", input, ...words), 3);
+    assert.match(stderr, /in: expected a run with a fine-tuned SAM .*received a folder without; give/);
+  });
+
   it("stops on SIGINT with code 130 and loses at most what was in work", async () => {
     const call = startSfr(...wordsFor("stopped"));
     const out = join(root, "stopped");
