@@ -261,6 +261,7 @@ void* shared_array(size_t bytes) {
 }
 
 void atomic_min(unsigned long long* at, unsigned long long value) {
+  MemoryCheck::instance().atomic(at, sizeof *at);
   *at = std::min(*at, value);
 }
 

@@ -115,6 +115,12 @@ void MemoryCheck::in_tracked(const Tracked& region, const std::byte* address, si
     check_race(region.touched[address - region.begin + i], is_write, since);
 }
 
+void MemoryCheck::atomic(const void* pointer, size_t bytes) const {
+  for (size_t i = 0; i < first_read_only_; ++i)
+    if (lies_in(static_cast<const std::byte*>(pointer), bytes, regions_[i].begin, regions_[i].bytes)) return;
+  stop_kernel("changes " + std::to_string(bytes) + " bytes outside of the memory that it was given to write");
+}
+
 void MemoryCheck::access(const void* pointer, size_t bytes, bool is_write) {
   if (!running_) return;
   const auto* address = static_cast<const std::byte*>(pointer);

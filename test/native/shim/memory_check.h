@@ -34,6 +34,9 @@ class MemoryCheck {
   /// An array of the block's shared memory; there is nothing between two of them.
   void add_shared_array(size_t offset, size_t bytes);
 
+  /// Threads may meet at a word that all of them change by atomics: they have to stay inside.
+  void atomic(const void* address, size_t bytes) const;
+
   /// Stops the kernel at its first fault.
   void access(const void* address, size_t bytes, bool is_write);
 

@@ -65,6 +65,10 @@ SFR_KERNEL(planted_write_to_input, PlantedArgs) {
   args.x[threadIdx.x] = args.y[threadIdx.x];
 }
 
+SFR_KERNEL(planted_atomic_behind, PlantedArgs) {
+  if (threadIdx.x == 0) atomicMin(reinterpret_cast<unsigned long long*>(args.y + 512), 0ull);
+}
+
 SFR_KERNEL(planted_shared_overrun, PlantedArgs) {
   SFR_SHARED(float, first, [64]);
   SFR_SHARED(float, second, [64]);

@@ -75,6 +75,7 @@ SFR_TEST("shim/finds accesses outside of what a kernel was given") {
   finds("planted_read_behind", 1, "thread 255 of block 0, 0, 0 reads 4 bytes outside of the memory");
   finds("planted_write_before", 1, "thread 0 of block 0, 0, 0 writes 4 bytes outside of the memory");
   finds("planted_write_to_input", 1, "writes to an input");
+  finds("planted_atomic_behind", 1, "thread 0 of block 0, 0, 0 changes 8 bytes outside of the memory");
   finds("planted_shared_overrun", 1, "thread 64 of block 0, 0, 0 writes beside an array of shared memory");
 }
 
