@@ -184,8 +184,8 @@ SFR_TEST("device/ops without a CUDA kernel are those that docs/gpu.md names") {
   // Data preparation, selection of labels and metrics: they run on the CPU, beside the step or between steps.
   const std::set<std::string> named = {"class_surfaces",  "crop_rot_flip",         "downsample_majority",
                                        "downsample_mean", "drop_small_components", "fill_holes",
-                                       "intensity_map",   "label_noise",           "largest_component",
-                                       "lowest",          "overlap_counts",        "rot_flip_canvas",
+                                       "intensity_map",   "largest_component",     "overlap_counts",
+                                       "rot_flip_canvas",
                                        "signed_distance", "standardize",           "surface_distances"};
   std::string unnamed, superfluous;
   std::set<std::string> lacking;

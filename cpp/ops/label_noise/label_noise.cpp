@@ -4,6 +4,7 @@
 #include <cmath>
 #include <limits>
 
+#include "device/launch.h"
 #include "graph/graph.h"
 
 namespace sfr {
@@ -11,7 +12,6 @@ namespace sfr {
 namespace {
 
 constexpr float kInfinity = std::numeric_limits<float>::infinity();
-constexpr double kSlack = 1e-6;  // of the thresholds in step 2
 
 void infer(InferContext& c) {
   c.expect_inputs(2, 2);
@@ -57,7 +57,7 @@ class LabelNoise {
     }
     count_joint();
     for (int64_t k = 0; k < classes_; ++k) {
-      calibrate(k);
+      scale_label_row(joint_ + k * classes_, scaled_ + k * classes_, classes_, counts_[k]);
       find_limits(k);
     }
     for (int64_t i = 0; i < elements_; ++i) y_[i] = is_noise(i) ? 1.0f : 0.0f;
@@ -76,7 +76,7 @@ class LabelNoise {
       thresholds_[k] += static_cast<double>(q_[i * classes_ + k]);
     }
     for (int64_t k = 0; k < classes_; ++k)
-      thresholds_[k] = counts_[k] > 0 ? thresholds_[k] / static_cast<double>(counts_[k]) - kSlack
+      thresholds_[k] = counts_[k] > 0 ? thresholds_[k] / static_cast<double>(counts_[k]) - kLabelNoiseSlack
                                       : std::numeric_limits<double>::infinity();
   }
 
@@ -91,29 +91,6 @@ class LabelNoise {
     }
     for (int64_t k = 0; k < classes_; ++k)
       joint_[k * classes_ + k] = std::max<int64_t>(joint_[k * classes_ + k], 1);
-  }
-
-  /// Row k of the joint scaled to counts_[k]; what rounding takes from or adds to the sum goes where it hurts
-  /// least.
-  void calibrate(int64_t k) {
-    int64_t* row = joint_ + k * classes_;
-    double *exact = scaled_ + k * classes_, total = 0;
-    for (int64_t j = 0; j < classes_; ++j) total += static_cast<double>(row[j]);
-    int64_t missing = counts_[k];
-    for (int64_t j = 0; j < classes_; ++j) {
-      exact[j] = static_cast<double>(row[j]) / total * static_cast<double>(counts_[k]);
-      row[j] = std::llround(exact[j]);
-      missing -= row[j];
-    }
-    for (const int64_t step = missing < 0 ? -1 : 1; missing != 0; missing -= step) {
-      int64_t most = 0;
-      const auto lack = [&](int64_t j) {
-        return static_cast<double>(step) * (exact[j] - static_cast<double>(row[j]));
-      };
-      for (int64_t j = 1; j < classes_; ++j)
-        if (lack(j) > lack(most)) most = j;
-      row[most] += step;
-    }
   }
 
   /// What q[k] has to be below, and the margins at least, for label k to be noise.
@@ -160,6 +137,31 @@ void label_noise_cpu(const KernelContext& c) {
   LabelNoise(c).run();
 }
 
+/// The element's class in place of found_, which has the same bytes.
+void label_noise_cuda(const KernelContext& c) {
+  LabelNoiseArgs args{};
+  args.labels = c.in<uint8_t>(0), args.q = c.in<float>(1), args.y = c.out<float>(0);
+  args.elements = c.inputs[0].count(), args.classes = c.inputs[1].type.shape.back();
+  args.counts = static_cast<int64_t*>(c.work), args.joint = args.counts + args.classes;
+  args.thresholds = reinterpret_cast<double*>(args.joint + args.classes * args.classes);
+  args.scaled = args.thresholds + args.classes;
+  args.lowest = reinterpret_cast<float*>(args.scaled + args.classes * args.classes);
+  args.margins = args.lowest + args.classes;
+  args.counted = reinterpret_cast<int32_t*>(args.margins + args.classes * args.classes);
+  args.fault = c.fault, args.node = c.node;
+  launch(c, "label_noise_limits", {}, args);
+  launch(c, "label_noise", element_grid(args.elements), args);
+}
+
+size_t cuda_work_bytes(const NodeTypes& types) {
+  return work_bytes(types, 1);
+}
+
+std::string fault_text(const NodeTypes& t, int64_t position) {
+  return "label_noise: expected labels below " + std::to_string(t.input(1).shape.back()) +
+         ", received another at index " + std::to_string(position);
+}
+
 }  // namespace
 
 void register_label_noise(OpRegistry& registry) {
@@ -167,6 +169,9 @@ void register_label_noise(OpRegistry& registry) {
   op.infer = &infer;
   op.cpu = {{"selection", &label_noise_cpu}};
   op.work_bytes = &work_bytes;
+  op.cuda = {{"one_block", &label_noise_cuda}};
+  op.cuda_work_bytes = &cuda_work_bytes;
+  op.fault_text = &fault_text;
   registry.add(std::move(op));
 }
 

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "device/launch.h"
 #include "graph/graph.h"
 
 namespace sfr {
@@ -43,6 +44,12 @@ void lowest_cpu(const KernelContext& c) {
     y[i] = mask[i] != 0 && (all || x[i] < last || (x[i] == last && ties-- > 0)) ? 1.0f : 0.0f;
 }
 
+void lowest_cuda(const KernelContext& c) {
+  launch(c, "lowest", {},
+         LowestArgs{c.in<float>(0), c.in<float>(1), c.out<float>(0), c.inputs[0].count(),
+                    c.as<LowestAttributes>().count});
+}
+
 }  // namespace
 
 void register_lowest(OpRegistry& registry) {
@@ -50,6 +57,7 @@ void register_lowest(OpRegistry& registry) {
   op.infer = &infer;
   op.cpu = {{"selection", &lowest_cpu}};
   op.work_bytes = &work_bytes;
+  op.cuda = {{"one_block", &lowest_cuda}};
   registry.add(std::move(op));
 }
 

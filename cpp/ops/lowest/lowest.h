@@ -15,4 +15,11 @@ struct LowestAttributes {
   }
 };
 
+/// Parameters of the kernel of lowest.cu.
+struct LowestArgs {
+  const float *x, *mask;
+  float* y;
+  int64_t elements, wanted;
+};
+
 }  // namespace sfr
