@@ -1,7 +1,7 @@
 // What every kernel source (<op>.cu) includes. The same source is compiled by nvcc for libsfr_cuda and by the
 // host's compiler for the launch shim (test/native/shim), which runs it on the CPU and watches its accesses.
 // Kernels use threadIdx, blockIdx, blockDim, gridDim, __syncthreads, __shfl_xor_sync with all lanes,
-// atomicMin, SFR_SHARED memory, and the maths of <cmath>; nothing else.
+// atomicMin, atomicAdd of integers, atomic_read, SFR_SHARED memory, and the maths of <cmath>; nothing else.
 #pragma once
 #include <cmath>
 #include <cstddef>
@@ -54,6 +54,15 @@ inline const KernelEntry* find_kernel(const char* name) {
 #define SFR_KERNEL_FUNCTION(name) reinterpret_cast<const void*>(&name)
 #define SFR_KERNEL_CALL(name, Args) nullptr
 
+namespace sfr::cuda {
+
+/// A word that other threads change by atomics meanwhile.
+SFR_DEVICE int32_t atomic_read(const int32_t* at) {
+  return *static_cast<const volatile int32_t*>(at);
+}
+
+}  // namespace sfr::cuda
+
 #else
 
 #include "native/shim/shim.h"
@@ -63,6 +72,10 @@ inline const KernelEntry* find_kernel(const char* name) {
   type(&name) extents = *static_cast<type(*) extents>(::sfr::shim::shared_array(sizeof(type extents)))
 #define SFR_KERNEL_FUNCTION(name) nullptr
 #define SFR_KERNEL_CALL(name, Args) [](const void* args) { name(*static_cast<const Args*>(args)); }
+
+namespace sfr::cuda {
+using shim::atomic_read;
+}
 
 #endif
 

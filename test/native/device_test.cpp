@@ -144,12 +144,12 @@ SFR_TEST("device/state whose home is the host follows the program that changes i
 SFR_TEST("device/an op without a CUDA kernel is refused by name") {
   Graph graph;
   const ValueId x = graph.add_input("x", {DType::u8, {1, 4, 4, 4}});
-  const ValueId y = graph.add_node("largest_component", {x}, {}, "cleaned")[0];
+  const ValueId y = graph.add_node("fill_holes", {x}, {}, "cleaned")[0];
   expect_error(
       [&] {
         Program(graph, {y}, {true, false, false, devices_under_test()[0]});
       },
-      "largest_component cleaned: expected a CUDA kernel that supports it, there is none");
+      "fill_holes cleaned: expected a CUDA kernel that supports it, there is none");
 }
 
 SFR_TEST("device/a program that was cancelled before it began runs later") {
@@ -184,7 +184,7 @@ SFR_TEST("device/ops without a CUDA kernel are those that docs/gpu.md names") {
   // Data preparation, selection of labels and metrics: they run on the CPU, beside the step or between steps.
   const std::set<std::string> named = {"class_surfaces",  "crop_rot_flip",         "downsample_majority",
                                        "downsample_mean", "drop_small_components", "fill_holes",
-                                       "intensity_map",   "largest_component",     "overlap_counts",
+                                       "intensity_map",   "overlap_counts",
                                        "rot_flip_canvas",
                                        "signed_distance", "standardize",           "surface_distances"};
   std::string unnamed, superfluous;

@@ -4,6 +4,7 @@
 
 #include <array>
 
+#include "device/launch.h"
 #include "graph/graph.h"
 
 namespace sfr {
@@ -158,21 +159,44 @@ void fill_holes_cpu(const KernelContext& c) {
   each_sample(c, fill_holes_of);
 }
 
+size_t cuda_work_bytes(const NodeTypes& t) {
+  const Shape& x = t.input(0).shape;
+  return static_cast<size_t>(x[0]) * 256 * sizeof(unsigned long long) +
+         static_cast<size_t>(x.count()) * 3 * sizeof(int32_t);
+}
+
+void largest_component_cuda(const KernelContext& c) {
+  const Shape& s = c.inputs[0].type.shape;
+  const int64_t voxels = s.count();
+  ComponentArgs args{};
+  args.x = c.in<uint8_t>(0), args.y = c.out<uint8_t>(0);
+  args.best = static_cast<unsigned long long*>(c.work);
+  args.names = reinterpret_cast<int32_t*>(args.best + s[0] * 256);
+  args.roots = args.names + voxels, args.sizes = args.roots + voxels;
+  args.samples = s[0], args.d = s[1], args.h = s[2], args.w = s[3];
+  for (const char* kernel :
+       {"component_begin", "component_join", "component_sizes", "component_best", "component_largest"})
+    launch(c, kernel, element_grid(voxels), args);
+}
+
 template <class Attributes>
-void add_op(OpRegistry& registry, const char* name, void (*run)(const KernelContext&)) {
+OpDef op_of(const char* name, void (*run)(const KernelContext&)) {
   OpDef op = op_definition<Attributes>(name);
   op.infer = &infer;
   op.cpu = {{"union_find", run}};
   op.work_bytes = &work_bytes;
-  registry.add(std::move(op));
+  return op;
 }
 
 }  // namespace
 
 void register_components(OpRegistry& registry) {
-  add_op<NoAttributes>(registry, "largest_component", &largest_component_cpu);
-  add_op<DropSmallComponentsAttributes>(registry, "drop_small_components", &drop_small_components_cpu);
-  add_op<NoAttributes>(registry, "fill_holes", &fill_holes_cpu);
+  OpDef largest = op_of<NoAttributes>("largest_component", &largest_component_cpu);
+  largest.cuda = {{"union_find", &largest_component_cuda}};
+  largest.cuda_work_bytes = &cuda_work_bytes;
+  registry.add(std::move(largest));
+  registry.add(op_of<DropSmallComponentsAttributes>("drop_small_components", &drop_small_components_cpu));
+  registry.add(op_of<NoAttributes>("fill_holes", &fill_holes_cpu));
 }
 
 }  // namespace sfr

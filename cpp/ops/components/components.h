@@ -19,4 +19,15 @@ struct DropSmallComponentsAttributes {
   }
 };
 
+/// Parameters of the kernels of components.cu. In work memory, all but the best [samples][256] by voxel, and
+/// indices within the sample: the best root of each class, names on the way to the root, roots, sizes at
+/// them.
+struct ComponentArgs {
+  const uint8_t* x;
+  uint8_t* y;
+  unsigned long long* best;
+  int32_t *names, *roots, *sizes;
+  int64_t samples, d, h, w;
+};
+
 }  // namespace sfr

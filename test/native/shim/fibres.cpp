@@ -8,6 +8,7 @@
 #include <csetjmp>
 #include <cstring>
 #include <memory>
+#include <utility>
 #include <vector>
 
 #include "native/shim/memory_check.h"
@@ -24,7 +25,7 @@ constexpr uint32_t kWarp = 32;
 
 /// Where a thread of the block stands.
 struct Thread {
-  enum class State { fresh, at_barrier, at_exchange, done } state = State::fresh;
+  enum class State { fresh, paused, at_barrier, at_exchange, done } state = State::fresh;
   int line = 0;
   uint32_t word = 0;        // what it offers to its warp
   size_t fibre = 0;         // that it waits on
@@ -143,6 +144,18 @@ void go_on(uint32_t first, uint32_t last) {
   for (uint32_t t = first; t < last && s.fault.empty(); ++t) resume(s.threads[t].fibre);
 }
 
+/// Lets every thread go on that has paused.
+bool serve_paused() {
+  Scheduler& s = scheduler();
+  bool moved = false;
+  for (size_t t = 0; t < s.threads.size() && s.fault.empty(); ++t) {
+    if (s.threads[t].state != Thread::State::paused) continue;
+    resume(s.threads[t].fibre);
+    moved = true;
+  }
+  return moved;
+}
+
 /// Lets every warp go on whose lanes have all come to the same exchange.
 bool serve_warps() {
   Scheduler& s = scheduler();
@@ -166,7 +179,7 @@ void run_block() {
   s.next = 0;
   while (s.fault.empty()) {
     while (s.next < count && s.fault.empty()) resume(idle_fibre());
-    if (!s.fault.empty() || serve_warps()) continue;
+    if (!s.fault.empty() || serve_paused() || serve_warps()) continue;
     if (std::all_of(s.threads.begin(), s.threads.end(),
                     [](const Thread& t) { return t.state == Thread::State::done; }))
       return;
@@ -260,9 +273,26 @@ void* shared_array(size_t bytes) {
   return array;
 }
 
-void atomic_min(unsigned long long* at, unsigned long long value) {
+unsigned long long atomic_min(unsigned long long* at, unsigned long long value) {
   MemoryCheck::instance().atomic(at, sizeof *at);
-  *at = std::min(*at, value);
+  return std::exchange(*at, std::min(*at, value));
+}
+
+int32_t atomic_min(int32_t* at, int32_t value) {
+  MemoryCheck::instance().atomic(at, sizeof *at);
+  return std::exchange(*at, std::min(*at, value));
+}
+
+int32_t atomic_add(int32_t* at, int32_t value) {
+  MemoryCheck::instance().atomic(at, sizeof *at);
+  return std::exchange(*at, *at + value);
+}
+
+int32_t atomic_read(const int32_t* at) {
+  MemoryCheck::instance().atomic(at, sizeof *at);
+  const int32_t value = *at;
+  wait(Thread::State::paused, 0);
+  return value;
 }
 
 }  // namespace sfr::shim

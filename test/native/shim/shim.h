@@ -37,8 +37,13 @@ T exchange_value(T value, uint32_t mask, int line) {
   return both.value;
 }
 
-/// Keeps the smaller value at `at`, in the order of blocks and threads. No race: that is what it is for.
-void atomic_min(unsigned long long* at, unsigned long long value);
+// In the order of blocks and threads. No races: that is what they are for. Those that change a word return
+// what it was.
+unsigned long long atomic_min(unsigned long long* at, unsigned long long value);
+int32_t atomic_min(int32_t* at, int32_t value);
+int32_t atomic_add(int32_t* at, int32_t value);
+/// The block's other threads go on before this one does: the value may be an old one by then.
+int32_t atomic_read(const int32_t* at);
 
 }  // namespace sfr::shim
 
@@ -51,3 +56,4 @@ void atomic_min(unsigned long long* at, unsigned long long value);
 #define __syncthreads() ::sfr::shim::barrier(__LINE__)
 #define __shfl_xor_sync(lanes, value, mask) ::sfr::shim::exchange_value(value, mask, __LINE__)
 #define atomicMin(at, value) ::sfr::shim::atomic_min(at, value)
+#define atomicAdd(at, value) ::sfr::shim::atomic_add(at, value)
