@@ -181,12 +181,11 @@ SFR_TEST("device/nodes are timed where that was asked for") {
 }
 
 SFR_TEST("device/ops without a CUDA kernel are those that docs/gpu.md names") {
-  // Data preparation, selection of labels and metrics: they run on the CPU, beside the step or between steps.
+  // Data preparation, cleaning of labels and metrics: programs of their own, on the CPU.
   const std::set<std::string> named = {"class_surfaces",  "crop_rot_flip",         "downsample_majority",
                                        "downsample_mean", "drop_small_components", "fill_holes",
-                                       "intensity_map",   "overlap_counts",
-                                       "rot_flip_canvas",
-                                       "signed_distance", "standardize",           "surface_distances"};
+                                       "intensity_map",   "overlap_counts",        "rot_flip_canvas",
+                                       "standardize",     "surface_distances"};
   std::string unnamed, superfluous;
   std::set<std::string> lacking;
   for (const auto& op : OpRegistry::instance().all())

@@ -2,7 +2,7 @@
 
 #include <algorithm>
 
-#include "core/labels.h"
+#include "device/launch.h"
 #include "graph/graph.h"
 #include "math/nearest_marks.h"
 
@@ -93,6 +93,27 @@ void signed_distance_cpu(const KernelContext& c) {
                c.out<float>(0) + sample * s.count(1, 4) * maps + label - 1, maps);
 }
 
+size_t cuda_work_bytes(const NodeTypes& t) {
+  const Shape& labels = t.input(0).shape;
+  return static_cast<size_t>(4 * labels.count() + 2 * labels[0]) * sizeof(int32_t);
+}
+
+void signed_distance_cuda(const KernelContext& c) {
+  const Shape& s = c.inputs[0].type.shape;
+  const int64_t voxels = s.count(), classes = c.as<SignedDistanceAttributes>().classes;
+  SignedDistanceArgs args{};
+  args.labels = c.in<uint8_t>(0), args.y = c.out<float>(0);
+  args.squares = static_cast<int32_t*>(c.work), args.more_squares = args.squares + 2 * voxels;
+  args.largest = args.more_squares + 2 * voxels;
+  args.samples = s[0], args.d = s[1], args.h = s[2], args.w = s[3], args.maps = classes - 1;
+  for (args.label = 1; args.label < classes; ++args.label) {
+    for (const char* kernel : {"distances_in_rows", "distances_in_planes", "distances_in_volumes"})
+      launch(c, kernel, element_grid(2 * voxels), args);
+    launch(c, "largest_distances", {static_cast<uint32_t>(2 * s[0])}, args);
+    launch(c, "signed_distances", element_grid(voxels), args);
+  }
+}
+
 }  // namespace
 
 void register_signed_distance(OpRegistry& registry) {
@@ -100,6 +121,8 @@ void register_signed_distance(OpRegistry& registry) {
   op.infer = &infer;
   op.cpu = {{"separable_search", &signed_distance_cpu}};
   op.work_bytes = &work_bytes;
+  op.cuda = {{"axis_by_axis", &signed_distance_cuda}};
+  op.cuda_work_bytes = &cuda_work_bytes;
   registry.add(std::move(op));
 }
 

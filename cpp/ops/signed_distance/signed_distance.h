@@ -9,6 +9,8 @@
 #pragma once
 #include <cstdint>
 
+#include "core/labels.h"
+
 namespace sfr {
 
 struct SignedDistanceAttributes {
@@ -17,6 +19,17 @@ struct SignedDistanceAttributes {
   void visit(V& v) {
     v("classes", classes);
   }
+};
+
+/// Parameters of the kernels of signed_distance.cu, for the map of one class. In work memory: squares of the
+/// distances to the class, then to what is outside it [2][samples][d][h][w], twice, and the largest
+/// [2][samples].
+struct SignedDistanceArgs {
+  const uint8_t* labels;
+  float* y;
+  int32_t *squares, *more_squares, *largest;
+  int64_t samples, d, h, w, maps;
+  int32_t label;
 };
 
 }  // namespace sfr
