@@ -60,7 +60,9 @@ std::string Program::explain() const {
              ",\"outputs\":" + type_list(outputs) + ",\"flops\":" + number(flops) +
              ",\"bytes\":" + number(bytes) + ",\"seconds\":" + number(seconds_[n]) + "}";
   }
-  return "{\"nodes\":[" + nodes + "],\"arenaBytes\":" + std::to_string(plan_.arena_bytes) +
+  return "{\"nodes\":[" + nodes +
+         "],\"device\":" + quoted(options_.device ? options_.device->name() : "cpu") +
+         ",\"arenaBytes\":" + std::to_string(plan_.arena_bytes) +
          ",\"workBytes\":" + std::to_string(plan_.work_bytes) +
          ",\"outputBytes\":" + std::to_string(plan_.output_bytes) +
          ",\"persistentBytes\":" + std::to_string(plan_.persistent_bytes) + ",\"peakBytes\":" +

@@ -48,8 +48,8 @@ class Program {
   /// Results of the last run, overwritten by the next one; in the order of `outputs` given to compile.
   const std::vector<TensorPtr>& outputs() const { return output_tensors_; }
 
-  /// JSON: nodes with kernel, refused kernels with reasons, bytes, FLOPs, seconds of the last run; peak
-  /// bytes; persistent bytes.
+  /// JSON: nodes with kernel, refused kernels with reasons, bytes, FLOPs, seconds of the last run; the
+  /// device; peak bytes; persistent bytes.
   std::string explain() const;
 
   const Graph& graph() const { return graph_; }

@@ -176,6 +176,8 @@ export interface Explanation {
     /** Time the node took in the last run; 0 before the first. */
     seconds: number;
   }[];
+  /** What the program runs on: cpu, or such as `cuda:0 NVIDIA H200`; arena and work memory lie there. */
+  device: string;
   arenaBytes: number;
   workBytes: number;
   outputBytes: number;
@@ -244,10 +246,10 @@ export class Program<Names extends string = string> implements Disposable, Async
     return JSON.parse(callNative(() => this.program.explain())) as Explanation;
   }
 
-  /** Memory that the first run takes in addition to what the process holds now, bytes. */
+  /** Memory that the first run takes in addition to what the process holds now, bytes; not that of a device. */
   get addedBytes(): number {
-    const { arenaBytes, workBytes } = this.explain();
-    return Math.max(0, arenaBytes + workBytes - engineInfo().arenaBytes);
+    const { device, arenaBytes, workBytes } = this.explain();
+    return device === "cpu" ? Math.max(0, arenaBytes + workBytes - engineInfo().arenaBytes) : 0;
   }
 
   /** Frees the program and its outputs; a run in flight is cancelled. */

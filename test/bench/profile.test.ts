@@ -37,7 +37,7 @@ const node = (op: string, more: Partial<Explanation["nodes"][number]>): Explanat
 });
 const explanation = (nodes: Explanation["nodes"]): Explanation => ({
   ...{ nodes, arenaBytes: 0, workBytes: 0, outputBytes: 0, persistentBytes: 0, peakBytes: 0, flops: 0 },
-  bytesMoved: 0,
+  ...{ bytesMoved: 0, device: "cpu" },
 });
 
 test("nodes are summed by layer shape and direction, or by op", () => {

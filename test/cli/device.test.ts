@@ -12,9 +12,9 @@ import { readImage } from "../../src/data/volume-file.js";
 import { UsageError } from "../../src/errors.js";
 import { makeTinyModel, writeVolumes } from "../batch/tiny-model.js";
 import { writeTinySet } from "../e2e/tiny-set.js";
+import { shimLibrary as shim, skipWithoutShim as skip } from "../shim.js";
 import { sfr } from "./sfr.js";
 
-const shim = join(import.meta.dirname, "..", "..", "..", "build", "Release", "libsfr_shim.so");
 let root = "";
 let config = "";
 
@@ -67,8 +67,6 @@ test("--device auto trains on the CPU where there is no card, and says why", asy
   assert.match(stderr, /--device auto: the CPU is used; cuda: expected libsfr_cuda/);
   assert.match(stderr, /device: cpu/);
 });
-
-const skip = existsSync(shim) ? false : "the launch shim is not built here";
 
 test("--device cuda: the losses of a training are those of the CPU", { skip }, async () => {
   const { code, stderr } = await retrain(shim, "shim", "--device", "cuda", "--device-memory", "500MB");
