@@ -123,12 +123,16 @@ double Device::seconds(const Event& from, const Event& to) const {
   return seconds;
 }
 
-void Device::begin_capture() {
-  check(table_.begin_capture(stream_), "a capture");
-}
-
-void* Device::end_capture() {
+void* Device::capture(const std::function<void()>& work) {
   void* graph = nullptr;
+  check(table_.begin_capture(stream_), "a capture");
+  try {
+    work();
+  } catch (...) {
+    // Else the stream would go on recording. What went wrong may have ended the capture already.
+    if (table_.end_capture(stream_, &graph) == 0) destroy_graph(graph);
+    throw;
+  }
   check(table_.end_capture(stream_, &graph), "a capture");
   return graph;
 }

@@ -1,6 +1,7 @@
 // A device that programs run on, seen through its function table: libsfr_cuda's, which is loaded on demand,
 // or another one that tests hand in.
 #pragma once
+#include <functional>
 #include <memory>
 #include <mutex>
 #include <string>
@@ -62,9 +63,9 @@ class Device {
   /// From one event to a later one; both have passed.
   double seconds(const Event& from, const Event& to) const;
 
-  void begin_capture();
-  /// What was recorded; to be destroyed by its owner.
-  void* end_capture();
+  /// What `work` puts into the stream, as one graph that its owner destroys; nothing of it runs. When `work`
+  /// throws, nothing is left of it.
+  void* capture(const std::function<void()>& work);
   void destroy_graph(void* graph) { table_.destroy_graph(graph); }
 
   /// Whether launches can be confined to regions, and their confinement.

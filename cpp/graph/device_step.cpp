@@ -121,11 +121,7 @@ void DeviceStep::run(const std::map<ValueId, TensorPtr>& inputs, const std::atom
   if (mode_ != DeviceRun::captured) {
     enqueue();
   } else {
-    if (captured_ == nullptr) {
-      device_->begin_capture();
-      enqueue();
-      captured_ = device_->end_capture();
-    }
+    if (captured_ == nullptr) captured_ = device_->capture([this] { enqueue(); });
     device_->launch_graph(captured_);
   }
   for (const std::shared_ptr<Mirror>& mirror : changed_) mirror->set_changed();

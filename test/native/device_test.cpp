@@ -27,6 +27,17 @@ SfrDeviceTable scarce_table() {
   return table;
 }
 
+/// A driver that refuses launches for a while.
+bool refuses_launches = false;
+SfrDeviceTable moody_table() {
+  SfrDeviceTable table = shim::shim_table();
+  table.launch = [](const char* kernel, const uint32_t grid[3], uint32_t block, const void* args,
+                    size_t args_bytes, void* stream) {
+    return refuses_launches ? 1 : shim::shim_table().launch(kernel, grid, block, args, args_bytes, stream);
+  };
+  return table;
+}
+
 }  // namespace
 
 SFR_TEST("device memory/a block that was given back is handed out again") {
@@ -163,6 +174,26 @@ SFR_TEST("device/a program that was cancelled before it began runs later") {
   expect_error([&] { program.run({{x, input}}, stop); }, "stopped on request");
   program.run({{x, input}}, never);
   expect(program.outputs()[0]->view().as<float>()[2] == 42, "expected 42");
+}
+
+SFR_TEST("device/a program whose capture was refused runs later, and so do others") {
+  const SfrDeviceTable table = moody_table();
+  const auto device = std::make_shared<Device>(table, 0, 8 * kMiB);
+  Graph graph;
+  const ValueId x = graph.add_input("x", {DType::f32, {3}});
+  const ValueId y = graph.add_node("affine", {x}, {{"factor", 2.0}}, "")[0];
+  const CompileOptions options{true, false, false, device};
+  Program refused(graph, {y}, options), other(graph, {y}, options);
+  const auto input = std::make_shared<Tensor>(graph.type(x));
+  input->view().as<float>()[2] = 21;
+  const std::atomic<bool> never{false};
+  refuses_launches = true;
+  expect_error([&] { refused.run({{x, input}}, never); }, "expected affine_elements to succeed");
+  refuses_launches = false;
+  for (Program* program : {&other, &refused}) {
+    program->run({{x, input}}, never);
+    expect(program->outputs()[0]->view().as<float>()[2] == 42, "expected 42");
+  }
 }
 
 SFR_TEST("device/nodes are timed where that was asked for") {

@@ -17,7 +17,7 @@ constexpr size_t kCardBytes = size_t{1} << 30;
 
 using Captured = std::vector<std::function<int()>>;
 
-enum Status { kFine, kNoMemory, kNoDevice, kUnknownKernel, kFault };
+enum Status { kFine, kNoMemory, kNoDevice, kCapturing, kUnknownKernel, kFault };
 
 struct State {
   std::map<void*, std::pair<AlignedBytes, size_t>> memory;
@@ -44,6 +44,8 @@ const char* error_text(int status) {
       return "out of memory";
     case kNoDevice:
       return "no such device";
+    case kCapturing:
+      return "not while the stream is captured";
     case kUnknownKernel:
     case kFault:
       return state().fault.c_str();
@@ -99,7 +101,7 @@ int destroy_stream(void*) {
 }
 
 int synchronize(void*) {
-  return kFine;
+  return state().capture ? kCapturing : kFine;
 }
 
 int copy(void* to, const void* from, size_t bytes, void*) {
@@ -158,6 +160,7 @@ int elapsed(void* from, void* to, double* seconds) {
 }
 
 int begin_capture(void*) {
+  if (state().capture) return kCapturing;
   state().capture = std::make_unique<Captured>();
   return kFine;
 }
