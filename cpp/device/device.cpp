@@ -2,11 +2,15 @@
 
 #include <dlfcn.h>
 
+#include <algorithm>
 #include <cstring>
 
 namespace sfr {
 
 namespace {
+
+/// Pinned memory takes the driver milliseconds to give: it is kept, and large tensors pass in pieces.
+constexpr size_t kStagingBytes = size_t{8} << 20;
 
 const SfrDeviceTable& load_table(const std::string& path) {
   // Never unloaded: memory and streams of the library may outlive any owner here.
@@ -59,20 +63,28 @@ PinnedBytes Device::allocate_pinned(size_t bytes) {
                      [&table = table_](std::byte* block) { table.release_pinned(block); });
 }
 
+void Device::in_pieces(size_t bytes, const std::function<void(size_t, size_t)>& copy_piece) {
+  if (!staging_) staging_ = allocate_pinned(kStagingBytes);
+  for (size_t offset = 0; offset < bytes; offset += kStagingBytes)
+    copy_piece(offset, std::min(bytes - offset, kStagingBytes));
+}
+
 void Device::write(void* to, const void* from, size_t bytes) {
   const Lease lease(*this);
-  const PinnedBytes staging = allocate_pinned(bytes);
-  std::memcpy(staging.get(), from, bytes);
-  copy(to, staging.get(), bytes);
-  synchronize();
+  in_pieces(bytes, [&](size_t offset, size_t piece) {
+    std::memcpy(staging_.get(), static_cast<const std::byte*>(from) + offset, piece);
+    copy(static_cast<std::byte*>(to) + offset, staging_.get(), piece);
+    synchronize();
+  });
 }
 
 void Device::read(void* to, const void* from, size_t bytes) {
   const Lease lease(*this);
-  const PinnedBytes staging = allocate_pinned(bytes);
-  copy(staging.get(), from, bytes);
-  synchronize();
-  std::memcpy(to, staging.get(), bytes);
+  in_pieces(bytes, [&](size_t offset, size_t piece) {
+    copy(staging_.get(), static_cast<const std::byte*>(from) + offset, piece);
+    synchronize();
+    std::memcpy(static_cast<std::byte*>(to) + offset, staging_.get(), piece);
+  });
 }
 
 TensorPtr Device::upload(const Tensor& host) {

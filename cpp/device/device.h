@@ -41,7 +41,7 @@ class Device {
   /// The device's one stream, for libraries that are to work in it.
   void* stream() const { return stream_; }
 
-  /// Copies from host memory to the device and back, and waits for it. Not under a lease.
+  /// Copies from host memory to the device and back, in pieces, and waits for it. Not under a lease.
   void write(void* to, const void* from, size_t bytes);
   void read(void* to, const void* from, size_t bytes);
 
@@ -86,6 +86,8 @@ class Device {
 
  private:
   void check(int status, const char* what) const;
+  /// Calls copy_piece(offset, bytes) for pieces that the staging memory holds.
+  void in_pieces(size_t bytes, const std::function<void(size_t, size_t)>& copy_piece);
 
   const SfrDeviceTable& table_;
   const int ordinal_;
@@ -93,6 +95,7 @@ class Device {
   std::shared_ptr<MemoryPool> memory_;
   void* stream_ = nullptr;
   std::mutex mutex_;
+  PinnedBytes staging_;  // of write and read; made for the first of them
   DeviceBytes arena_;
   size_t arena_bytes_ = 0;
 };

@@ -27,6 +27,17 @@ SfrDeviceTable scarce_table() {
   return table;
 }
 
+/// A driver that counts what it was asked for of pinned memory.
+int pinned_blocks = 0;
+SfrDeviceTable counting_table() {
+  SfrDeviceTable table = shim::shim_table();
+  table.allocate_pinned = [](size_t bytes, void** memory) {
+    ++pinned_blocks;
+    return shim::shim_table().allocate_pinned(bytes, memory);
+  };
+  return table;
+}
+
 /// A driver that refuses launches for a while.
 bool refuses_launches = false;
 SfrDeviceTable moody_table() {
@@ -91,6 +102,20 @@ SFR_TEST("device memory/a driver that has no more is asked again without the kep
   left = 0;
   expect_error([&] { memory->allocate(512); }, "the card has no more");
   expect(memory->bytes_kept() == 0, "expected kept blocks released before giving up");
+}
+
+SFR_TEST("device/tensors of any size come and go through one block of pinned memory") {
+  const SfrDeviceTable table = counting_table();
+  Device device(table, 0, 64 * kMiB);
+  pinned_blocks = 0;
+  for (const size_t words : {size_t{3}, 5 * kMiB + 1}) {
+    Tensor there({DType::i32, {static_cast<int64_t>(words)}}), back(there.type());
+    auto* numbers = reinterpret_cast<int32_t*>(there.data());
+    for (size_t i = 0; i < words; ++i) numbers[i] = static_cast<int32_t>(i * 7919);
+    device.download(*device.upload(there), back);
+    expect(std::memcmp(there.data(), back.data(), there.type().bytes()) == 0, "expected what was sent");
+  }
+  expect(pinned_blocks == 1, "expected 1 block, received " + std::to_string(pinned_blocks));
 }
 
 SFR_TEST("device/a program that does not fit its budget says so") {
