@@ -124,6 +124,38 @@ test("pseudo-label --device cuda: stitch, SAM and un-stitch are those of the CPU
   );
 });
 
+test("--gpus 0,1: a process on each device, which share the volumes", { skip }, async () => {
+  const folder = join(root, "gpus");
+  const model = await makeTinyModel(folder);
+  // A process keeps three in work.
+  const ids = await writeVolumes(join(folder, "cohort"), 5);
+  process.env.SFR_CUDA_LIBRARY = shim;
+  const label = async (out: string, ...flags: string[]) => {
+    const words = ["--model", model, "--input", join(folder, "cohort"), "--out", join(folder, out)];
+    const { code, stderr } = await sfr("pseudo-label", ...words, ...flags);
+    assert.equal(code, exitCodes.ok, stderr);
+    return stderr;
+  };
+  await label("cpu");
+  const told = await label("gpus", "--gpus", "0,1", "--device-memory", "500MB");
+  for (const device of ["shim:0", "shim:1"])
+    assert.ok(told.includes(`native engine, ${device} launch shim`), told);
+  assert.match(told, /5 cases labelled here by 2 processes/);
+  const manifest = join(folder, "gpus", "manifest");
+  const [lines = ""] = (await readdir(manifest)).filter((file) => file.endsWith(".jsonl"));
+  const records = (await readFile(join(manifest, lines), "utf8")).trim().split("\n");
+  const workers = records.map((line) => (JSON.parse(line) as { worker: string }).worker);
+  assert.equal(new Set(workers).size, 2, "one process has done all");
+  for (const id of ids) {
+    const [expected, received] = await Promise.all(
+      ["cpu", "gpus"].map(async (out) => (await readImage(join(folder, out, `${id}.nii.gz`))).data),
+    );
+    // Where two classes are as likely, sums in another order may decide.
+    const other = expected?.reduce((count, value, i) => count + (value === received?.[i] ? 0 : 1), 0) ?? 1;
+    assert.ok(other <= 2, `${id}: ${other} voxels differ`);
+  }
+});
+
 test("beyond --device-memory: one sentence with the need and the budget, and no weights", {
   skip,
 }, async () => {

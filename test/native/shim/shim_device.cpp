@@ -14,6 +14,7 @@ namespace sfr::shim {
 namespace {
 
 constexpr size_t kCardBytes = size_t{1} << 30;
+constexpr int kCards = 2;
 
 using Captured = std::vector<std::function<int()>>;
 
@@ -54,7 +55,7 @@ const char* error_text(int status) {
 }
 
 int use(int ordinal, SfrDeviceInfo* info) {
-  if (ordinal != 0) return kNoDevice;
+  if (ordinal >= kCards) return kNoDevice;
   if (info != nullptr) {
     std::strcpy(info->name, "launch shim");
     info->memory_bytes = kCardBytes;
