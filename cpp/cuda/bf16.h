@@ -1,6 +1,7 @@
 // Elements of bf16 tensors as numbers; kernels compute in f32.
 #pragma once
 #include "core/bf16.h"
+#include "cuda/elements.h"
 #include "cuda/kernel.h"
 
 namespace sfr::cuda {
@@ -29,3 +30,22 @@ SFR_DEVICE Bf16 as_bf16(float x) {
 }
 
 }  // namespace sfr::cuda
+
+namespace sfr {
+
+SFR_DEVICE float Elements::operator[](int64_t i) const {
+  return is_bf16 ? cuda::as_float(static_cast<const Bf16*>(data)[i]) : static_cast<const float*>(data)[i];
+}
+
+SFR_DEVICE void Results::Element::operator=(float value) const {
+  if (is_bf16)
+    static_cast<Bf16*>(data)[i] = cuda::as_bf16(value);
+  else
+    static_cast<float*>(data)[i] = value;
+}
+
+SFR_DEVICE Results::Element Results::operator[](int64_t i) const {
+  return {data, i, is_bf16};
+}
+
+}  // namespace sfr

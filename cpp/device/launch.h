@@ -2,6 +2,7 @@
 #pragma once
 #include <algorithm>
 
+#include "cuda/elements.h"
 #include "device/device.h"
 #include "device/fault.h"
 #include "graph/op.h"
@@ -15,6 +16,17 @@ inline constexpr uint32_t kBlock = 256;
 template <class Args>
 void launch(const KernelContext& c, const char* name, Grid grid, const Args& args) {
   c.device->launch(name, grid, kBlock, &args, sizeof args);
+}
+
+/// Input i, f32 or bf16, for a kernel that takes both; without data where it is absent.
+inline Elements elements_of(const KernelContext& c, size_t i) {
+  if (i >= c.inputs.size()) return {};
+  return {c.inputs[i].data, c.inputs[i].type.dtype == DType::bf16};
+}
+
+/// Output i of such a kernel.
+inline Results results_of(const KernelContext& c, size_t i) {
+  return {c.outputs[i].data, c.outputs[i].type.dtype == DType::bf16};
 }
 
 /// As many blocks as `count` elements need, but no more than fill any card several times over: kernels walk

@@ -58,10 +58,12 @@ class Graph {
   /// Types and attributes of a node, for queries on its op.
   NodeTypes node_types(const Node& node) const;
 
-  // For passes: replace the node list (values of removed nodes stay, unused) and append values.
+  // For passes: replace the node list (values of removed nodes stay, unused), append values, store one in
+  // another type.
   void replace_nodes(std::vector<Node> nodes);
   void append_node(Node node);
   ValueId add_value(TensorType type, const std::string& name);
+  void set_dtype(ValueId v, DType dtype) { values_[static_cast<size_t>(v)].type.dtype = dtype; }
 
  private:
   std::vector<Value> values_;

@@ -157,6 +157,16 @@ struct Kernel {
 /// wherever its inputs are still there; to_save_memory: only when a program would not fit its memory else.
 enum class Repeat { never, to_save_memory, always };
 
+/// A set of a node's inputs or outputs.
+using Operands = uint64_t;
+inline constexpr Operands kNone = 0, kFirst = 1, kSecond = 2, kThird = 4, kAll = ~Operands{0};
+constexpr Operands nth(size_t i) {
+  return Operands{1} << i;
+}
+constexpr bool contains(Operands operands, size_t i) {
+  return operands == kAll || (i < 64 && (operands & nth(i)) != 0);
+}
+
 struct Node;
 
 struct OpDef {
@@ -173,6 +183,9 @@ struct OpDef {
   /// The same for CUDA devices. Each kernel launches the kernels of <op>.cu.
   std::vector<Kernel> cuda;
   size_t (*cuda_work_bytes)(const NodeTypes&) = nullptr;
+  /// Inputs and outputs, f32 by the contract, that the CUDA kernels take and give in bf16 as well; see
+  /// store_as_bf16.
+  Operands bf16_inputs = kNone, bf16_outputs = kNone;
   /// What is wrong with the input where a CUDA kernel found a fault at `position`; null: none looks.
   std::string (*fault_text)(const NodeTypes&, int64_t position) = nullptr;
   /// Multiply-adds count two; null: counted as zero (memory-bound ops).

@@ -41,7 +41,10 @@ Program::Program(Graph graph, const std::vector<ValueId>& outputs, CompileOption
   verify_graph(graph_, outputs_, "remove_unused_nodes");
   sink_state_writes(graph_);
   verify_graph(graph_, outputs_, "sink_state_writes");
-  if (options_.fuse && options_.keep_bf16) {
+  if (options_.device && options_.bf16_activations) {
+    store_as_bf16(graph_, outputs_);
+    verify_graph(graph_, outputs_, "store_as_bf16");
+  } else if (options_.fuse && options_.keep_bf16) {
     // What is repeated without a limit is decided first: results must not depend on the memory at hand.
     repeat_nodes(graph_, outputs_, 0);
     keep_as_bf16(graph_, outputs_, built);

@@ -24,6 +24,8 @@ struct CompileOptions {
                                              // mirrored there, inputs and results are host tensors
   bool time_nodes = false;  // a device runs node after node and times each for explain(), rather than the
                             // step as a whole; the CPU always does
+  bool bf16_activations = false;  // a device stores them so, see store_as_bf16, in the place of keep_bf16;
+                                  // the CPU's kernels know no such activations, and nothing changes there
 };
 
 /// What a node will run as.

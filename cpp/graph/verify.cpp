@@ -9,9 +9,21 @@ namespace {
               "verify after " + stage + ": " + node.op->name + " " + node.name + ": " + what);
 }
 
+/// The type that an op's contract knows for one of its operands: f32 for bf16 that its CUDA kernels take.
+TensorType by_contract(const TensorType& type, Operands bf16, size_t i) {
+  return {type.dtype == DType::bf16 && contains(bf16, i) ? DType::f32 : type.dtype, type.shape};
+}
+
 void verify_types(const Graph& graph, const Node& node, const std::string& stage) {
   NodeTypes types = graph.node_types(node);
-  const std::vector<TensorType> declared = types.outputs;
+  std::vector<TensorType> declared = types.outputs, inputs(types.inputs.size());
+  for (size_t i = 0; i < declared.size(); ++i)
+    declared[i] = by_contract(declared[i], node.op->bf16_outputs, i);
+  for (size_t i = 0; i < inputs.size(); ++i) {
+    if (types.inputs[i] == nullptr) continue;
+    inputs[i] = by_contract(*types.inputs[i], node.op->bf16_inputs, i);
+    types.inputs[i] = &inputs[i];
+  }
   types.outputs.clear();
   InferContext context(node.op->name + " " + node.name, types);
   node.op->infer(context);

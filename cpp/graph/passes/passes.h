@@ -33,4 +33,10 @@ void repeat_nodes(Graph& graph, const std::vector<ValueId>& outputs, size_t aren
 /// `built`: values before differentiation; later ones are the backward pass's. Depends on the graph alone.
 void keep_as_bf16(Graph& graph, const std::vector<ValueId>& outputs, size_t built);
 
+/// Stores activations as bf16 on a device, as mixed precision in PyTorch does: what matrix products give, and
+/// what other ops make of values in bf16, wherever the producer writes and all readers read bf16
+/// (OpDef::bf16_outputs, bf16_inputs). Losses, statistics, probabilities, gradients of parameters, state and
+/// the program's inputs and results stay as they are. Depends on the graph alone.
+void store_as_bf16(Graph& graph, const std::vector<ValueId>& outputs);
+
 }  // namespace sfr
