@@ -14,17 +14,15 @@ constexpr int kTile = 64;         // rows and columns of a block
 constexpr int kTileDepth = 16;    // of a step along K
 constexpr int kTileThreads = 16;  // along each side; thread (i, j) owns rows i + 16 r and columns j + 16 c
 
-/// A matrix of f32 or bf16 in memory, and the shape of what any operand of tiled_product offers: row(i) and
-/// column(j) are computed once for many elements, at(row, column) reads one.
-template <class T>
-struct StridedOf {
-  const T* data;
+/// A matrix in memory, and the shape of what any operand of tiled_product offers: row(i) and column(j) are
+/// computed once for many elements, at(row, column) reads one.
+struct Strided {
+  Elements data;
   int64_t row_stride, column_stride;
   SFR_DEVICE int64_t row(int64_t i) const { return i * row_stride; }
   SFR_DEVICE int64_t column(int64_t j) const { return j * column_stride; }
-  SFR_DEVICE float at(int64_t row, int64_t column) const { return as_float(data[row + column]); }
+  SFR_DEVICE float at(int64_t row, int64_t column) const { return data[row + column]; }
 };
-using Strided = StridedOf<float>;
 
 /// Another operand whose elements are rounded to bf16, as those are that meet a weight in bf16.
 template <class M>

@@ -11,6 +11,7 @@
 #include "native/devices.h"
 #include "native/expected.h"
 #include "op_test.h"
+#include "ops/elementwise/elementwise.h"
 
 namespace sfr::test {
 
@@ -40,6 +41,35 @@ std::set<std::string>& ops_run() {
   static std::set<std::string> ops;
   return ops;
 }
+
+/// With an operand in bf16.
+std::set<std::string>& ops_run_in_bf16() {
+  static std::set<std::string> ops;
+  return ops;
+}
+
+void note_bf16_operands(const Graph& graph) {
+  for (const Node& node : graph.nodes()) {
+    const NodeTypes types = graph.node_types(node);
+    bool is_bf16 = false;
+    for (size_t i = 0; i < types.inputs.size(); ++i)
+      is_bf16 = is_bf16 ||
+                (contains(node.op->bf16_inputs, i) && types.has(i) && types.input(i).dtype == DType::bf16);
+    if (is_bf16) ops_run_in_bf16().insert(node.op->name);
+  }
+}
+
+/// Ops whose results or gradients are made of rounded numbers: gradients that meet the rounded result again,
+/// sums over the elements that a scalar was repeated for, an update of LoRA on a rounded product.
+const std::set<std::string>& rounded_on_the_way() {
+  static const std::set<std::string> ops = {"attention", "divide",  "grid_attention", "linear_lora",
+                                            "multiply",  "sigmoid", "tanh",           "linear_lora_backward"};
+  return ops;
+}
+
+/// Of the largest value: a rounding is 2^-8 at most, and what it is subtracted from may be some times larger
+/// than what is left. 0.021 were seen, of scores so large that the softmax is 1 or 0; 0.0044 apart from sums.
+constexpr double kRoundedOnTheWay = 1.0 / 32;
 
 std::vector<double> content(const InputSpec& spec, size_t index) {
   std::vector<double> data = spec.values;
@@ -99,6 +129,30 @@ void set_element(Tensor& t, int64_t i, double value) {
   }
 }
 
+/// y = x for tests. It counts as a matrix product, and so does its gradient: both give bf16 when a program
+/// stores activations so, as a network's layers around an op do.
+ValueId narrowed(Graph& graph, ValueId x) {
+  static const bool planted = [] {
+    OpDef op = OpRegistry::instance().get("affine");
+    op.name = "narrow";
+    op.cpu = {};
+    op.in_place_inputs = {};
+    op.flops = [](const NodeTypes&) { return 1.0; };
+    op.gradient = [](GradientContext& c) {
+      c.set(0, c.add("narrow", {c.output_gradient(0)}, AffineAttributes{})[0]);
+    };
+    OpRegistry::mutable_instance().add(std::move(op));
+    return true;
+  }();
+  (void)planted;
+  return graph.add_node("narrow", {x}, {}, "")[0];
+}
+
+bool is_narrowed(const OpDef& op, const OpCase& c, size_t input) {
+  const InputSpec& spec = c.inputs[input];
+  return contains(op.bf16_inputs, input) && spec.dtype == DType::f32 && !spec.state && !spec.absent;
+}
+
 /// One case compiled into a program: op outputs, and the gradients of sum(weight * output) when there is a
 /// rule.
 struct CaseProgram {
@@ -109,17 +163,20 @@ struct CaseProgram {
   std::vector<size_t> differentiated;  // op input of each further result
 };
 
-/// On the CPU, or on a device when there is one.
+/// On the CPU, or on a device when there is one. `narrows`: what the op takes and gives in bf16 comes from
+/// and goes to a node that makes it so.
 CaseProgram build(const OpTest& test, const OpCase& c, const std::vector<std::vector<double>>& data,
-                  const CompileOptions& options) {
+                  const CompileOptions& options, bool narrows = false) {
   CaseProgram built;
   Graph graph;
-  std::vector<ValueId> in;
+  const OpDef& op = OpRegistry::instance().get(test.op);
+  std::vector<ValueId> in, operands;
   for (size_t i = 0; i < c.inputs.size(); ++i) {
     const InputSpec& spec = c.inputs[i];
     built.state.push_back(nullptr);
     if (spec.absent) {
       in.push_back(kNoValue);
+      operands.push_back(kNoValue);
       continue;
     }
     auto tensor = std::make_shared<Tensor>(TensorType{spec.dtype, spec.shape}, true);
@@ -132,10 +189,13 @@ CaseProgram build(const OpTest& test, const OpCase& c, const std::vector<std::ve
       in.push_back(graph.add_input("input" + std::to_string(i), tensor->type()));
       built.inputs[in.back()] = tensor;
     }
+    operands.push_back(narrows && is_narrowed(op, c, i) ? narrowed(graph, in.back()) : in.back());
   }
-  const OpDef& op = OpRegistry::instance().get(test.op);
-  std::vector<ValueId> results = graph.add_node(test.op, in, c.attributes, "case");
+  std::vector<ValueId> results = graph.add_node(test.op, operands, c.attributes, "case");
   built.outputs = results.size();
+  for (size_t o = 0; narrows && o < results.size(); ++o)
+    if (contains(op.bf16_outputs, o) && graph.type(results[o]).dtype == DType::f32)
+      results[o] = narrowed(graph, results[o]);
   std::vector<ValueId> wrt;
   for (size_t i = 0; op.gradient != nullptr && i < in.size(); ++i)
     if (in[i] != kNoValue && c.inputs[i].dtype == DType::f32 && c.inputs[i].differentiate &&
@@ -148,7 +208,8 @@ CaseProgram build(const OpTest& test, const OpCase& c, const std::vector<std::ve
     for (size_t o = 0; o < built.outputs; ++o) {
       if (graph.type(results[o]).dtype != DType::f32) continue;
       auto weight = std::make_shared<Tensor>(graph.type(results[o]));
-      for (int64_t k = 0; k < weight->type().shape.count(); ++k) set_element(*weight, k, loss_weight(o, k));
+      for (int64_t k = 0; k < weight->type().shape.count(); ++k)
+        set_element(*weight, k, narrows ? rounded_to_bf16(loss_weight(o, k)) : loss_weight(o, k));
       const ValueId w = graph.add_input("weight" + std::to_string(o), weight->type());
       built.inputs[w] = weight;
       const ValueId term =
@@ -256,6 +317,37 @@ void run_on_device(const std::shared_ptr<Device>& device, const OpTest& test, co
   }
 }
 
+/// What an op makes of operands in bf16, against the same numbers in f32: the same kernel sums the same terms
+/// in the same order, so nothing differs but the rounding of results, to the bit.
+void run_in_bf16(const std::shared_ptr<Device>& device, const OpTest& test, const OpCase& c,
+                 std::vector<std::vector<double>> data) {
+  const OpDef& op = OpRegistry::instance().get(test.op);
+  if (op.bf16_inputs == kNone && op.bf16_outputs == kNone) return;
+  for (size_t i = 0; i < data.size(); ++i)
+    for (double& x : data[i])
+      if (is_narrowed(op, c, i)) x = rounded_to_bf16(x);
+  const std::atomic<bool> never{false};
+  CompileOptions options{true, true, false, device};
+  CaseProgram wide = build(test, c, data, options, true);
+  options.bf16_activations = true;
+  CaseProgram half = build(test, c, data, options, true);
+  note_bf16_operands(half.program->graph());
+  for (CaseProgram* built : {&wide, &half}) built->program->run(built->inputs, never);
+  for (size_t r = 0; r < half.program->outputs().size(); ++r) {
+    const Tensor &expected = *wide.program->outputs()[r], &received = *half.program->outputs()[r];
+    double largest = 0;
+    const int64_t count = expected.type().shape.count();
+    for (int64_t k = 0; k < count; ++k) largest = std::max(largest, std::abs(element(expected, k)));
+    const double bound = rounded_on_the_way().count(test.op) != 0 ? kRoundedOnTheWay * largest : 0;
+    for (int64_t k = 0; k < count; ++k) {
+      const double value = element(expected, k), other = element(received, k);
+      expect(other == value || other == rounded_to_bf16(value) || std::abs(other - value) <= bound,
+             device->name() + " in bf16, result " + std::to_string(r) + ": expected " +
+                 std::to_string(value) + " at " + std::to_string(k) + ", received " + std::to_string(other));
+    }
+  }
+}
+
 }  // namespace
 
 void run_case(const OpTest& test, const OpCase& c) {
@@ -287,7 +379,10 @@ void run_case(const OpTest& test, const OpCase& c) {
   set_simd_level(best);
   Engine::instance().set_threads(2);
   if (!on_devices) return;
-  for (const auto& device : devices_under_test()) run_on_device(device, test, c, data, expected);
+  for (const auto& device : devices_under_test()) {
+    run_on_device(device, test, c, data, expected);
+    run_in_bf16(device, test, c, data);
+  }
 }
 
 std::vector<NamedTest> sweep_tests() {
@@ -300,6 +395,11 @@ std::vector<NamedTest> sweep_tests() {
 
 std::string ops_never_run() {
   std::string missing;
+  for (const auto& entry : OpRegistry::instance().all()) {
+    const Operands declared[] = {entry.second.bf16_inputs, entry.second.bf16_outputs};
+    if ((declared[0] != kNone || declared[1] != kNone) && ops_run_in_bf16().count(entry.first) == 0)
+      missing += (missing.empty() ? "" : ", ") + entry.first + " in bf16";
+  }
   for (const auto& entry : OpRegistry::instance().all())
     if (ops_run().count(entry.first) == 0) missing += (missing.empty() ? "" : ", ") + entry.first;
   return missing;

@@ -57,7 +57,7 @@ void gelu_backward_cpu(const KernelContext& c) {
 void launch_elements(const KernelContext& c, const char* kernel) {
   const int64_t count = c.outputs[0].count();
   launch(c, kernel, element_grid(count),
-         ActivationArgs{c.in<float>(0), c.in<float>(1), c.out<float>(0), count});
+         ActivationArgs{elements_of(c, 0), elements_of(c, 1), results_of(c, 0), count});
 }
 
 void relu_cuda(const KernelContext& c) {
@@ -108,6 +108,7 @@ void add(OpRegistry& registry, const char* name, void (*infer_types)(InferContex
   op.gradient = gradient;
   op.cpu = {{"rows", run}};
   op.cuda = {{"elements", run_cuda}};
+  op.bf16_inputs = kFirst | kSecond, op.bf16_outputs = kFirst;
   op.in_place_inputs = {0};
   op.repeat = repeat;
   registry.add(std::move(op));

@@ -1,10 +1,13 @@
-#include "cuda/kernel.h"
+#include "cuda/bf16.h"
 #include "ops/activation/activation.h"
 
 namespace sfr::cuda {
 
 SFR_KERNEL(relu, ActivationArgs) {
-  over_elements(args.count, [&](int64_t i) { args.y[i] = args.a[i] < 0 ? 0.0f : args.a[i]; });
+  over_elements(args.count, [&](int64_t i) {
+    const float a = args.a[i];
+    args.y[i] = a < 0 ? 0.0f : a;
+  });
 }
 
 SFR_KERNEL(relu_backward, ActivationArgs) {

@@ -9,14 +9,15 @@
 #pragma once
 #include <cstdint>
 
+#include "cuda/elements.h"
 #include "math/levels.h"
 
 namespace sfr {
 
 /// Parameters of the kernels of activation.cu: y[i] = f(a[i]) or f(a[i], b[i]).
 struct ActivationArgs {
-  const float *a, *b;
-  float* y;
+  Elements a, b;
+  Results y;
   int64_t count;
 };
 

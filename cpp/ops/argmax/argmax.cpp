@@ -32,7 +32,7 @@ void argmax_cpu(const KernelContext& c) {
 void argmax_cuda(const KernelContext& c) {
   const int64_t rows = c.outputs[0].count();
   launch(c, "argmax", element_grid(rows),
-         ArgmaxArgs{c.in<float>(0), c.out<uint8_t>(0), rows, c.inputs[0].type.shape.back()});
+         ArgmaxArgs{elements_of(c, 0), c.out<uint8_t>(0), rows, c.inputs[0].type.shape.back()});
 }
 
 }  // namespace
@@ -42,6 +42,7 @@ void register_argmax(OpRegistry& registry) {
   op.infer = &infer;
   op.cpu = {{"rows", &argmax_cpu}};
   op.cuda = {{"thread_per_row", &argmax_cuda}};
+  op.bf16_inputs = kFirst;
   registry.add(std::move(op));
 }
 

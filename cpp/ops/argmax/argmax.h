@@ -3,13 +3,14 @@
 #pragma once
 #include <cstdint>
 
+#include "cuda/elements.h"
 #include "math/levels.h"
 
 namespace sfr {
 
 /// Parameters of the kernel of argmax.cu.
 struct ArgmaxArgs {
-  const float* x;
+  Elements x;
   uint8_t* y;
   int64_t rows, classes;
 };

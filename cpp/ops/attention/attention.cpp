@@ -1,5 +1,6 @@
 #include "ops/attention/attention.h"
 
+#include "device/launch.h"
 #include "graph/graph.h"
 #include "ops/attention/attention_cpu.h"
 #include "ops/attention/attention_cuda.h"
@@ -114,7 +115,7 @@ AttentionArgs kernel_args(const Shape& q, const Shape& k, int64_t heads) {
 AttentionArgs kernel_args(const KernelContext& c) {
   AttentionArgs args =
       kernel_args(c.inputs[0].type.shape, c.inputs[1].type.shape, c.as<AttentionAttributes>().heads);
-  args.q = c.in<float>(0), args.k = c.in<float>(1), args.v = c.in<float>(2);
+  args.q = elements_of(c, 0), args.k = elements_of(c, 1), args.v = elements_of(c, 2);
   return args;
 }
 
@@ -124,15 +125,15 @@ const char* refuses_depth(const NodeTypes& t) {
 
 void attention_cuda(const KernelContext& c) {
   AttentionArgs args = kernel_args(c);
-  args.out = c.out<float>(0), args.logsumexp = c.out<float>(1);
+  args.out = results_of(c, 0), args.logsumexp = c.out<float>(1);
   launch_attention(c, args);
 }
 
 void attention_backward_cuda(const KernelContext& c) {
   AttentionArgs args = kernel_args(c);
-  args.out = c.in<float>(3), args.logsumexp = c.in<float>(4);
-  args.dout = c.in<float>(5), args.dlogsumexp = c.in<float>(6);
-  args.dq = c.out<float>(0), args.dk = c.out<float>(1), args.dv = c.out<float>(2);
+  args.result = elements_of(c, 3), args.logsumexp = c.in<float>(4);
+  args.dout = elements_of(c, 5), args.dlogsumexp = c.in<float>(6);
+  args.dq = results_of(c, 0), args.dk = results_of(c, 1), args.dv = results_of(c, 2);
   launch_attention_backward(c, args);
 }
 
@@ -165,6 +166,7 @@ void register_attention(OpRegistry& registry) {
   op.gradient = &gradient;
   op.cpu = {{"tiles", &attention_cpu}};
   op.cuda = {{"tiles", &attention_cuda, &refuses_depth}};
+  op.bf16_inputs = kFirst | kSecond | kThird, op.bf16_outputs = kFirst;
   op.work_bytes = &work_bytes;
   op.flops = &flops<2>;
   registry.add(std::move(op));
@@ -173,6 +175,8 @@ void register_attention(OpRegistry& registry) {
   backward.infer = &infer_backward;
   backward.cpu = {{"tiles", &attention_backward_cpu}};
   backward.cuda = {{"tiles", &attention_backward_cuda, &refuses_depth}};
+  backward.bf16_inputs = kFirst | kSecond | kThird | nth(3) | nth(5);
+  backward.bf16_outputs = kFirst | kSecond | kThird;
   backward.cuda_work_bytes = &backward_cuda_work_bytes;
   backward.work_bytes = &backward_work_bytes;
   backward.flops = &flops<5>;

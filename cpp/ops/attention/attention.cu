@@ -2,7 +2,7 @@
 // one window and walks over the other side in steps of 16, which lie in shared memory; thread (i, lane) has
 // one score of a step and every 16th channel of its row's result. No score matrix in memory, sums in a fixed
 // order. The oracle for what uses tensor cores.
-#include "cuda/kernel.h"
+#include "cuda/bf16.h"
 #include "ops/attention/attention_cuda.h"
 
 namespace sfr::cuda {
@@ -34,14 +34,14 @@ SFR_DEVICE int64_t statistic_at(const AttentionArgs& a, const Place& p, int64_t 
 }
 
 /// Element e of query i of x (q, dout ..); 0 where there is none.
-SFR_DEVICE float query_element(const AttentionArgs& a, const Place& p, const float* x, int64_t pitch,
+SFR_DEVICE float query_element(const AttentionArgs& a, const Place& p, const Elements& x, int64_t pitch,
                                int64_t i, int64_t e) {
-  const int64_t token = x != nullptr ? token_at(a.queries, p, i) : -1;
+  const int64_t token = x.data != nullptr ? token_at(a.queries, p, i) : -1;
   return token < 0 ? 0.0f : x[token * pitch + p.head * a.depth + e];
 }
 
 /// The same of key i of k or v, which beyond the grid is what pads it.
-SFR_DEVICE float key_element(const AttentionArgs& a, const Place& p, const float* x, const float* padding,
+SFR_DEVICE float key_element(const AttentionArgs& a, const Place& p, const Elements& x, const float* padding,
                              int64_t i, int64_t e) {
   const int64_t token = token_at(a.keys, p, i), channel = p.head * a.depth + e;
   if (token >= 0) return x[token * a.pitch + channel];
@@ -73,7 +73,8 @@ SFR_DEVICE void fill_keys(const AttentionArgs& a, const Place& p, int64_t first,
             [&](int64_t i, int64_t e) { return key_element(a, p, a.v, a.padding_v, first + i, e); });
 }
 
-SFR_DEVICE float dot(const float* x, const float* y, int64_t depth) {
+template <class Row>
+SFR_DEVICE float dot(const Row& x, const Row& y, int64_t depth) {
   float sum = 0;
   for (int64_t e = 0; e < depth; ++e) sum += x[e] * y[e];
   return sum;
@@ -164,7 +165,7 @@ SFR_KERNEL(attention_forward, AttentionArgs) {
     add_rows(keep, weights[row], v, args.depth, lane, own);
   }
   if (token < 0) return;
-  float* out = args.out + token * args.out_pitch + p.head * args.depth;
+  const Results out = args.out + token * args.out_pitch + p.head * args.depth;
   for (int r = 0; r < kOwn && lane + r * kSide < args.depth; ++r) out[lane + r * kSide] = own[r] / total;
   if (lane == 0) args.logsumexp[statistic_at(args, p, token)] = top + logf(total);
 }
@@ -174,7 +175,8 @@ SFR_KERNEL(attention_delta, AttentionArgs) {
   over_elements(args.items * args.heads * tokens, [&](int64_t n) {
     const int64_t head = n / tokens % args.heads, token = n / tokens / args.heads * tokens + n % tokens;
     const int64_t first = token * args.out_pitch + head * args.depth;
-    const float products = args.dout != nullptr ? dot(args.dout + first, args.out + first, args.depth) : 0.0f;
+    const float products =
+        args.dout.data != nullptr ? dot(args.dout + first, args.result + first, args.depth) : 0.0f;
     args.delta[n] = args.dlogsumexp != nullptr ? products - args.dlogsumexp[n] : products;
   });
 }
@@ -245,7 +247,7 @@ SFR_KERNEL(attention_backward_queries, AttentionArgs) {
   __syncthreads();
   if (token < 0) return;
   const float scale = sqrtf(static_cast<float>(args.depth));
-  float* dq = args.dq + token * args.pitch + p.head * args.depth;
+  const Results dq = args.dq + token * args.pitch + p.head * args.depth;
   for (int r = 0; r < kOwn && lane + r * kSide < args.depth; ++r) {
     const int64_t e = lane + r * kSide;
     dq[e] = own[r] / scale + (has_terms ? through_terms(args, p, i, e) : 0.0f);
@@ -281,8 +283,8 @@ SFR_KERNEL(attention_backward_keys, AttentionArgs) {
   const int64_t token = token_at(args.keys, p, j);
   if (j >= keys || (token < 0 && args.dpadded == nullptr)) return;
   const int64_t at = token * args.pitch + p.head * args.depth;
-  float* beyond = args.dpadded + (p.pair * keys + j) * 2 * args.depth;
-  float *dk = token < 0 ? beyond : args.dk + at, *dv = token < 0 ? beyond + args.depth : args.dv + at;
+  const Results beyond = Results{args.dpadded} + (p.pair * keys + j) * 2 * args.depth;
+  const Results dk = token < 0 ? beyond : args.dk + at, dv = token < 0 ? beyond + args.depth : args.dv + at;
   for (int r = 0; r < kOwn && lane + r * kSide < args.depth; ++r) {
     dk[lane + r * kSide] = own_k[r];
     dv[lane + r * kSide] = own_v[r];

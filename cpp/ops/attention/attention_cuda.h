@@ -4,6 +4,8 @@
 #include <cstddef>
 #include <cstdint>
 
+#include "cuda/elements.h"
+
 namespace sfr {
 
 struct KernelContext;
@@ -24,12 +26,16 @@ struct AttentionArgs {
   int64_t down, across;      // windows of a grid
   bool is_relative;          // whether scores have terms by relative position
   bool parameters;           // whether padding and tables get gradients
-  const float *q, *k, *v;
+  Elements q, k, v;
   const float *padding_k, *padding_v;  // of keys beyond the grid
   const float *rel_h, *rel_w;
-  float *out, *logsumexp;
-  const float *dout, *dlogsumexp;
-  float *dq, *dk, *dv, *dpadding, *drel_h, *drel_w;
+  Results out;
+  Elements result;  // what out was, for the backward pass
+  float* logsumexp;
+  Elements dout;
+  const float* dlogsumexp;
+  Results dq, dk, dv;
+  float *dpadding, *drel_h, *drel_w;
   float *relative, *drelative;  // [windows * heads][queries][rows + columns]: terms of a query by key's place
   float* delta;                 // as logsumexp: sum of dout out - dlogsumexp
   float* dpadded;               // [windows * heads][keys][2][depth]: dk and dv of keys beyond the grid

@@ -195,27 +195,28 @@ size_t batch_norm_backward_work_bytes(const NodeTypes& types, int threads) {
 void batch_norm_cuda(const KernelContext& c) {
   const Shape& x = c.inputs[0].type.shape;
   BatchNormArgs args = normalise_args(c.as<BatchNormAttributes>(), rows_of(x), x.back(), c.work);
-  args.x = c.in<float>(0), args.weight = c.in<float>(1), args.bias = c.in<float>(2);
+  args.x = elements_of(c, 0), args.weight = c.in<float>(1), args.bias = c.in<float>(2);
   args.running_mean = c.in<float>(3), args.running_variance = c.in<float>(4);
-  args.skip = c.in<float>(kBatchNormSkip);
-  args.y = c.out<float>(0), args.mean = c.out<float>(1), args.variance = c.out<float>(2);
+  args.skip = elements_of(c, kBatchNormSkip);
+  args.y = results_of(c, 0), args.mean = c.out<float>(1), args.variance = c.out<float>(2);
   launch_normalise(c, args);
 }
 
 void batch_norm_backward_cuda(const KernelContext& c) {
   const Shape& x = c.inputs[1].type.shape;
   BatchNormArgs args = normalise_args(c.as<BatchNormAttributes>(), rows_of(x), x.back(), c.work);
-  args.dy = c.in<float>(0), args.x = c.in<float>(1), args.weight = c.in<float>(2), args.bias = c.in<float>(3);
+  args.dy = elements_of(c, 0), args.x = elements_of(c, 1), args.weight = c.in<float>(2),
+  args.bias = c.in<float>(3);
   args.mean = c.in<float>(4), args.variance = c.in<float>(5);
   args.dmean = c.in<float>(6), args.dvariance = c.in<float>(7);
-  args.y = c.out<float>(0), args.dweight = c.out<float>(1), args.dbias = c.out<float>(2);
+  args.y = results_of(c, 0), args.dweight = c.out<float>(1), args.dbias = c.out<float>(2);
   launch_normalise_backward(c, args);
 }
 
 void batch_norm_statistics_cuda(const KernelContext& c) {
   const Shape& x = c.inputs[0].type.shape;
   BatchNormArgs args = normalise_args({}, rows_of(x), x.back(), c.work);
-  args.x = c.in<float>(0), args.mean = c.out<float>(0), args.variance = c.out<float>(1);
+  args.x = elements_of(c, 0), args.mean = c.out<float>(0), args.variance = c.out<float>(1);
   launch_statistics(c, args);
 }
 
@@ -223,7 +224,7 @@ void batch_norm_table_cuda(const KernelContext& c) {
   BatchNormArgs args{};
   args.channels = c.inputs[0].count(), args.epsilon = c.as<BatchNormTableAttributes>().epsilon;
   args.weight = c.in<float>(0), args.bias = c.in<float>(1);
-  args.mean = c.in<float>(2), args.variance = c.in<float>(3), args.y = c.out<float>(0);
+  args.mean = c.in<float>(2), args.variance = c.in<float>(3), args.y = results_of(c, 0);
   launch(c, "batch_norm_table", element_grid(args.channels), args);
 }
 
@@ -251,6 +252,7 @@ void register_batch_norm(OpRegistry& registry) {
   forward.cpu = {{"channel_tables", &batch_norm_cpu}};
   forward.work_bytes = &batch_norm_work_bytes;
   forward.cuda = {{"column_sums", &batch_norm_cuda}};
+  forward.bf16_inputs = kFirst | nth(kBatchNormSkip), forward.bf16_outputs = kFirst;
   forward.cuda_work_bytes = &cuda_work_bytes<0>;
   forward.in_place_inputs = {0, kBatchNormSkip};
   forward.repeat = Repeat::always;
@@ -262,6 +264,7 @@ void register_batch_norm(OpRegistry& registry) {
   backward.cpu = {{"channel_tables", &batch_norm_backward_cpu}};
   backward.work_bytes = &batch_norm_backward_work_bytes;
   backward.cuda = {{"column_sums", &batch_norm_backward_cuda}};
+  backward.bf16_inputs = kFirst | kSecond, backward.bf16_outputs = kFirst;
   backward.cuda_work_bytes = &cuda_work_bytes<1>;
   backward.in_place_inputs = {0};
   registry.add(std::move(backward));
@@ -271,6 +274,7 @@ void register_batch_norm(OpRegistry& registry) {
   statistics.cpu = {{"channel_tables", &batch_norm_statistics_cpu}};
   statistics.work_bytes = &batch_norm_work_bytes;
   statistics.cuda = {{"column_sums", &batch_norm_statistics_cuda}};
+  statistics.bf16_inputs = kFirst;
   statistics.cuda_work_bytes = &cuda_work_bytes<0>;
   registry.add(std::move(statistics));
 

@@ -1,5 +1,6 @@
 // Memory-bound. Statistics in two passes, the second around the mean of the first, in double, so that a mean
 // far from 0 costs no digits; then one pass over the elements. Backward: one pass for both sums, one for dx.
+#include "cuda/bf16.h"
 #include "cuda/column_sums.h"
 #include "ops/batch_norm/batch_norm.h"
 
@@ -60,7 +61,7 @@ SFR_KERNEL(batch_norm_rows, BatchNormArgs) {
   over_elements(args.rows * args.channels, [&](int64_t i) {
     const float v = normalised(args, args.x[i], i % args.channels);
     const float open = args.relu && v < 0 ? 0.0f : v;
-    args.y[i] = args.skip != nullptr ? open + args.skip[i] : open;
+    args.y[i] = args.skip.data != nullptr ? open + args.skip[i] : open;
   });
 }
 

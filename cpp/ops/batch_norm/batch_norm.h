@@ -25,6 +25,7 @@
 #include <cstdint>
 
 #include "cuda/columns.h"
+#include "cuda/elements.h"
 #include "device/fault.h"
 #include "math/levels.h"
 
@@ -68,8 +69,10 @@ struct BatchNormUpdateAttributes {
 /// `offset` are tables [channels] in work memory: dx = scale g + slope (x - mean) + offset.
 struct BatchNormArgs {
   int64_t rows, channels;
-  const float *x, *skip, *dy, *weight, *bias, *running_mean, *running_variance, *dmean, *dvariance;
-  float *y, *mean, *variance, *dweight, *dbias;
+  Elements x, skip, dy;
+  const float *weight, *bias, *running_mean, *running_variance, *dmean, *dvariance;
+  Results y;
+  float *mean, *variance, *dweight, *dbias;
   float *scale, *slope, *offset;
   ColumnSums sums;
   double epsilon;

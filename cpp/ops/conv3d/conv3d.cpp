@@ -123,15 +123,15 @@ Conv3dArgs kernel_args(const Conv3dShape& s, int64_t in, int64_t out) {
 
 /// x, norm, skip and skip_norm, from input `norm` on.
 void set_input(const KernelContext& c, size_t norm, Conv3dArgs& args) {
-  args.x = c.in<float>(0);
-  args.norm = c.in<float>(norm), args.skip = c.in<float>(norm + 1), args.skip_norm = c.in<float>(norm + 2);
+  args.x = elements_of(c, 0);
+  args.norm = c.in<float>(norm), args.skip = elements_of(c, norm + 1), args.skip_norm = c.in<float>(norm + 2);
 }
 
 void conv3d_cuda(const KernelContext& c) {
   const Conv3dShape s = conv_shape(c.inputs[0].type.shape, c.inputs[1].type.shape);
   Conv3dArgs args = kernel_args(s, s.cin, s.cout);
   set_input(c, kConv3dNorm, args);
-  args.other = c.in<float>(1), args.bias = c.in<float>(2), args.y = c.out<float>(0);
+  args.weight = c.in<float>(1), args.bias = c.in<float>(2), args.y = results_of(c, 0);
   launch(c, "conv3d_forward", product_grid(voxels_of(s), s.cout, 1), args);
 }
 
@@ -155,7 +155,7 @@ void backward_input_cpu(const KernelContext& c) {
 void backward_input_cuda(const KernelContext& c) {
   const Conv3dShape s = conv_shape(c.inputs[0].type.shape, c.inputs[1].type.shape);
   Conv3dArgs args = kernel_args(s, s.cout, s.cin);
-  args.x = c.in<float>(0), args.other = c.in<float>(1), args.y = c.out<float>(0);
+  args.x = elements_of(c, 0), args.weight = c.in<float>(1), args.y = results_of(c, 0);
   launch(c, "conv3d_backward_input", product_grid(voxels_of(s), s.cin, 1), args);
 }
 
@@ -206,12 +206,12 @@ void backward_weight_cuda(const KernelContext& c) {
   const int64_t m = weight_rows(s), parts = product_parts(m, s.cout, voxels_of(s));
   Conv3dArgs args = kernel_args(s, s.cin, s.cout);
   set_input(c, kConv3dWeightNorm, args);
-  args.other = c.in<float>(1), args.parts = static_cast<int32_t>(parts);
-  args.y = parts == 1 ? c.out<float>(0) : static_cast<float*>(c.work);
+  args.dy = elements_of(c, 1), args.parts = static_cast<int32_t>(parts);
+  args.y = {parts == 1 ? c.out<float>(0) : c.work};
   launch(c, "conv3d_backward_weight", product_grid(m, s.cout, parts), args);
   void* rest = static_cast<char*>(c.work) + parts_bytes(m, s.cout, parts);
-  if (parts > 1) sum_over_rows(c, args.y, parts, m * s.cout, c.out<float>(0), rest);
-  if (c.outputs.size() > 1) sum_over_rows(c, args.other, voxels_of(s), s.cout, c.out<float>(1), rest);
+  if (parts > 1) sum_over_rows(c, args.y.elements(), parts, m * s.cout, c.out<float>(0), rest);
+  if (c.outputs.size() > 1) sum_over_rows(c, args.dy, voxels_of(s), s.cout, c.out<float>(1), rest);
 }
 
 size_t backward_weight_cuda_work_bytes(const NodeTypes& t) {
@@ -246,6 +246,7 @@ void register_conv3d(OpRegistry& registry) {
   forward.cpu = {{"winograd", &conv3d_cpu, &refuses_winograd}, {"direct", &conv3d_cpu}};
   forward.work_bytes = &work_bytes;
   forward.cuda = {{"implicit_gemm", &conv3d_cuda}};
+  forward.bf16_inputs = kFirst | nth(kConv3dNorm + 1), forward.bf16_outputs = kFirst;
   forward.flops = &flops;
   forward.repeat = Repeat::to_save_memory;
   registry.add(std::move(forward));
@@ -254,6 +255,7 @@ void register_conv3d(OpRegistry& registry) {
   input.infer = &infer_backward_input;
   input.cpu = {{"winograd", &backward_input_cpu, &refuses_winograd}, {"direct", &backward_input_cpu}};
   input.cuda = {{"implicit_gemm", &backward_input_cuda}};
+  input.bf16_inputs = input.bf16_outputs = kFirst;
   input.work_bytes = &backward_input_work_bytes;
   input.flops = &flops;
   registry.add(std::move(input));
@@ -263,6 +265,7 @@ void register_conv3d(OpRegistry& registry) {
   weight.cpu = {{"winograd", &backward_weight_cpu, &weight_refuses_winograd},
                 {"direct", &backward_weight_cpu}};
   weight.cuda = {{"implicit_gemm", &backward_weight_cuda}};
+  weight.bf16_inputs = kFirst | kSecond | nth(kConv3dWeightNorm + 1);
   weight.cuda_work_bytes = &backward_weight_cuda_work_bytes;
   weight.work_bytes = &backward_weight_work_bytes;
   weight.flops = &backward_weight_flops;

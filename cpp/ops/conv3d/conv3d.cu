@@ -8,9 +8,10 @@ namespace sfr::cuda {
 
 /// Element i of the input, which is of that channel.
 SFR_DEVICE float loaded(const Conv3dArgs& args, int64_t i, int64_t channel) {
-  if (args.norm == nullptr) return args.x[i];
-  const float open = normalised_by(args.norm, args.in, channel, args.x[i]);
-  if (args.skip == nullptr) return open;
+  const float x = args.x[i];
+  if (args.norm == nullptr) return x;
+  const float open = normalised_by(args.norm, args.in, channel, x);
+  if (args.skip.data == nullptr) return open;
   const float skip = args.skip[i];
   return open + (args.skip_norm != nullptr ? normalised_by(args.skip_norm, args.in, channel, skip) : skip);
 }
@@ -67,7 +68,7 @@ SFR_DEVICE int64_t gathered_columns(const Conv3dArgs& args) {
 
 SFR_KERNEL(conv3d_forward, Conv3dArgs) {
   const Gathered x{args, false};
-  const Strided weight{args.other, args.out, 1};
+  const Strided weight{{args.weight}, args.out, 1};
   tiled_product(voxel_count(args), args.out, {0, gathered_columns(args)}, x, weight,
                 [&](int64_t i, int64_t j, float sum) {
                   args.y[i * args.out + j] = args.bias != nullptr ? sum + args.bias[j] : sum;
@@ -76,7 +77,7 @@ SFR_KERNEL(conv3d_forward, Conv3dArgs) {
 
 SFR_KERNEL(conv3d_backward_input, Conv3dArgs) {
   const Gathered dy{args, true};
-  const TurnedWeight weight{args.other, args.out, args.in};
+  const TurnedWeight weight{args.weight, args.out, args.in};
   tiled_product(voxel_count(args), args.out, {0, gathered_columns(args)}, dy, weight,
                 [&](int64_t i, int64_t j, float sum) { args.y[i * args.out + j] = sum; });
 }
@@ -84,8 +85,8 @@ SFR_KERNEL(conv3d_backward_input, Conv3dArgs) {
 SFR_KERNEL(conv3d_backward_weight, Conv3dArgs) {
   const int64_t voxels = voxel_count(args), rows = gathered_columns(args), part = blockIdx.z;
   const Transposed<Gathered> x{{args, false}};
-  const Strided dy{args.other, args.out, 1};
-  float* y = args.y + part * rows * args.out;
+  const Strided dy{args.dy, args.out, 1};
+  const Results y = args.y + part * rows * args.out;
   tiled_product(rows, args.out, {voxels * part / args.parts, voxels * (part + 1) / args.parts}, x, dy,
                 [&](int64_t i, int64_t j, float sum) { y[i * args.out + j] = sum; });
 }

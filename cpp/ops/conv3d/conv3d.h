@@ -14,6 +14,8 @@
 #include <cstddef>
 #include <cstdint>
 
+#include "cuda/elements.h"
+
 namespace sfr {
 
 /// Index of the optional input `norm` of conv3d and of conv3d_backward_weight; skip and skip_norm follow it.
@@ -31,11 +33,13 @@ struct Conv3dWeightAttributes {
 };
 
 /// Parameters of the kernels of conv3d.cu. `x` is gathered, [n, d, h, w, in]: the input, or dy for the input
-/// gradient. `other`: the weight, or dy [n, d, h, w, out] for the weight gradient.
+/// gradient. `dy`, [n, d, h, w, out], is for the weight gradient, `weight` for the others.
 struct Conv3dArgs {
-  const float *x, *other, *bias;
-  const float *norm, *skip, *skip_norm;  // of x where it is the input; may be null
-  float* y;
+  Elements x, dy;
+  const float *weight, *bias;
+  Elements skip;  // skip, norm and skip_norm of x where it is the input; may be absent
+  const float *norm, *skip_norm;
+  Results y;
   int64_t n, d, h, w, in, out;
   int32_t kd, kh, kw;
   int32_t parts;  // of the voxels, in the weight gradient

@@ -100,7 +100,7 @@ void dropout_cuda(const KernelContext& c) {
   const Shape& x = c.inputs[0].type.shape;
   const int64_t count = x.count();
   launch(c, "dropout", element_grid(count),
-         DropoutArgs{c.in<float>(0), c.in<int32_t>(1), c.out<float>(0), count, a.channels ? x.back() : 0,
+         DropoutArgs{elements_of(c, 0), c.in<int32_t>(1), results_of(c, 0), count, a.channels ? x.back() : 0,
                      a.channels ? count / std::max<int64_t>(x[0], 1) : 0, stream_id(a.stream),
                      threshold_of(a), factor_of(a)});
 }
@@ -117,6 +117,7 @@ void register_dropout(OpRegistry& registry) {
   op.gradient = &gradient;
   op.cpu = {{"philox_groups", &dropout_cpu}};
   op.cuda = {{"elements", &dropout_cuda}};
+  op.bf16_inputs = op.bf16_outputs = kFirst;
   op.work_bytes = &work_bytes;
   op.in_place_inputs = {0};
   op.repeat = Repeat::always;

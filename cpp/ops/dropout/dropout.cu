@@ -1,6 +1,6 @@
 // Each thread computes its element's Philox block, about 80 integer operations; no mask is stored.
 #include "core/rng.h"
-#include "cuda/kernel.h"
+#include "cuda/bf16.h"
 #include "ops/dropout/dropout.h"
 
 namespace sfr::cuda {

@@ -9,6 +9,7 @@
 #include <cstdint>
 #include <string>
 
+#include "cuda/elements.h"
 #include "math/levels.h"
 
 namespace sfr {
@@ -27,9 +28,9 @@ struct DropoutAttributes {
 
 /// Parameters of the kernel of dropout.cu. `channels`, `per_item`: extents of x for whole channels, else 0.
 struct DropoutArgs {
-  const float* x;
+  Elements x;
   const int32_t* rng;
-  float* y;
+  Results y;
   int64_t count, channels, per_item;
   uint32_t stream, threshold;
   float factor;

@@ -55,7 +55,7 @@ template <BinaryOp kOp>
 void binary_cuda(const KernelContext& c) {
   const int64_t count = c.outputs[0].count();
   launch(c, "binary_elements", element_grid(count),
-         BinaryArgs{kOp, c.in<float>(0), c.in<float>(1), c.out<float>(0), count, c.inputs[1].count()});
+         BinaryArgs{kOp, elements_of(c, 0), elements_of(c, 1), results_of(c, 0), count, c.inputs[1].count()});
 }
 
 /// Gradient of a repeated operand: summed over what it was repeated over.
@@ -111,7 +111,7 @@ void affine_cuda(const KernelContext& c) {
   const auto& a = c.as<AffineAttributes>();
   const int64_t count = c.outputs[0].count();
   launch(c, "affine_elements", element_grid(count),
-         AffineArgs{c.in<float>(0), c.out<float>(0), count, static_cast<float>(a.factor),
+         AffineArgs{elements_of(c, 0), results_of(c, 0), count, static_cast<float>(a.factor),
                     static_cast<float>(a.offset)});
 }
 
@@ -188,7 +188,7 @@ size_t sum_cuda_work_bytes(const NodeTypes& t) {
 void sum_cuda(const KernelContext& c) {
   const int64_t inner = c.outputs[0].count();
   if (inner > 0)
-    sum_over_rows(c, c.in<float>(0), c.inputs[0].count() / inner, inner, c.out<float>(0), c.work);
+    sum_over_rows(c, elements_of(c, 0), c.inputs[0].count() / inner, inner, c.out<float>(0), c.work);
 }
 
 void gradient_sum(GradientContext& c) {
@@ -213,7 +213,7 @@ void broadcast_cpu(const KernelContext& c) {
 void broadcast_cuda(const KernelContext& c) {
   const int64_t count = c.outputs[0].count();
   launch(c, "repeat_elements", element_grid(count),
-         BinaryArgs{{}, c.in<float>(0), nullptr, c.out<float>(0), count, c.inputs[0].count()});
+         BinaryArgs{{}, elements_of(c, 0), {}, results_of(c, 0), count, c.inputs[0].count()});
 }
 
 void gradient_broadcast(GradientContext& c) {
@@ -234,6 +234,7 @@ OpDef binary(const char* name, void (*gradient)(GradientContext&)) {
   op.gradient = gradient;
   op.cpu = {{"rows", &binary_cpu<kOp>}};
   op.cuda = {{"elements", &binary_cuda<kOp>}};
+  op.bf16_inputs = kFirst | kSecond, op.bf16_outputs = kFirst;
   op.in_place_inputs = {0};
   op.repeat = Repeat::to_save_memory;
   return op;
@@ -245,8 +246,7 @@ size_t sum_over_rows_bytes(int64_t rows, int64_t columns) {
   return column_sums_bytes(column_sums_of(rows, columns, 1, nullptr));
 }
 
-void sum_over_rows(const KernelContext& c, const float* x, int64_t rows, int64_t columns, float* y,
-                   void* work) {
+void sum_over_rows(const KernelContext& c, Elements x, int64_t rows, int64_t columns, float* y, void* work) {
   const SumArgs args{x, y, column_sums_of(rows, columns, 1, work)};
   launch(c, "sum_chunks", column_grid(args.sums), args);
   launch(c, "finish_sums", element_grid(columns), args);
@@ -263,6 +263,7 @@ void register_elementwise(OpRegistry& registry) {
   affine.gradient = &gradient_affine;
   affine.cpu = {{"rows", &affine_cpu}};
   affine.cuda = {{"elements", &affine_cuda}};
+  affine.bf16_inputs = affine.bf16_outputs = kFirst;
   affine.in_place_inputs = {0};
   registry.add(std::move(affine));
 
@@ -272,6 +273,7 @@ void register_elementwise(OpRegistry& registry) {
   sum.cpu = {{"chunked_double", &sum_cpu}};
   sum.work_bytes = &sum_work_bytes;
   sum.cuda = {{"chunked_double", &sum_cuda}};
+  sum.bf16_inputs = kFirst;
   sum.cuda_work_bytes = &sum_cuda_work_bytes;
   registry.add(std::move(sum));
 
@@ -281,6 +283,7 @@ void register_elementwise(OpRegistry& registry) {
   sum_to.cpu = {{"chunked_double", &sum_cpu}};
   sum_to.work_bytes = &sum_work_bytes;
   sum_to.cuda = {{"chunked_double", &sum_cuda}};
+  sum_to.bf16_inputs = kFirst;
   sum_to.cuda_work_bytes = &sum_cuda_work_bytes;
   registry.add(std::move(sum_to));
 

@@ -1,4 +1,5 @@
 // Memory-bound: one thread per element; sums as in cuda/column_sums.h.
+#include "cuda/bf16.h"
 #include "cuda/column_sums.h"
 #include "ops/elementwise/elementwise.h"
 

@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "cuda/columns.h"
+#include "cuda/elements.h"
 #include "math/levels.h"
 
 namespace sfr {
@@ -50,30 +51,29 @@ SFR_DECLARE_LEVELS(void accumulate_row(const float* x, double* sums, int64_t cou
 /// y[i] = a[i] (op) b[i % inner]
 struct BinaryArgs {
   BinaryOp op;
-  const float *a, *b;
-  float* y;
+  Elements a, b;
+  Results y;
   int64_t count, inner;
 };
 
 /// y[i] = factor * x[i] + offset
 struct AffineArgs {
-  const float* x;
-  float* y;
+  Elements x;
+  Results y;
   int64_t count;
   float factor, offset;
 };
 
 /// y[j] = sum of x [rows][columns] over the rows; y alone is written by the second of two kernels.
 struct SumArgs {
-  const float* x;
+  Elements x;
   float* y;
   ColumnSums sums;
 };
 
 struct KernelContext;
 /// Launches both kernels: y [columns] = sums over the rows of x; `work` holds sum_over_rows_bytes.
-void sum_over_rows(const KernelContext& c, const float* x, int64_t rows, int64_t columns, float* y,
-                   void* work);
+void sum_over_rows(const KernelContext& c, Elements x, int64_t rows, int64_t columns, float* y, void* work);
 size_t sum_over_rows_bytes(int64_t rows, int64_t columns);
 
 }  // namespace sfr

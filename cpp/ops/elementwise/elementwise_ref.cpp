@@ -70,8 +70,10 @@ const std::vector<OpCase> divide_cases = {
 };
 const std::vector<OpCase> affine_cases = {{"odd", {{"factor", -0.3}, {"offset", 1.5}}, {{{7, 13}}}},
                                           {"large", {{"factor", 2.5}}, {{{40009}}}}};
-const std::vector<OpCase> sum_cases = {
-    {"one", {}, {{{1}}}}, {"prime", {}, {{{131}}}}, {"large", {}, {{{5, 40009}}}}};
+const std::vector<OpCase> sum_cases = {{"volume", {}, {{{2, 3, 5, 7}}}},
+                                       {"one", {}, {{{1}}}},
+                                       {"prime", {}, {{{131}}}},
+                                       {"large", {}, {{{5, 40009}}}}};
 const std::vector<double> to_13 = {13}, to_3_13 = {3, 13}, to_4_3_13 = {4, 3, 13}, to_40009 = {40009};
 const std::vector<OpCase> sum_to_cases = {{"columns", {{"shape", to_13}}, {{{4, 3, 13}}}},
                                           {"same", {{"shape", to_3_13}}, {{{3, 13}}}},

@@ -93,6 +93,7 @@ void register_grid_attention(OpRegistry& registry) {
   op.gradient = &gradient;
   op.cpu = {{"tiles", &grid_attention_cpu}};
   op.cuda = {{"tiles", &grid_attention_cuda, &refuses_depth<GridAttentionAttributes>}};
+  op.bf16_inputs = op.bf16_outputs = kFirst;
   op.cuda_work_bytes = &grid_attention_cuda_work_bytes;
   op.work_bytes = &grid_attention_work_bytes;
   op.flops = &flops;
@@ -103,6 +104,7 @@ void register_grid_attention(OpRegistry& registry) {
   backward.infer = &infer_backward;
   backward.cpu = {{"tiles", &grid_attention_backward_cpu}};
   backward.cuda = {{"tiles", &grid_attention_backward_cuda, &refuses_depth<GridAttentionBackwardAttributes>}};
+  backward.bf16_inputs = kFirst | nth(4) | nth(6), backward.bf16_outputs = kFirst;
   backward.cuda_work_bytes = &grid_attention_backward_cuda_work_bytes;
   backward.work_bytes = &grid_attention_backward_work_bytes;
   backward.flops = &backward_flops;

@@ -1,4 +1,5 @@
 // The kernels of `attention` on windows of the grid, which are read where they stand.
+#include "device/launch.h"
 #include "ops/attention/attention_cuda.h"
 #include "ops/grid_attention/grid_attention.h"
 
@@ -23,7 +24,7 @@ template <class A>
 AttentionArgs kernel_args(const KernelContext& c) {
   AttentionArgs args = kernel_args(c.inputs[0].type.shape, c.as<A>().heads, c.as<A>().window);
   const int64_t channels = args.out_pitch;
-  args.q = c.in<float>(0), args.k = args.q + channels, args.v = args.k + channels;
+  args.q = elements_of(c, 0), args.k = args.q + channels, args.v = args.k + channels;
   args.padding_k = c.in<float>(1) + channels, args.padding_v = args.padding_k + channels;
   args.rel_h = c.in<float>(2), args.rel_w = c.in<float>(3);
   return args;
@@ -38,7 +39,7 @@ size_t grid_attention_cuda_work_bytes(const NodeTypes& t) {
 
 void grid_attention_cuda(const KernelContext& c) {
   AttentionArgs args = kernel_args<GridAttentionAttributes>(c);
-  args.out = c.out<float>(0), args.logsumexp = c.out<float>(1);
+  args.out = results_of(c, 0), args.logsumexp = c.out<float>(1);
   launch_attention(c, args);
 }
 
@@ -51,9 +52,9 @@ size_t grid_attention_backward_cuda_work_bytes(const NodeTypes& t) {
 
 void grid_attention_backward_cuda(const KernelContext& c) {
   AttentionArgs args = kernel_args<GridAttentionBackwardAttributes>(c);
-  args.out = c.in<float>(4), args.logsumexp = c.in<float>(5);
-  args.dout = c.in<float>(6), args.dlogsumexp = c.in<float>(7);
-  args.dq = c.out<float>(0), args.dk = args.dq + args.out_pitch, args.dv = args.dk + args.out_pitch;
+  args.result = elements_of(c, 4), args.logsumexp = c.in<float>(5);
+  args.dout = elements_of(c, 6), args.dlogsumexp = c.in<float>(7);
+  args.dq = results_of(c, 0), args.dk = args.dq + args.out_pitch, args.dv = args.dk + args.out_pitch;
   args.parameters = c.as<GridAttentionBackwardAttributes>().parameters;
   if (args.parameters)
     args.dpadding = c.out<float>(1), args.drel_h = c.out<float>(2), args.drel_w = c.out<float>(3);

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "device/launch.h"
 #include "graph/graph.h"
 #include "ops/batch_norm/normalise.h"
 
@@ -72,8 +73,8 @@ void gradient(GradientContext& c) {
 struct Samples {
   int64_t count, rows, channels;
   explicit Samples(const Shape& x) : count(x[0]), rows(x.count() / (x[0] * x.back())), channels(x.back()) {}
-  template <class T>
-  T* volume(T* start, int64_t n) const {
+  template <class P>
+  P volume(P start, int64_t n) const {
     return start + n * rows * channels;
   }
   template <class T>
@@ -114,7 +115,7 @@ void instance_norm_cuda(const KernelContext& c) {
   const Samples s(c.inputs[0].type.shape);
   BatchNormArgs args = normalise_args(c.as<BatchNormAttributes>(), s.rows, s.channels, c.work);
   for (int64_t n = 0; n < s.count; ++n) {
-    args.x = s.volume(c.in<float>(0), n), args.y = s.volume(c.out<float>(0), n);
+    args.x = s.volume(elements_of(c, 0), n), args.y = s.volume(results_of(c, 0), n);
     args.running_mean = s.vector(c.in<float>(1), n), args.running_variance = s.vector(c.in<float>(2), n);
     args.mean = s.vector(c.out<float>(1), n), args.variance = s.vector(c.out<float>(2), n);
     launch_normalise(c, args);
@@ -125,10 +126,10 @@ void instance_norm_backward_cuda(const KernelContext& c) {
   const Samples s(c.inputs[1].type.shape);
   BatchNormArgs args = normalise_args(c.as<BatchNormAttributes>(), s.rows, s.channels, c.work);
   for (int64_t n = 0; n < s.count; ++n) {
-    args.dy = s.volume(c.in<float>(0), n), args.x = s.volume(c.in<float>(1), n);
+    args.dy = s.volume(elements_of(c, 0), n), args.x = s.volume(elements_of(c, 1), n);
     args.mean = s.vector(c.in<float>(2), n), args.variance = s.vector(c.in<float>(3), n);
     args.dmean = s.vector(c.in<float>(4), n), args.dvariance = s.vector(c.in<float>(5), n);
-    args.y = s.volume(c.out<float>(0), n);
+    args.y = s.volume(results_of(c, 0), n);
     launch_normalise_backward(c, args);
   }
 }
@@ -166,6 +167,7 @@ void register_instance_norm(OpRegistry& registry) {
   forward.gradient = &gradient;
   forward.cpu = {{"channel_tables", &instance_norm_cpu}};
   forward.cuda = {{"column_sums", &instance_norm_cuda}};
+  forward.bf16_inputs = forward.bf16_outputs = kFirst;
   forward.cuda_work_bytes = &cuda_work_bytes;
   forward.work_bytes = &work_bytes;
   forward.in_place_inputs = {0};
@@ -177,6 +179,7 @@ void register_instance_norm(OpRegistry& registry) {
   backward.infer = &infer_backward;
   backward.cpu = {{"channel_tables", &instance_norm_backward_cpu}};
   backward.cuda = {{"column_sums", &instance_norm_backward_cuda}};
+  backward.bf16_inputs = kFirst | kSecond, backward.bf16_outputs = kFirst;
   backward.cuda_work_bytes = &cuda_work_bytes;
   backward.work_bytes = &backward_work_bytes;
   backward.in_place_inputs = {0};

@@ -122,8 +122,8 @@ LayerNormArgs kernel_args(const KernelContext& c) {
   const Shape& x = c.inputs[0].type.shape;
   LayerNormArgs args{};
   args.channels = x.back(), args.rows = x.count() / x.back();
-  args.x = c.in<float>(0), args.weight = c.in<float>(1);
-  args.y = c.out<float>(0);
+  args.x = elements_of(c, 0), args.weight = c.in<float>(1);
+  args.y = results_of(c, 0);
   return args;
 }
 
@@ -147,7 +147,7 @@ size_t backward_cuda_work_bytes(const NodeTypes& t) {
 void backward_cuda(const KernelContext& c) {
   LayerNormArgs args = kernel_args(c);
   args.mean = c.in<float>(2), args.rstd = c.in<float>(3);
-  args.dy = c.in<float>(4), args.dmean = c.in<float>(5), args.drstd = c.in<float>(6);
+  args.dy = elements_of(c, 4), args.dmean = c.in<float>(5), args.drstd = c.in<float>(6);
   launch(c, "layer_norm_backward", row_grid(args), args);
   if (!c.as<LayerNormBackwardAttributes>().parameters) return;
   args.dweight = c.out<float>(1), args.dbias = c.out<float>(2);
@@ -164,6 +164,7 @@ void register_layer_norm(OpRegistry& registry) {
   op.gradient = &gradient;
   op.cpu = {{"rows", &norm_cpu}};
   op.cuda = {{"warps", &norm_cuda}};
+  op.bf16_inputs = op.bf16_outputs = kFirst;
   op.repeat = Repeat::always;
   registry.add(std::move(op));
 
@@ -171,6 +172,7 @@ void register_layer_norm(OpRegistry& registry) {
   backward.infer = &infer_backward;
   backward.cpu = {{"rows", &backward_cpu}};
   backward.cuda = {{"warps", &backward_cuda}};
+  backward.bf16_inputs = kFirst | nth(4), backward.bf16_outputs = kFirst;
   backward.cuda_work_bytes = &backward_cuda_work_bytes;
   backward.work_bytes = &backward_work_bytes;
   registry.add(std::move(backward));

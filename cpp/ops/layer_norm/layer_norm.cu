@@ -1,4 +1,5 @@
 // Memory-bound: a warp per row, lanes beside each other on neighbouring channels.
+#include "cuda/bf16.h"
 #include "cuda/column_sums.h"
 #include "ops/layer_norm/layer_norm.h"
 
@@ -18,8 +19,8 @@ SFR_DEVICE void over_rows(int64_t rows, F body) {
 /// recovered.
 SFR_KERNEL(layer_norm, LayerNormArgs) {
   over_rows(args.rows, [&](int64_t row, int64_t lane) {
-    const float* x = args.x + row * args.channels;
-    float* y = args.y + row * args.channels;
+    const Elements x = args.x + row * args.channels;
+    const Results y = args.y + row * args.channels;
     const float inverse = 1.0f / static_cast<float>(args.channels);
     float sum = 0, left = 0, squares = 0;
     for (int64_t i = lane; i < args.channels; i += kWarp) sum += x[i];
@@ -44,10 +45,10 @@ SFR_KERNEL(layer_norm, LayerNormArgs) {
 /// See backward_row of layer_norm.simd.cpp for the formula.
 SFR_KERNEL(layer_norm_backward, LayerNormArgs) {
   over_rows(args.rows, [&](int64_t row, int64_t lane) {
-    const float* x = args.x + row * args.channels;
-    const float* dy = args.dy + row * args.channels;
-    float* dx = args.y + row * args.channels;
-    const bool has_dy = args.dy != nullptr;
+    const Elements x = args.x + row * args.channels;
+    const Elements dy = args.dy + row * args.channels;
+    const Results dx = args.y + row * args.channels;
+    const bool has_dy = args.dy.data != nullptr;
     const float mean = args.mean[row], rstd = args.rstd[row];
     const float inverse = 1.0f / static_cast<float>(args.channels);
     float g_sum = 0, gn_sum = 0;
@@ -69,7 +70,7 @@ SFR_KERNEL(layer_norm_backward, LayerNormArgs) {
 
 SFR_KERNEL(layer_norm_parameter_sums, LayerNormArgs) {
   fill_column_sums<2>(args.sums, [&](int64_t row, int64_t channel, double* own) {
-    if (args.dy == nullptr) return;
+    if (args.dy.data == nullptr) return;
     const int64_t i = row * args.channels + channel;
     own[0] += static_cast<double>(args.dy[i] * ((args.x[i] - args.mean[row]) * args.rstd[row]));
     own[1] += static_cast<double>(args.dy[i]);

@@ -9,6 +9,7 @@
 #include <cstdint>
 
 #include "cuda/columns.h"
+#include "cuda/elements.h"
 #include "math/levels.h"
 
 namespace sfr {
@@ -39,8 +40,10 @@ struct LayerNormRows {
 /// Parameters of the kernels of layer_norm.cu; dy, dmean and drstd may be null, and what a kernel does not
 /// use is. `sums` (dweight, dbias) over the rows lie in work memory.
 struct LayerNormArgs {
-  const float *x, *weight, *bias, *mean, *rstd, *dy, *dmean, *drstd;
-  float *y, *mean_out, *rstd_out, *dweight, *dbias;
+  Elements x, dy;
+  const float *weight, *bias, *mean, *rstd, *dmean, *drstd;
+  Results y;
+  float *mean_out, *rstd_out, *dweight, *dbias;
   ColumnSums sums;
   int64_t rows, channels;
   float epsilon;

@@ -139,8 +139,8 @@ void linear_cpu(const KernelContext& c) {
 
 void linear_cuda(const KernelContext& c) {
   const GemmArguments g = forward_product(c.inputs[0].type, c.inputs[1].type);
-  ProductArgs args = product_args(c.in<float>(0), c.inputs[1].data, c.out<float>(0), g.m, g.n, g.k);
-  args.bias = c.in<float>(2), args.bf16 = g.bf16;
+  ProductArgs args = product_args(elements_of(c, 0), elements_of(c, 1), results_of(c, 0), g.m, g.n, g.k);
+  args.bias = c.in<float>(2), args.is_rounded = g.bf16;
   launch_products(c, args, 1);
 }
 
@@ -181,8 +181,8 @@ void backward_input_cpu(const KernelContext& c) {
 
 void backward_input_cuda(const KernelContext& c) {
   const GemmArguments g = input_product(c.inputs[0].type, c.inputs[1].type);
-  ProductArgs args = product_args(c.in<float>(0), c.inputs[1].data, c.out<float>(0), g.m, g.n, g.k);
-  args.b_row = 1, args.b_column = g.k, args.bf16 = g.bf16;
+  ProductArgs args = product_args(elements_of(c, 0), elements_of(c, 1), results_of(c, 0), g.m, g.n, g.k);
+  args.b_row = 1, args.b_column = g.k, args.is_rounded = g.bf16;
   launch_products(c, args, 1);
 }
 
@@ -285,10 +285,10 @@ size_t backward_weight_work_bytes(const NodeTypes& t, int threads) {
 void backward_weight_cuda(const KernelContext& c) {
   const Shape &x = c.inputs[0].type.shape, &dy = c.inputs[1].type.shape;
   const int64_t m = x.back(), n = dy.back(), k = row_count(x);
-  ProductArgs args = product_args(c.in<float>(0), c.in<float>(1), c.out<float>(0), m, n, k);
+  ProductArgs args = product_args(elements_of(c, 0), elements_of(c, 1), results_of(c, 0), m, n, k);
   args.a_row = 1, args.a_column = m;
   launch_long_product(c, args, c.work);
-  if (c.outputs.size() > 1) sum_over_rows(c, c.in<float>(1), k, n, c.out<float>(1), c.work);
+  if (c.outputs.size() > 1) sum_over_rows(c, elements_of(c, 1), k, n, c.out<float>(1), c.work);
 }
 
 size_t backward_weight_cuda_work_bytes(const NodeTypes& t) {
@@ -319,17 +319,17 @@ const Shape& expect_linear_weight(const InferContext& c, size_t i) {
 }
 
 void launch_products(const KernelContext& c, const ProductArgs& args, int64_t batch) {
-  launch(c, args.bf16 ? "products_bf16" : "products",
+  launch(c, args.is_rounded ? "products_rounded" : "products",
          product_grid(args.m, args.n, args.parts > 1 ? args.parts : batch), args);
 }
 
 void launch_long_product(const KernelContext& c, const ProductArgs& args, void* work) {
   ProductArgs apart = args;
   apart.parts = static_cast<int32_t>(product_parts(args.m, args.n, args.k));
-  if (apart.parts > 1) apart.c = static_cast<float*>(work);
+  if (apart.parts > 1) apart.c = {work};
   launch_products(c, apart, 1);
   if (apart.parts > 1)
-    sum_over_rows(c, apart.c, apart.parts, args.m * args.n, args.c,
+    sum_over_rows(c, apart.c.elements(), apart.parts, args.m * args.n, static_cast<float*>(args.c.data),
                   static_cast<char*>(work) + parts_bytes(args.m, args.n, apart.parts));
 }
 
@@ -355,6 +355,7 @@ void register_linear(OpRegistry& registry) {
   forward.gradient = &gradient;
   forward.cpu = {{"few_outputs", &few_outputs_cpu, &refuses_few_outputs}, {"gemm", &linear_cpu}};
   forward.cuda = {{"tiles", &linear_cuda}};
+  forward.bf16_inputs = forward.bf16_outputs = kFirst;
   forward.work_bytes = &work_bytes;
   forward.flops = &flops;
   forward.repeat = Repeat::to_save_memory;
@@ -365,6 +366,7 @@ void register_linear(OpRegistry& registry) {
   input.cpu = {{"few_outputs", &few_outputs_backward_input_cpu, &refuses_few_outputs},
                {"gemm", &backward_input_cpu}};
   input.cuda = {{"tiles", &backward_input_cuda}};
+  input.bf16_inputs = input.bf16_outputs = kFirst;
   input.work_bytes = &backward_input_work_bytes;
   input.flops = &backward_input_flops;
   registry.add(std::move(input));
@@ -374,6 +376,7 @@ void register_linear(OpRegistry& registry) {
   weight.cpu = {{"few_outputs", &few_outputs_backward_weight_cpu, &refuses_few_outputs_weight},
                 {"gemm", &backward_weight_cpu}};
   weight.cuda = {{"tiles", &backward_weight_cuda}};
+  weight.bf16_inputs = kFirst | kSecond;
   weight.cuda_work_bytes = &backward_weight_cuda_work_bytes;
   weight.work_bytes = &backward_weight_work_bytes;
   weight.flops = &backward_weight_flops;

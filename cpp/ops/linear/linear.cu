@@ -13,7 +13,7 @@ SFR_DEVICE void product(const ProductArgs& args, const A& a, const B& b) {
   tiled_product(args.m, args.n, depth, a, b, [&](int64_t i, int64_t j, float sum) {
     const int64_t at = first + i * args.c_row + j;
     const float biased = args.bias != nullptr ? sum + args.bias[j] : sum;
-    args.c[at] = args.start != nullptr ? args.start[at] + biased : biased;
+    args.c[at] = args.start.data != nullptr ? args.start[at] + biased : biased;
   });
 }
 
@@ -21,19 +21,20 @@ SFR_DEVICE int64_t batch_of(const ProductArgs& args) {
   return args.parts > 1 ? 0 : blockIdx.z;
 }
 
-template <class T>
-SFR_DEVICE StridedOf<T> matrix_b(const ProductArgs& args) {
-  return {static_cast<const T*>(args.b) + batch_of(args) * args.b_batch, args.b_row, args.b_column};
+SFR_DEVICE Strided matrix_a(const ProductArgs& args) {
+  return {args.a + batch_of(args) * args.a_batch, args.a_row, args.a_column};
+}
+
+SFR_DEVICE Strided matrix_b(const ProductArgs& args) {
+  return {args.b + batch_of(args) * args.b_batch, args.b_row, args.b_column};
 }
 
 SFR_KERNEL(products, ProductArgs) {
-  const Strided a{args.a + batch_of(args) * args.a_batch, args.a_row, args.a_column};
-  product(args, a, matrix_b<float>(args));
+  product(args, matrix_a(args), matrix_b(args));
 }
 
-SFR_KERNEL(products_bf16, ProductArgs) {
-  const Rounded<Strided> a{{args.a + batch_of(args) * args.a_batch, args.a_row, args.a_column}};
-  product(args, a, matrix_b<Bf16>(args));
+SFR_KERNEL(products_rounded, ProductArgs) {
+  product(args, Rounded<Strided>{matrix_a(args)}, matrix_b(args));
 }
 
 }  // namespace sfr::cuda

@@ -8,6 +8,7 @@
 //   bias also dbias [Cout], the sum of dy over all rows, in double.
 // Errors: Error(shape) when the channels disagree or a tensor is empty.
 #pragma once
+#include "cuda/elements.h"
 #include "graph/op.h"
 
 namespace sfr {
@@ -25,23 +26,23 @@ struct LinearWeightAttributes {
 const Shape& expect_linear_weight(const InferContext& c, size_t i);
 
 /// Parameters of the kernels of linear.cu: C = start + A B + bias for each of `batch` matrices, or, with
-/// `parts` > 1, the sum over a part of K each, for sum_over_rows to add. B is f32 or bf16, and A is rounded
-/// to bf16 with it. Bias and start, which lies as C does and may be C, may be null.
+/// `parts` > 1, the sum over a part of K each, for sum_over_rows to add. Where A `is_rounded`, it is rounded
+/// to bf16 first. Start lies as C does and may be C; it and the bias may be absent.
 struct ProductArgs {
-  const float* a;
-  const void* b;
-  float* c;
+  Elements a, b;
+  Results c;
   int64_t m, n, k;
   int64_t a_row, a_column, b_row, b_column, c_row;  // strides, elements
   int64_t a_batch, b_batch;
-  const float *bias, *start;
+  const float* bias;
+  Elements start;
   int32_t parts;
-  bool bf16;
+  bool is_rounded;
 };
 
 /// A, B and C row by row without gaps.
-inline ProductArgs product_args(const float* a, const void* b, float* c, int64_t m, int64_t n, int64_t k) {
-  return {a, b, c, m, n, k, k, 1, n, 1, n, 0, 0, nullptr, nullptr, 1, false};
+inline ProductArgs product_args(Elements a, Elements b, Results c, int64_t m, int64_t n, int64_t k) {
+  return {a, b, c, m, n, k, k, 1, n, 1, n, 0, 0, nullptr, {}, 1, false};
 }
 
 /// Launches `batch` >= 1 products; C of the next one follows that of the one before.

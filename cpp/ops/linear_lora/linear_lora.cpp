@@ -284,6 +284,7 @@ void register_linear_lora(OpRegistry& registry) {
   forward.gradient = &gradient;
   forward.cpu = {{"gemm_with_tail", &linear_lora_cpu}};
   forward.cuda = {{"tiles", &linear_lora_cuda}};
+  forward.bf16_inputs = forward.bf16_outputs = kFirst;
   forward.work_bytes = &work_bytes;
   forward.flops = &flops;
   forward.repeat = Repeat::to_save_memory;
@@ -294,6 +295,7 @@ void register_linear_lora(OpRegistry& registry) {
   backward.cpu = {{"gemm_with_tail", &backward_cpu}};
   backward.cuda = {{"tiles", &linear_lora_backward_cuda}};
   backward.cuda_work_bytes = &linear_lora_backward_cuda_work_bytes;
+  backward.bf16_inputs = kFirst | kSecond, backward.bf16_outputs = kFirst;
   backward.work_bytes = &backward_work_bytes;
   backward.flops = &backward_flops;
   registry.add(std::move(backward));

@@ -83,7 +83,7 @@ void matmul_cpu(const KernelContext& c) {
 
 void matmul_cuda(const KernelContext& c) {
   const GemmArguments g = product(c.as<MatmulAttributes>(), c.inputs[0].type.shape, c.outputs[0].type.shape);
-  ProductArgs args = product_args(c.in<float>(0), c.in<float>(1), c.out<float>(0), g.m, g.n, g.k);
+  ProductArgs args = product_args(elements_of(c, 0), elements_of(c, 1), results_of(c, 0), g.m, g.n, g.k);
   if (g.a_transposed) args.a_row = 1, args.a_column = g.m;
   if (g.b_transposed) args.b_row = 1, args.b_column = g.k;
   args.a_batch = g.m * g.k, args.b_batch = g.k * g.n;
@@ -114,6 +114,7 @@ void register_matmul(OpRegistry& registry) {
   op.gradient = &gradient;
   op.cpu = {{"gemm", &matmul_cpu}};
   op.cuda = {{"tiles", &matmul_cuda}};
+  op.bf16_inputs = kFirst | kSecond, op.bf16_outputs = kFirst;
   op.work_bytes = &work_bytes;
   op.flops = &flops;
   registry.add(std::move(op));

@@ -73,13 +73,14 @@ void max_pool_backward_cpu(const KernelContext& c) {
 void max_pool_cuda(const KernelContext& c) {
   const Shape& y = c.outputs[0].type.shape;
   launch(c, "max_pool", element_grid(y.count()),
-         MaxPoolArgs{c.in<float>(0), nullptr, c.out<float>(0), y.count(), y[2], y[3], y[4]});
+         MaxPoolArgs{elements_of(c, 0), {}, results_of(c, 0), y.count(), y[2], y[3], y[4]});
 }
 
 void max_pool_backward_cuda(const KernelContext& c) {
   const Shape& dy = c.inputs[0].type.shape;
-  launch(c, "max_pool_gradient", element_grid(dy.count()),
-         MaxPoolArgs{c.in<float>(1), c.in<float>(0), c.out<float>(0), dy.count(), dy[2], dy[3], dy[4]});
+  launch(
+      c, "max_pool_gradient", element_grid(dy.count()),
+      MaxPoolArgs{elements_of(c, 1), elements_of(c, 0), results_of(c, 0), dy.count(), dy[2], dy[3], dy[4]});
 }
 
 void gradient(GradientContext& c) {
@@ -94,6 +95,7 @@ void register_max_pool3d(OpRegistry& registry) {
   op.gradient = &gradient;
   op.cpu = {{"rows", &max_pool_cpu}};
   op.cuda = {{"thread_per_block", &max_pool_cuda}};
+  op.bf16_inputs = op.bf16_outputs = kFirst;
   op.repeat = Repeat::always;
   registry.add(std::move(op));
 
@@ -101,6 +103,7 @@ void register_max_pool3d(OpRegistry& registry) {
   backward.infer = &infer_backward;
   backward.cpu = {{"rows", &max_pool_backward_cpu}};
   backward.cuda = {{"thread_per_block", &max_pool_backward_cuda}};
+  backward.bf16_inputs = kFirst | kSecond, backward.bf16_outputs = kFirst;
   registry.add(std::move(backward));
 }
 

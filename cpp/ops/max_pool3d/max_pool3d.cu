@@ -1,5 +1,5 @@
 // Memory-bound: one thread per block of eight voxels and channel.
-#include "cuda/kernel.h"
+#include "cuda/bf16.h"
 #include "ops/max_pool3d/max_pool3d.h"
 
 namespace sfr::cuda {

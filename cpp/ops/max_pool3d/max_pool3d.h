@@ -6,14 +6,15 @@
 #pragma once
 #include <cstdint>
 
+#include "cuda/elements.h"
 #include "math/levels.h"
 
 namespace sfr {
 
 /// Parameters of the kernels of max_pool3d.cu; extents are those of the outputs. Backward, y is dx.
 struct MaxPoolArgs {
-  const float *x, *dy;
-  float* y;
+  Elements x, dy;
+  Results y;
   int64_t count, height, width, channels;
 };
 

@@ -55,8 +55,12 @@ void backward_cpu(const KernelContext& c) {
 
 SquaredErrorArgs kernel_args(const KernelContext& c) {
   const int64_t count = c.inputs[0].count();
-  return {c.in<float>(0),  c.in<float>(1), c.in<float>(2),
-          c.out<float>(0), count,          column_sums_of(count, 1, 1, c.work)};
+  return {elements_of(c, 0),
+          elements_of(c, 1),
+          c.in<float>(2),
+          results_of(c, 0),
+          count,
+          column_sums_of(count, 1, 1, c.work)};
 }
 
 void error_cuda(const KernelContext& c) {
@@ -88,6 +92,7 @@ void register_mean_squared_error(OpRegistry& registry) {
   op.cpu = {{"chunked_double", &error_cpu}};
   op.work_bytes = &work_bytes;
   op.cuda = {{"chunked_double", &error_cuda}};
+  op.bf16_inputs = kFirst | kSecond;
   op.cuda_work_bytes = &cuda_work_bytes;
   registry.add(std::move(op));
 
@@ -95,6 +100,7 @@ void register_mean_squared_error(OpRegistry& registry) {
   backward.infer = &infer_backward;
   backward.cpu = {{"rows", &backward_cpu}};
   backward.cuda = {{"elements", &backward_cuda}};
+  backward.bf16_inputs = kFirst | kSecond, backward.bf16_outputs = kFirst;
   backward.in_place_inputs = {0};
   registry.add(std::move(backward));
 }

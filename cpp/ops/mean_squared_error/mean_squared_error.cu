@@ -1,3 +1,4 @@
+#include "cuda/bf16.h"
 #include "cuda/column_sums.h"
 #include "ops/mean_squared_error/mean_squared_error.h"
 

@@ -5,14 +5,16 @@
 #include <cstdint>
 
 #include "cuda/columns.h"
+#include "cuda/elements.h"
 #include "math/levels.h"
 
 namespace sfr {
 
 /// Parameters of the kernels of mean_squared_error.cu; backward, y is da.
 struct SquaredErrorArgs {
-  const float *a, *b, *dy;
-  float* y;
+  Elements a, b;
+  const float* dy;
+  Results y;
   int64_t count;
   ColumnSums sums;
 };

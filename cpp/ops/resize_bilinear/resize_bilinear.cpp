@@ -109,12 +109,12 @@ void backward_cpu(const KernelContext& c) {
 
 void resize_cuda(const KernelContext& c) {
   const Resize sizes = resize_of(c.inputs[0].type.shape, c.outputs[0].type.shape);
-  launch_resize(c, {sizes, c.in<float>(0), c.out<float>(0)});
+  launch_resize(c, {sizes, elements_of(c, 0), results_of(c, 0)});
 }
 
 void backward_cuda(const KernelContext& c) {
   const Resize sizes = resize_of(c.outputs[0].type.shape, c.inputs[0].type.shape);
-  launch_resize_backward(c, {sizes, c.in<float>(0), c.out<float>(0)});
+  launch_resize_backward(c, {sizes, elements_of(c, 0), results_of(c, 0)});
 }
 
 void gradient(GradientContext& c) {
@@ -144,6 +144,7 @@ void register_resize_bilinear(OpRegistry& registry) {
   op.gradient = &gradient;
   op.cpu = {{"rows_then_columns", &resize_cpu}};
   op.cuda = {{"elements", &resize_cuda}};
+  op.bf16_inputs = op.bf16_outputs = kFirst;
   op.work_bytes = &work_bytes;
   registry.add(std::move(op));
 
@@ -151,6 +152,7 @@ void register_resize_bilinear(OpRegistry& registry) {
   backward.infer = &infer;
   backward.cpu = {{"gather", &backward_cpu}};
   backward.cuda = {{"gather", &backward_cuda}};
+  backward.bf16_inputs = backward.bf16_outputs = kFirst;
   backward.work_bytes = &backward_work_bytes;
   registry.add(std::move(backward));
 }

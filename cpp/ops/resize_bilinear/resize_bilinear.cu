@@ -1,5 +1,5 @@
 // Memory-bound: one thread per element; taps are computed where they are needed.
-#include "cuda/kernel.h"
+#include "cuda/bf16.h"
 #include "ops/resize_bilinear/resize_bilinear.h"
 
 namespace sfr::cuda {
@@ -14,10 +14,10 @@ SFR_KERNEL(resize_forward, ResizeArgs) {
     const int64_t channel = i % s.channels, pixel = i / s.channels, line = pixel / s.output_columns;
     const ResizeTap row = resize_tap(s.input_rows, s.output_rows, line % s.output_rows);
     const ResizeTap column = resize_tap(s.input_columns, s.output_columns, pixel % s.output_columns);
-    const float* image =
+    const Elements image =
         args.x + line / s.output_rows * s.input_rows * s.input_columns * s.channels + channel;
     const auto at = [&](int32_t x) {
-      const float* first = image + x * s.channels;
+      const Elements first = image + x * s.channels;
       const int64_t pitch = s.input_columns * s.channels;
       return blend(first[row.low * pitch], first[row.high * pitch], row.weight);
     };
@@ -51,7 +51,7 @@ SFR_KERNEL(resize_backward, ResizeArgs) {
     const int64_t channel = i % s.channels, pixel = i / s.channels, line = pixel / s.input_columns;
     const Readers rows{s.input_rows, s.output_rows, line % s.input_rows};
     const Readers columns{s.input_columns, s.output_columns, pixel % s.input_columns};
-    const float* image =
+    const Elements image =
         args.x + line / s.input_rows * s.output_rows * s.output_columns * s.channels + channel;
     float sum = 0;
     for (int64_t y = rows.first(); y <= rows.last(); ++y) {

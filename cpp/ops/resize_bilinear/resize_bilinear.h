@@ -8,6 +8,7 @@
 #include <cstdint>
 
 #include "core/host_device.h"
+#include "cuda/elements.h"
 #include "math/levels.h"
 
 namespace sfr {
@@ -44,8 +45,8 @@ struct Resize {
 /// other way round.
 struct ResizeArgs {
   Resize sizes;
-  const float* x;
-  float* y;
+  Elements x;
+  Results y;
 };
 
 struct KernelContext;

@@ -160,6 +160,7 @@ void register_segmentation_loss(OpRegistry& registry) {
   loss.cpu = {{"one_pass", &loss_cpu}};
   loss.work_bytes = &work_bytes;
   loss.cuda = {{"by_positions", &segmentation_loss_cuda}};
+  loss.bf16_inputs = kFirst;
   loss.cuda_work_bytes = &segmentation_loss_cuda_work_bytes;
   loss.fault_text = &fault_text;
   registry.add(std::move(loss));
@@ -168,6 +169,7 @@ void register_segmentation_loss(OpRegistry& registry) {
   backward.infer = &infer_backward;
   backward.cpu = {{"one_pass", &backward_cpu}};
   backward.cuda = {{"by_positions", &segmentation_loss_backward_cuda}};
+  backward.bf16_inputs = backward.bf16_outputs = kFirst;
   backward.cuda_work_bytes = &segmentation_loss_backward_cuda_work_bytes;
   backward.in_place_inputs = {0};
   registry.add(std::move(backward));
@@ -178,6 +180,7 @@ void register_segmentation_loss(OpRegistry& registry) {
   resized.cpu = {{"row_by_row", &resized_backward_cpu}};
   resized.work_bytes = &resized_backward_work_bytes;
   resized.cuda = {{"by_positions", &segmentation_loss_backward_cuda}};
+  resized.bf16_inputs = resized.bf16_outputs = kFirst;
   resized.cuda_work_bytes = &segmentation_loss_backward_cuda_work_bytes;
   registry.add(std::move(resized));
 }

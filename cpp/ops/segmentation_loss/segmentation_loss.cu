@@ -1,6 +1,7 @@
 // Memory-bound, with few classes: one thread per position finds what its softmax needs, then sums over the
 // positions run class by class (cuda/column_sums.h), reading the logits a second time. No probability is
 // stored.
+#include "cuda/bf16.h"
 #include "cuda/column_sums.h"
 #include "ops/segmentation_loss/segmentation_loss.h"
 
@@ -8,7 +9,7 @@ namespace sfr::cuda {
 
 SFR_KERNEL(segmentation_loss_positions, SegmentationLossArgs) {
   over_elements(args.positions, [&](int64_t i) {
-    const float* logits = args.logits + i * args.classes;
+    const Elements logits = args.logits + i * args.classes;
     const int label = args.labels[i];
     float top = logits[0], sum = 0;
     for (int64_t k = 1; k < args.classes; ++k) top = fmaxf(top, logits[k]);
@@ -78,7 +79,7 @@ SFR_KERNEL(segmentation_loss_factors, SegmentationLossArgs) {
 SFR_KERNEL(segmentation_loss_gradient, SegmentationLossArgs) {
   const float *label_factor = args.factors + 1, *square_factor = label_factor + args.classes;
   over_elements(args.positions, [&](int64_t i) {
-    const float* logits = args.logits + i * args.classes;
+    const Elements logits = args.logits + i * args.classes;
     const int label = args.labels[i];
     const float entropy = label >= kGapLabel ? 0.0f : args.factors[0];
     float top = logits[0], sum = 0, dot = 0;

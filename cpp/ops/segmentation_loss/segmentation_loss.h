@@ -18,6 +18,7 @@
 
 #include "core/labels.h"
 #include "cuda/columns.h"
+#include "cuda/elements.h"
 #include "device/fault.h"
 #include "math/levels.h"
 
@@ -37,13 +38,15 @@ struct SegmentationLossAttributes {
 /// largest logit, inverse sum of exponentials and cross-entropy of each position; sums over them; factors of
 /// the gradient (entropy, label [K], square [K]).
 struct SegmentationLossArgs {
-  const float *logits, *d_entropy, *d_dice;
+  Elements logits;
+  const float *d_entropy, *d_dice;
   const uint8_t* labels;
   int64_t positions, classes;
   float *top, *inverse, *entropies, *factors;
   ColumnSums class_sums, entropy_sums;
   const double* sums;  // of the forward pass, for the backward one
-  float *cross_entropy, *dice, *dlogits;
+  float *cross_entropy, *dice;
+  Results dlogits;
   double* sums_out;
   DeviceFault* fault;
   int32_t node;

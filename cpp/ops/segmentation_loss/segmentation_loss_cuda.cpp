@@ -8,7 +8,7 @@ namespace {
 
 SegmentationLossArgs kernel_args(const KernelContext& c) {
   SegmentationLossArgs args{};
-  args.logits = c.in<float>(0), args.labels = c.in<uint8_t>(1);
+  args.logits = elements_of(c, 0), args.labels = c.in<uint8_t>(1);
   args.positions = c.inputs[1].count(), args.classes = c.inputs[0].type.shape.back();
   args.smooth = c.as<SegmentationLossAttributes>().smooth;
   return args;
@@ -32,9 +32,9 @@ size_t resized_bytes(const Shape& logits, const Shape& labels) {
 /// Resizes into work memory where that is needed; returns what is behind.
 char* resize_logits(const KernelContext& c, SegmentationLossArgs& args) {
   if (is_resized(c)) {
-    auto* resized = static_cast<float*>(c.work);
+    const Results resized{c.work};
     launch_resize(c, {resize_of(c), args.logits, resized});
-    args.logits = resized;
+    args.logits = resized.elements();
   }
   return static_cast<char*>(c.work) + resized_bytes(c.inputs[0].type.shape, c.inputs[1].type.shape);
 }
@@ -82,10 +82,10 @@ void segmentation_loss_backward_cuda(const KernelContext& c) {
   args.sums = c.in<double>(2), args.d_entropy = c.in<float>(3), args.d_dice = c.in<float>(4);
   args.factors = reinterpret_cast<float*>(resize_logits(c, args));
   // The gradient on the labels' grid takes the place of the resized logits.
-  args.dlogits = is_resized(c) ? static_cast<float*>(c.work) : c.out<float>(0);
+  args.dlogits = is_resized(c) ? Results{c.work} : results_of(c, 0);
   launch(c, "segmentation_loss_factors", element_grid(args.classes), args);
   launch(c, "segmentation_loss_gradient", element_grid(args.positions), args);
-  if (is_resized(c)) launch_resize_backward(c, {resize_of(c), args.dlogits, c.out<float>(0)});
+  if (is_resized(c)) launch_resize_backward(c, {resize_of(c), args.dlogits.elements(), results_of(c, 0)});
 }
 
 }  // namespace sfr

@@ -14,6 +14,7 @@ namespace {
 struct Part {
   const std::byte* data;  // null: zeros
   int64_t width, pitch;
+  bool is_bf16;
 };
 
 /// Writes `rows` rows of the parts part(0) .. part(parts - 1), one after the other; one pass over the output.
@@ -47,27 +48,30 @@ void join_parts(const KernelContext& c, int64_t rows, int64_t parts, F part) {
   });
 }
 
-/// The same on a device: a launch per part, in words where all of it comes in words.
+/// The same on a device: a launch per part. Parts in f32 and bf16 become what the output is; all others are
+/// copied as bytes.
 template <class F>
 void join_parts_cuda(const KernelContext& c, int64_t rows, int64_t parts, F part) {
+  const Results y = results_of(c, 0);
+  const bool is_float = y.is_bf16 || c.outputs[0].type.dtype == DType::f32;
+  const auto units = [&](const Part& piece, int64_t bytes) {
+    return is_float ? bytes / element_bytes(piece.is_bf16, 1) : bytes;
+  };
   int64_t pitch = 0, begin = 0;
-  bool words = true;
+  for (int64_t p = 0; p < parts; ++p) pitch += units(part(p), part(p).width);
   for (int64_t p = 0; p < parts; ++p) {
     const Part piece = part(p);
-    pitch += piece.width;
-    words = words && piece.width % 4 == 0 && piece.pitch % 4 == 0 &&
-            reinterpret_cast<uintptr_t>(piece.data) % 4 == 0;
-  }
-  const int64_t unit = words ? 4 : 1;
-  for (int64_t p = 0; p < parts; ++p) {
-    const Part piece = part(p);
-    const int64_t width = piece.width / unit;
+    const int64_t width = units(piece, piece.width);
+    const Results to = is_float ? y + begin : Results{static_cast<std::byte*>(y.data) + begin};
     if (rows * width > 0)
-      launch(c, words ? "copy_rows_of_words" : "copy_rows_of_bytes", element_grid(rows * width),
-             CopyRowsArgs{piece.data, c.out<std::byte>(0) + begin, rows, width, piece.pitch / unit,
-                          pitch / unit});
-    begin += piece.width;
+      launch(c, is_float ? "copy_rows_of_elements" : "copy_rows_of_bytes", element_grid(rows * width),
+             CopyRowsArgs{{piece.data, piece.is_bf16}, to, rows, width, units(piece, piece.pitch), pitch});
+    begin += width;
   }
+}
+
+bool is_bf16(const TensorType& type) {
+  return type.dtype == DType::bf16;
 }
 
 /// Bytes of one step along `axis`.
@@ -125,7 +129,7 @@ void concat_parts(const KernelContext& c, Join join) {
   join(c, rows, static_cast<int64_t>(c.inputs.size()), [&](int64_t p) {
     const TensorView& x = c.inputs[static_cast<size_t>(p)];
     const int64_t width = x.type.shape[static_cast<int>(axis)] * step_bytes(x.type, axis);
-    return Part{x.as<std::byte>(), width, width};
+    return Part{x.as<std::byte>(), width, width, is_bf16(x.type)};
   });
 }
 
@@ -159,7 +163,7 @@ void slice_parts(const KernelContext& c, Join join) {
   const TensorType& x = c.inputs[0].type;
   const int64_t step = step_bytes(x, a.axis), pitch = x.shape[static_cast<int>(a.axis)] * step;
   join(c, x.shape.count(0, static_cast<int>(a.axis)), 1, [&](int64_t) {
-    return Part{c.in<std::byte>(0) + a.begin * step, (a.end - a.begin) * step, pitch};
+    return Part{c.in<std::byte>(0) + a.begin * step, (a.end - a.begin) * step, pitch, is_bf16(x)};
   });
 }
 
@@ -187,8 +191,9 @@ void pad_parts(const KernelContext& c, Join join) {
   const auto& a = c.as<PadAttributes>();
   const TensorType& x = c.inputs[0].type;
   const int64_t step = step_bytes(x, a.axis), width = x.shape[static_cast<int>(a.axis)] * step;
-  const Part parts[] = {
-      {nullptr, a.before * step, 0}, {c.in<std::byte>(0), width, width}, {nullptr, a.after * step, 0}};
+  const Part parts[] = {{nullptr, a.before * step, 0, is_bf16(x)},
+                        {c.in<std::byte>(0), width, width, is_bf16(x)},
+                        {nullptr, a.after * step, 0, is_bf16(x)}};
   join(c, x.shape.count(0, static_cast<int>(a.axis)), 3, [&](int64_t p) { return parts[p]; });
 }
 
@@ -219,6 +224,7 @@ void register_shape_ops(OpRegistry& registry) {
   concat.gradient = &gradient_concat;
   concat.cpu = {{"copy_parts", [](const KernelContext& c) { concat_parts(c, on_cpu); }}};
   concat.cuda = {{"copy_parts", [](const KernelContext& c) { concat_parts(c, on_cuda); }}};
+  concat.bf16_inputs = kAll, concat.bf16_outputs = kFirst;
   registry.add(std::move(concat));
 
   OpDef slice = op_definition<SliceAttributes>("slice");
@@ -226,6 +232,7 @@ void register_shape_ops(OpRegistry& registry) {
   slice.gradient = &gradient_slice;
   slice.cpu = {{"copy_parts", [](const KernelContext& c) { slice_parts(c, on_cpu); }}};
   slice.cuda = {{"copy_parts", [](const KernelContext& c) { slice_parts(c, on_cuda); }}};
+  slice.bf16_inputs = slice.bf16_outputs = kFirst;
   registry.add(std::move(slice));
 
   OpDef pad = op_definition<PadAttributes>("pad");
@@ -233,6 +240,7 @@ void register_shape_ops(OpRegistry& registry) {
   pad.gradient = &gradient_pad;
   pad.cpu = {{"copy_parts", [](const KernelContext& c) { pad_parts(c, on_cpu); }}};
   pad.cuda = {{"copy_parts", [](const KernelContext& c) { pad_parts(c, on_cuda); }}};
+  pad.bf16_inputs = pad.bf16_outputs = kFirst;
   registry.add(std::move(pad));
 }
 

@@ -12,6 +12,8 @@
 #include <cstdint>
 #include <vector>
 
+#include "cuda/elements.h"
+
 namespace sfr {
 
 struct ReshapeAttributes {
@@ -55,10 +57,10 @@ struct PadAttributes {
 };
 
 /// Parameters of the kernels of shape_ops.cu: `rows` rows of `width` units, each `x_pitch` and `y_pitch`
-/// units after the one before; zeros where x is null. A unit is four bytes or one.
+/// units after the one before; zeros where x is null. A unit is an element of f32 or bf16, or a byte.
 struct CopyRowsArgs {
-  const void* x;
-  void* y;
+  Elements x;
+  Results y;
   int64_t rows, width, x_pitch, y_pitch;
 };
 

@@ -57,7 +57,7 @@ void launch_rows(const KernelContext& c, const char* kernel) {
   const Shape& shape = c.inputs[0].type.shape;
   const int64_t rows = shape.count() / shape.back();
   launch(c, kernel, element_grid(32 * rows),
-         SoftmaxArgs{c.in<float>(0), c.in<float>(1), c.out<float>(0), rows, shape.back()});
+         SoftmaxArgs{elements_of(c, 0), c.in<float>(1), c.out<float>(0), rows, shape.back()});
 }
 
 void softmax_cuda(const KernelContext& c) {
@@ -80,6 +80,7 @@ void register_softmax(OpRegistry& registry) {
   op.gradient = &gradient;
   op.cpu = {{"rows", &softmax_cpu}};
   op.cuda = {{"warp_per_row", &softmax_cuda}};
+  op.bf16_inputs = kFirst;
   op.in_place_inputs = {0};
   registry.add(std::move(op));
 

@@ -1,5 +1,5 @@
 // Memory-bound: a warp per row, three passes over a row that the cache holds.
-#include "cuda/kernel.h"
+#include "cuda/bf16.h"
 #include "ops/softmax/softmax.h"
 
 namespace sfr::cuda {

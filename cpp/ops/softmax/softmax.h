@@ -3,13 +3,15 @@
 #pragma once
 #include <cstdint>
 
+#include "cuda/elements.h"
 #include "math/levels.h"
 
 namespace sfr {
 
 /// Parameters of the kernels of softmax.cu; backward, x is the forward pass's y, and y the result dx.
 struct SoftmaxArgs {
-  const float *x, *dy;
+  Elements x;  // the result, in the backward pass
+  const float* dy;
   float* y;
   int64_t rows, channels;
 };

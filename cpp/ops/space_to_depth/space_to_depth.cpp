@@ -110,9 +110,9 @@ void depth_to_space_cpu(const KernelContext& c) {
 
 BlockArgs block_args(const KernelContext& c, const Shape& coarse, int64_t channels) {
   const auto& block = c.as<BlockAttributes>().block;
-  return {c.in<float>(0),
+  return {elements_of(c, 0),
           c.in<float>(1),
-          c.out<float>(0),
+          results_of(c, 0),
           c.outputs[0].count(),
           coarse[2],
           coarse[3],
@@ -152,6 +152,7 @@ void register_space_to_depth(OpRegistry& registry) {
   op.gradient = &gradient_space_to_depth;
   op.cpu = {{"runs", &space_to_depth_cpu}};
   op.cuda = {{"elements", &space_to_depth_cuda}};
+  op.bf16_inputs = op.bf16_outputs = kFirst;
   op.repeat = Repeat::always;
   registry.add(std::move(op));
 
@@ -160,6 +161,7 @@ void register_space_to_depth(OpRegistry& registry) {
   inverse.gradient = &gradient_depth_to_space;
   inverse.cpu = {{"runs", &depth_to_space_cpu}};
   inverse.cuda = {{"elements", &depth_to_space_cuda}};
+  inverse.bf16_inputs = inverse.bf16_outputs = kFirst;
   inverse.work_bytes = &depth_to_space_work_bytes;
   registry.add(std::move(inverse));
 }

@@ -1,5 +1,5 @@
 // Memory-bound: one thread per element of the coarse volume, whose channels are runs of the fine one.
-#include "cuda/kernel.h"
+#include "cuda/bf16.h"
 #include "ops/space_to_depth/space_to_depth.h"
 
 namespace sfr::cuda {

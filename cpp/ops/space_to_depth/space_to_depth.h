@@ -10,6 +10,7 @@
 #include <array>
 #include <cstdint>
 
+#include "cuda/elements.h"
 #include "math/levels.h"
 
 namespace sfr {
@@ -25,8 +26,9 @@ struct BlockAttributes {
 /// Parameters of the kernels of space_to_depth.cu: coarse extents and channels, block, channels of a voxel of
 /// the fine volume.
 struct BlockArgs {
-  const float *x, *bias;
-  float* y;
+  Elements x;
+  const float* bias;
+  Results y;
   int64_t count;  // elements
   int64_t height, width, channels;
   int32_t bd, bh, bw;

@@ -173,15 +173,15 @@ void gradient_unstitch(GradientContext& c) {
 void stitch_cuda(const KernelContext& c) {
   const auto& a = c.as<StitchAttributes>();
   const TensorType& x = c.inputs[0].type;
-  launch(c, x.dtype == DType::f32 ? "stitch_f32" : "stitch_u8", element_grid(c.outputs[0].count()),
-         StitchArgs{a, c.inputs[0].data, c.outputs[0].data, x.shape[0], x.shape.rank() == 5 ? x.shape[4] : 1,
-                    a.fill});
+  launch(c, x.dtype == DType::u8 ? "stitch_u8" : "stitch_f32", element_grid(c.outputs[0].count()),
+         StitchArgs{a, elements_of(c, 0), results_of(c, 0), x.shape[0], x.shape.rank() == 5 ? x.shape[4] : 1,
+                    static_cast<float>(a.fill)});
 }
 
 void unstitch_cuda(const KernelContext& c) {
   const TensorType& x = c.outputs[0].type;
-  launch(c, x.dtype == DType::f32 ? "unstitch_f32" : "unstitch_u8", element_grid(c.outputs[0].count()),
-         StitchArgs{c.as<StitchGeometryAttributes>(), c.inputs[0].data, c.outputs[0].data, x.shape[0],
+  launch(c, x.dtype == DType::u8 ? "unstitch_u8" : "unstitch_f32", element_grid(c.outputs[0].count()),
+         StitchArgs{c.as<StitchGeometryAttributes>(), elements_of(c, 0), results_of(c, 0), x.shape[0],
                     x.shape.rank() == 5 ? x.shape[4] : 1, 0});
 }
 
@@ -193,6 +193,7 @@ void register_stitch(OpRegistry& registry) {
   stitch.gradient = &gradient_stitch;
   stitch.cpu = {{"copy_rows", &stitch_cpu}};
   stitch.cuda = {{"elements", &stitch_cuda}};
+  stitch.bf16_inputs = stitch.bf16_outputs = kFirst;
   registry.add(std::move(stitch));
 
   OpDef unstitch = op_definition<StitchGeometryAttributes>("unstitch");
@@ -200,6 +201,7 @@ void register_stitch(OpRegistry& registry) {
   unstitch.gradient = &gradient_unstitch;
   unstitch.cpu = {{"copy_rows", &unstitch_cpu}};
   unstitch.cuda = {{"elements", &unstitch_cuda}};
+  unstitch.bf16_inputs = unstitch.bf16_outputs = kFirst;
   registry.add(std::move(unstitch));
 }
 

@@ -1,5 +1,5 @@
 // Memory-bound: one thread per element that is written.
-#include "cuda/kernel.h"
+#include "cuda/bf16.h"
 #include "ops/stitch/stitch.h"
 
 namespace sfr::cuda {
@@ -29,34 +29,36 @@ SFR_DEVICE int64_t canvas_element(const StitchArgs& args, int64_t i) {
   return ((canvas * a.canvas + row) * a.canvas + column) * args.channels + channel;
 }
 
-template <class T>
-SFR_DEVICE void stitch_elements(const StitchArgs& args) {
+template <class From, class To>
+SFR_DEVICE void stitch_elements(const StitchArgs& args, const From& x, const To& y) {
   const StitchGeometryAttributes& a = args.geometry;
   over_elements(args.volumes * a.canvases * a.canvas * a.canvas * args.channels, [&](int64_t i) {
     const int64_t from = slice_element(args, i);
-    static_cast<T*>(args.y)[i] = from < 0 ? static_cast<T>(args.fill) : static_cast<const T*>(args.x)[from];
+    if (from < 0)
+      y[i] = args.fill;
+    else
+      y[i] = x[from];
   });
 }
 
-template <class T>
-SFR_DEVICE void unstitch_elements(const StitchArgs& args) {
+template <class From, class To>
+SFR_DEVICE void unstitch_elements(const StitchArgs& args, const From& x, const To& y) {
   const StitchGeometryAttributes& a = args.geometry;
-  over_elements(args.volumes * a.slices * a.slice_height * a.slice_width * args.channels, [&](int64_t i) {
-    static_cast<T*>(args.y)[i] = static_cast<const T*>(args.x)[canvas_element(args, i)];
-  });
+  over_elements(args.volumes * a.slices * a.slice_height * a.slice_width * args.channels,
+                [&](int64_t i) { y[i] = x[canvas_element(args, i)]; });
 }
 
 SFR_KERNEL(stitch_f32, StitchArgs) {
-  stitch_elements<float>(args);
+  stitch_elements(args, args.x, args.y);
 }
 SFR_KERNEL(stitch_u8, StitchArgs) {
-  stitch_elements<uint8_t>(args);
+  stitch_elements(args, static_cast<const uint8_t*>(args.x.data), static_cast<uint8_t*>(args.y.data));
 }
 SFR_KERNEL(unstitch_f32, StitchArgs) {
-  unstitch_elements<float>(args);
+  unstitch_elements(args, args.x, args.y);
 }
 SFR_KERNEL(unstitch_u8, StitchArgs) {
-  unstitch_elements<uint8_t>(args);
+  unstitch_elements(args, static_cast<const uint8_t*>(args.x.data), static_cast<uint8_t*>(args.y.data));
 }
 
 }  // namespace sfr::cuda

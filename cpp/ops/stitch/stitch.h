@@ -12,6 +12,7 @@
 #pragma once
 #include <cstdint>
 
+#include "cuda/elements.h"
 #include "math/levels.h"
 
 namespace sfr {
@@ -56,10 +57,10 @@ struct StitchAttributes : StitchGeometryAttributes {
 /// other way round; elements are f32 or u8.
 struct StitchArgs {
   StitchGeometryAttributes geometry;
-  const void* x;
-  void* y;
+  Elements x;  // or bytes, in the kernels of u8
+  Results y;
   int64_t volumes, channels;
-  double fill;
+  float fill;
 };
 
 /// Pieces of equal size, such as the rows of several slices that share a canvas line. All numbers are bytes.

@@ -207,8 +207,8 @@ template <bool kTransposed>
 void gather_cuda(const KernelContext& c) {
   BlockProductArgs args =
       kernel_args(c.inputs[0].type.shape, c.as<StridedConv3dAttributes>().block, c.outputs[0].type.shape[4]);
-  args.volume = c.in<float>(0), args.weight = c.in<float>(1), args.bias = c.in<float>(2);
-  args.norm = c.in<float>(kStridedConv3dNorm), args.y = c.out<float>(0);
+  args.volume = elements_of(c, 0), args.weight = c.in<float>(1), args.bias = c.in<float>(2);
+  args.norm = c.in<float>(kStridedConv3dNorm), args.y = results_of(c, 0);
   args.weight_row = kTransposed ? 1 : args.columns, args.weight_column = kTransposed ? args.row_floats : 1;
   launch(c, "block_gather", product_grid(args.row_count, args.columns, 1), args);
 }
@@ -217,8 +217,8 @@ template <bool kTransposed>
 void scatter_cuda(const KernelContext& c) {
   BlockProductArgs args =
       kernel_args(c.outputs[0].type.shape, c.as<StridedConv3dAttributes>().block, c.inputs[0].type.shape[4]);
-  args.rows = c.in<float>(0), args.weight = c.in<float>(1), args.bias = c.in<float>(2);
-  args.y = c.out<float>(0);
+  args.rows = elements_of(c, 0), args.weight = c.in<float>(1), args.bias = c.in<float>(2);
+  args.y = results_of(c, 0);
   args.weight_row = kTransposed ? 1 : args.row_floats, args.weight_column = kTransposed ? args.columns : 1;
   launch(c, "block_scatter", product_grid(args.row_count, args.row_floats, 1), args);
 }
@@ -237,14 +237,14 @@ void weight_cuda(const KernelContext& c) {
   const auto& a = c.as<StridedConv3dWeightAttributes>();
   BlockProductArgs args = weight_args<kFine>(c.inputs[0].type.shape, c.inputs[1].type.shape, a.block);
   const int64_t m = args.row_floats, n = args.columns;
-  args.volume = c.in<float>(kFine), args.rows = c.in<float>(1 - kFine);
+  args.volume = elements_of(c, kFine), args.rows = elements_of(c, 1 - kFine);
   args.norm = c.in<float>(kStridedConv3dWeightNorm);
-  args.y = args.parts == 1 ? c.out<float>(0) : static_cast<float*>(c.work);
+  args.y = {args.parts == 1 ? c.out<float>(0) : c.work};
   launch(c, "block_weight", product_grid(m, n, args.parts), args);
   void* rest = static_cast<char*>(c.work) + parts_bytes(m, n, args.parts);
   const Shape& dy = c.inputs[1].type.shape;
-  if (args.parts > 1) sum_over_rows(c, args.y, args.parts, m * n, c.out<float>(0), rest);
-  if (a.bias) sum_over_rows(c, c.in<float>(1), dy.count(0, 4), dy[4], c.out<float>(1), rest);
+  if (args.parts > 1) sum_over_rows(c, args.y.elements(), args.parts, m * n, c.out<float>(0), rest);
+  if (a.bias) sum_over_rows(c, elements_of(c, 1), dy.count(0, 4), dy[4], c.out<float>(1), rest);
 }
 
 template <size_t kFine>
@@ -302,6 +302,7 @@ OpDef product(const char* name, void (*infer)(InferContext&), Kernel kernel,
   op.cpu = {kernel};
   op.work_bytes = work_bytes;
   op.cuda = {cuda};
+  op.bf16_inputs = op.bf16_outputs = kFirst;
   op.flops = &flops;
   return op;
 }
@@ -313,6 +314,7 @@ OpDef weight_product(const char* name, void (*infer)(InferContext&)) {
   op.cpu = {{"gather", &weight_cpu<kFine>}};
   op.work_bytes = &weight_work_bytes<kFine>;
   op.cuda = {{"implicit_gemm", &weight_cuda<kFine>}};
+  op.bf16_inputs = kFirst | kSecond;
   op.cuda_work_bytes = &weight_cuda_work_bytes<kFine>;
   op.flops = &weight_flops;
   return op;

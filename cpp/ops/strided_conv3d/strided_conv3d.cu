@@ -31,7 +31,7 @@ struct Blocks {
 /// y [rows][columns] = blocks times weight, plus bias.
 SFR_KERNEL(block_gather, BlockProductArgs) {
   const Blocks blocks{args};
-  const Strided weight{args.weight, args.weight_row, args.weight_column};
+  const Strided weight{{args.weight}, args.weight_row, args.weight_column};
   tiled_product(args.row_count, args.columns, {0, args.row_floats}, blocks, weight,
                 [&](int64_t i, int64_t j, float sum) {
                   args.y[i * args.columns + j] = args.bias != nullptr ? sum + args.bias[j] : sum;
@@ -42,7 +42,7 @@ SFR_KERNEL(block_gather, BlockProductArgs) {
 SFR_KERNEL(block_scatter, BlockProductArgs) {
   const Blocks blocks{args};
   const Strided rows{args.rows, args.columns, 1};
-  const Strided weight{args.weight, args.weight_row, args.weight_column};
+  const Strided weight{{args.weight}, args.weight_row, args.weight_column};
   tiled_product(
       args.row_count, args.row_floats, {0, args.columns}, rows, weight, [&](int64_t i, int64_t j, float sum) {
         const Blocks::Within within = blocks.column(j);
@@ -55,7 +55,7 @@ SFR_KERNEL(block_weight, BlockProductArgs) {
   const int64_t part = blockIdx.z;
   const Transposed<Blocks> blocks{{args}};
   const Strided rows{args.rows, args.columns, 1};
-  float* y = args.y + part * args.row_floats * args.columns;
+  const Results y = args.y + part * args.row_floats * args.columns;
   tiled_product(
       args.row_floats, args.columns,
       {args.row_count * part / args.parts, args.row_count * (part + 1) / args.parts}, blocks, rows,

@@ -17,6 +17,8 @@
 #include <cstddef>
 #include <cstdint>
 
+#include "cuda/elements.h"
+
 namespace sfr {
 
 /// Index of the optional input `norm` of strided_conv3d and of strided_conv3d_backward_weight.
@@ -47,8 +49,9 @@ struct StridedConv3dWeightAttributes {
 struct BlockProductArgs {
   int64_t d, h, w, bd, bh, bw, channels, columns;
   int64_t row_count, row_floats;
-  const float *volume, *rows, *weight, *bias, *norm;  // null where a kernel has none
-  float* y;
+  Elements volume, rows;
+  const float *weight, *bias, *norm;  // null where a kernel has none
+  Results y;
   int64_t weight_row, weight_column;  // strides of weight, or of y where that is the weight's gradient
   int32_t parts;                      // of the rows, in the weight gradient
 };

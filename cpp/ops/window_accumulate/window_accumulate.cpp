@@ -108,7 +108,7 @@ void accumulate_cuda(const KernelContext& c) {
   const Shape window = window_of(c.inputs[2].type.shape);
   WindowArgs args = kernel_args(c);
   for (int axis = 0; axis < 3; ++axis) args.window[axis] = window[axis];
-  args.logits = c.in<float>(2), args.offset = c.in<int32_t>(3), args.weights = c.in<float>(4);
+  args.logits = elements_of(c, 2), args.offset = c.in<int32_t>(3), args.weights = c.in<float>(4);
   args.mirror = c.as<WindowAccumulateAttributes>().mirror;
   args.fault = c.fault, args.node = c.node;
   launch(c, "window_accumulate", element_grid(window.count()), args);
@@ -153,6 +153,7 @@ void register_window_accumulate(OpRegistry& registry) {
   accumulate.infer = &infer_accumulate;
   accumulate.cpu = {{"rows", &accumulate_cpu}};
   accumulate.cuda = {{"voxels", &accumulate_cuda}};
+  accumulate.bf16_inputs = kThird;
   accumulate.fault_text = &fault_text;
   accumulate.work_bytes = &accumulate_work_bytes;
   accumulate.writes = &writes;

@@ -1,5 +1,5 @@
 // Memory-bound, with few classes: one thread per voxel.
-#include "cuda/kernel.h"
+#include "cuda/bf16.h"
 #include "ops/window_accumulate/window_accumulate.h"
 
 namespace sfr::cuda {
@@ -27,7 +27,7 @@ SFR_KERNEL(window_accumulate, WindowArgs) {
                          (args.mirror & 1 ? w - 1 - x : x);
     const int64_t voxel =
         ((args.offset[2] + z) * args.sizes[1] + args.offset[1] + y) * args.sizes[2] + args.offset[0] + x;
-    const float* logits = args.logits + from * args.classes;
+    const Elements logits = args.logits + from * args.classes;
     const float weight = args.weights != nullptr ? args.weights[i] : 1.0f;
     float top = logits[0], sum = 0;
     for (int64_t k = 1; k < args.classes; ++k) top = fmaxf(top, logits[k]);

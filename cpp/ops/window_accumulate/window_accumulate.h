@@ -12,6 +12,7 @@
 #pragma once
 #include <cstdint>
 
+#include "cuda/elements.h"
 #include "device/fault.h"
 #include "math/levels.h"
 
@@ -29,7 +30,8 @@ struct WindowAccumulateAttributes {
 /// weights may be null.
 struct WindowArgs {
   float *sums, *counts, *mean;
-  const float *logits, *weights;
+  Elements logits;
+  const float* weights;
   const int32_t* offset;
   int64_t sizes[3], window[3], classes;
   int64_t mirror;
