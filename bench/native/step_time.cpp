@@ -1,8 +1,8 @@
-// sfr_native_bench [--cuda libsfr_cuda.so] vnet|unet|sam [sizes]: seconds of a network's training step, on
-// the CPU or on card 0. Sizes: levels filters side batch of vnet (half of the batch labelled, with Mean
-// Teacher) and unet; width depth heads canvas batch of sam (LoRA on weights in bf16). Two lines of JSON: the
-// times, where the first steps, which capture and warm up, do not count; and explain() with the seconds of
-// each node. Status 3 when there is no card.
+// sfr_native_bench [--cuda libsfr_cuda.so [--bf16]] vnet|unet|sam [sizes]: seconds of a network's training
+// step, on the CPU or on card 0, there with activations in f32 or bf16. Sizes: levels filters side batch of
+// vnet (half of the batch labelled, with Mean Teacher) and unet; width depth heads canvas batch of sam (LoRA
+// on weights in bf16). Two lines of JSON: the times, where the first steps, which capture and warm up, do not
+// count; and explain() with the seconds of each node. Status 3 when there is no card.
 #include <algorithm>
 #include <chrono>
 #include <cstdio>
@@ -24,6 +24,7 @@ struct Request {
   std::string network;
   std::vector<int64_t> sizes;
   std::shared_ptr<sfr::Device> device;
+  bool bf16 = false;
   int64_t size(size_t i, int64_t otherwise) const {
     return i < sizes.size() ? std::max<int64_t>(sizes[i], 1) : otherwise;
   }
@@ -45,11 +46,11 @@ void report(const Request& request, const Size& size) {
   std::string sizes;
   for (const int64_t size : request.sizes) sizes += (sizes.empty() ? "" : ",") + std::to_string(size);
   std::printf(
-      "{\"work\":\"%s training step\",\"sizes\":[%s],\"device\":\"%s\",\"median\":%.6g,\"min\":%.6g,"
-      "\"max\":%.6g,\"arenaBytes\":%zu,\"loss\":%.6g}\n",
-      request.network.c_str(), sizes.c_str(), request.device ? request.device->name().c_str() : "cpu",
-      seconds[seconds.size() / 2], seconds.front(), seconds.back(), plan.arena_bytes + plan.work_bytes,
-      static_cast<double>(loss));
+      "{\"work\":\"%s training step\",\"activations\":\"%s\",\"sizes\":[%s],\"device\":\"%s\","
+      "\"median\":%.6g,\"min\":%.6g,\"max\":%.6g,\"arenaBytes\":%zu,\"loss\":%.6g}\n",
+      request.network.c_str(), request.bf16 ? "bf16" : "f32", sizes.c_str(),
+      request.device ? request.device->name().c_str() : "cpu", seconds[seconds.size() / 2], seconds.front(),
+      seconds.back(), plan.arena_bytes + plan.work_bytes, static_cast<double>(loss));
   Step timed(size, request.device, StepRun::timed);
   for (int t = 0; t < kWarmUp; ++t) timed.run(t);
   std::printf("%s\n", timed.program().explain().c_str());
@@ -59,14 +60,14 @@ void time_vnet(const Request& r) {
   VnetSize size;
   size.levels = r.size(0, 5), size.filters = r.size(1, 16), size.side = r.size(2, 96);
   size.labelled = size.unlabelled = std::max<int64_t>(r.size(3, 4) / 2, 1);
-  size.mean_teacher = true;
+  size.mean_teacher = true, size.bf16 = r.bf16;
   report<VnetStep>(r, size);
 }
 
 void time_unet(const Request& r) {
   UnetSize size;
   size.levels = r.size(0, 5), size.filters = r.size(1, 16), size.side = r.size(2, 96);
-  size.batch = r.size(3, 2);
+  size.batch = r.size(3, 2), size.bf16 = r.bf16;
   report<UnetStep>(r, size);
 }
 
@@ -75,7 +76,7 @@ void time_sam(const Request& r) {
   size.width = r.size(0, 768), size.depth = r.size(1, 12), size.heads = r.size(2, 12);
   size.canvas = r.size(3, 1024), size.batch = r.size(4, 2);
   size.window = 14, size.decoder_width = 256, size.decoder_mlp = 2048, size.decoder_heads = 8, size.rank = 4;
-  size.bf16 = true;
+  size.bf16 = true, size.bf16_activations = r.bf16;
   report<SamStep>(r, size);
 }
 
@@ -93,6 +94,7 @@ int main(int argc, char** argv) {
     std::printf("%s\n", error.what());
     return kNoCard;
   }
+  if (request.device && next < argc && std::strcmp(argv[next], "--bf16") == 0) request.bf16 = true, ++next;
   if (next < argc) request.network = argv[next++];
   for (; next < argc; ++next) request.sizes.push_back(std::atoll(argv[next]));
   if (request.network == "vnet") {

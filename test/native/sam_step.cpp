@@ -19,7 +19,7 @@ SamStep::SamStep(const SamSize& size, const std::shared_ptr<Device>& device, Ste
   const ValueId canvases = input("canvases", normals({size.batch, side, side}, "canvases", 0, 1));
   const ValueId loss = supervised_loss(mask_decoder(image_encoder(canvases)), labels);
   add_adamw(kTrained, loss);
-  compile(loss, run);
+  compile(loss, run, size.bf16_activations);
 }
 
 ValueId SamStep::norm(const std::string& net, const std::string& name, ValueId x) {

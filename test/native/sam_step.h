@@ -9,7 +9,8 @@ namespace sfr::test {
 struct SamSize {
   int64_t canvas = 64, batch = 1, patch = 16, width = 12, depth = 2, heads = 2, window = 3;
   int64_t decoder_width = 16, decoder_mlp = 24, decoder_heads = 2, classes = 2, rank = 2;
-  bool bf16 = false;  // the frozen weights of linear layers
+  bool bf16 = false;              // the frozen weights of linear layers
+  bool bf16_activations = false;  // on a device
 };
 
 class SamStep final : public TrainingStep {

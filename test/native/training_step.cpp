@@ -106,10 +106,10 @@ void TrainingStep::add_adamw(const std::string& net, ValueId loss) {
   graph_.add_node("adamw", in, {{"epsilon", 1e-3}, {"weightDecay", 0.1}}, "adamw");
 }
 
-void TrainingStep::compile(ValueId loss, StepRun run) {
+void TrainingStep::compile(ValueId loss, StepRun run, bool bf16) {
   program_ = std::make_unique<Program>(
       graph_, std::vector<ValueId>{loss},
-      CompileOptions{true, run == StepRun::guarded, false, device_, run == StepRun::timed});
+      CompileOptions{true, run == StepRun::guarded, false, device_, run == StepRun::timed, bf16});
 }
 
 float TrainingStep::run(int32_t t) {

@@ -52,7 +52,8 @@ class TrainingStep {
   /// The gradients of the loss, and an update of all parameters of a network.
   void add_sgd(const std::string& net, ValueId loss);
   void add_adamw(const std::string& net, ValueId loss);
-  void compile(ValueId loss, StepRun run);
+  /// `bf16`: activations are stored so, on a device.
+  void compile(ValueId loss, StepRun run, bool bf16);
 
   const std::shared_ptr<Device> device_;
   Graph graph_;

@@ -15,7 +15,7 @@ UnetStep::UnetStep(const UnetSize& size, const std::shared_ptr<Device>& device, 
   const ValueId images = input("images", normals({size.batch, n, n, n, 1}, "images", 0, 1));
   const ValueId loss = supervised_loss(linear(kNet, "/head", level(images, 0), 2), labels);
   add_sgd(kNet, loss);
-  compile(loss, run);
+  compile(loss, run, size.bf16);
 }
 
 /// Two convolutions, each with instance-norm and relu.

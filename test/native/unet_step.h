@@ -7,6 +7,7 @@ namespace sfr::test {
 /// 3D U-Net with `levels` resolutions (the real one has 5, and 16 filters) on cubes of `side` voxels.
 struct UnetSize {
   int64_t levels = 2, filters = 4, side = 8, batch = 1;
+  bool bf16 = false;  // activations, on a device
 };
 
 class UnetStep final : public TrainingStep {

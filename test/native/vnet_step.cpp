@@ -25,7 +25,7 @@ VnetStep::VnetStep(const VnetSize& size, const std::shared_ptr<Device>& device, 
       ema.insert(ema.end(), {parameters_["teacher"][i], parameters_["student"][i]});
     graph_.add_node("ema", ema, {}, "ema");
   }
-  compile(loss, run);
+  compile(loss, run, size.bf16);
 }
 
 /// relu(batch_norm(x)) + skip.

@@ -8,6 +8,7 @@ namespace sfr::test {
 struct VnetSize {
   int64_t levels = 2, filters = 4, side = 8, labelled = 1, unlabelled = 1;
   bool mean_teacher = false;
+  bool bf16 = false;  // activations, on a device
 };
 
 class VnetStep final : public TrainingStep {
