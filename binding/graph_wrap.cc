@@ -63,6 +63,7 @@ Napi::Value GraphWrap::compile(const Napi::CallbackInfo& info) {
       const auto given = info[1].As<Napi::Object>();
       if (given.Has("fuse")) options.fuse = given.Get("fuse").ToBoolean();
       if (given.Has("keepBf16")) options.keep_bf16 = given.Get("keepBf16").ToBoolean();
+      if (given.Has("bf16Activations")) options.bf16_activations = given.Get("bf16Activations").ToBoolean();
       if (given.Has("onDevice") && given.Get("onDevice").ToBoolean())
         options.device = Engine::instance().device();
       if (given.Has("guards")) options.guards = given.Get("guards").ToBoolean();

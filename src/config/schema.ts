@@ -309,7 +309,7 @@ export const configSchema = z.strictObject({
     .enum(["f32", "bf16"])
     .default("f32")
     .describe(
-      "bf16: half the memory for the encoder's weights under LoRA and for what a segmenter's step keeps, faster products where the processor has them; another result than f32",
+      "bf16: half the memory for the encoder's weights under LoRA and for what a segmenter's step keeps, on a device for activations, faster products where the processor has them; another result than f32",
     ),
   checkpointEvery: count("Steps between checkpoints").default(100),
   seed: z.int().min(0).default(1).describe("Seed of everything random"),

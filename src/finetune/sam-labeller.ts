@@ -30,7 +30,9 @@ export class SamLabeller implements WindowModel {
     const canvases = stitchImage(graph.input("part", "f32", [1, depth, height, width]), plan);
     const full = fullResolution(network.forward(graph, canvases, false), network.config);
     const logits = unstitchLogits(full, plan);
-    this.stitched = graph.compile({ logits, labels: ops.argmax(logits) }, { onDevice: true });
+    const bf16Activations = network.precision === "bf16";
+    const outputs = { logits, labels: ops.argmax(logits) };
+    this.stitched = graph.compile(outputs, { bf16Activations, onDevice: true });
     this.parts = new PartByPart(patch, plan, network.config.classes);
   }
 

@@ -36,7 +36,8 @@ export class FinetuneStep implements Disposable {
       graph.input("learningRate", "f32", []),
       graph.input("step", "f32", []),
     );
-    this.program = graph.compile({ loss, crossEntropy, dice }, { onDevice: true });
+    const bf16Activations = network.precision === "bf16";
+    this.program = graph.compile({ loss, crossEntropy, dice }, { bf16Activations, onDevice: true });
     this.canvases = Tensor.zeros("f32", canvases.shape);
     this.labels = Tensor.zeros("u8", labels.shape);
   }

@@ -138,8 +138,9 @@ export class Graph {
   /**
    * Compiles what `outputs` and state updates need. `fuse: false` runs every node as it was built; `guards`
    * checks a pattern behind every buffer after every node (for tests). `keepBf16` lets values of the forward pass wait
-   * for the backward pass as bf16 where memory is fullest. `onDevice` runs it where configureEngine() said. Where the program would not fit the engine's
-   * memory limit, values are computed again rather than kept until it does or nothing more can be saved.
+   * for the backward pass as bf16 where memory is fullest. `onDevice` runs it where configureEngine() said; where that is
+   * a device, `bf16Activations` stores activations as bf16, in the place of `keepBf16`. Where the program would not fit
+   * the engine's memory limit, values are computed again rather than kept until it does or nothing more can be saved.
    */
   compile<Names extends string>(
     outputs: Readonly<Record<Names, Value>>,

@@ -81,6 +81,8 @@ export interface CompileOptions {
   fuse?: boolean;
   keepBf16?: boolean;
   guards?: boolean;
+  /** Stores activations as bf16 on a device; without one nothing changes. */
+  bf16Activations?: boolean;
   /** Runs where configureEngine's `cuda` says; state stays with its tensors, which fetch it when they are read. */
   onDevice?: boolean;
 }

@@ -25,7 +25,7 @@ export interface StepOptions {
   channels?: number;
   /** Whether unlabelled crops come with pseudo-labels: all or none, or in each step as many as run() is told. */
   pseudoLabels: boolean | "some";
-  /** In which activations wait for the backward pass; default f32. */
+  /** In which activations wait for the backward pass, or on a device are stored; default f32. */
   precision?: Precision;
   seed: number;
   /** Learning rate of step t; absent: the schedule of the settings. */
@@ -150,9 +150,10 @@ export class RetrainStep implements Disposable {
       scalar("step", (t) => t + 1),
     );
     terms.afterUpdate?.();
-    const keepBf16 = this.options.precision === "bf16";
+    const bf16 = this.options.precision === "bf16";
+    const options = { keepBf16: bf16, bf16Activations: bf16, onDevice: true };
     return {
-      program: graph.compile({ loss: terms.total, ...terms.terms }, { keepBf16, onDevice: true }),
+      program: graph.compile({ loss: terms.total, ...terms.terms }, options),
       scalars,
     };
   }

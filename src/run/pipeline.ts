@@ -85,7 +85,7 @@ export async function runPipeline(settings: Config, options: PipelineOptions): P
     store: options.store,
   };
   for (const warning of folder.warnings) options.progress.note(`warning: ${warning}`);
-  if (config.precision === "bf16" && options.engine.bf16 === "rounded")
+  if (config.precision === "bf16" && options.engine.device === "cpu" && options.engine.bf16 === "rounded")
     options.progress.note(
       "warning: precision bf16 saves memory and no time here: this CPU has no products of bf16 (avx512_bf16), f32 ones of rounded numbers take their place",
     );

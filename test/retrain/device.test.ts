@@ -2,6 +2,7 @@
 import assert from "node:assert/strict";
 import { after, describe, it } from "node:test";
 import { retrainSettings, segmenterSettings } from "../../src/config/schema.js";
+import type { Precision } from "../../src/native/native.js";
 import { type MethodName, methods } from "../../src/retrain/methods/index.js";
 import { RetrainStep } from "../../src/retrain/step.js";
 import { checkerLabel, image } from "../oracle/inputs.js";
@@ -11,7 +12,12 @@ import { skipWithoutShim as skip, useDevice } from "../shim.js";
 const withOpsOfTheirOwn = { dtc: 1, bcp: 2, "acmt-serr": 1 } as const;
 
 /** The step of a method on crops of 16 x 16 x 16 voxels, as small as the networks take them. */
-function describeStep(method: MethodName, device: "cpu" | "shim", crops: number): RetrainStep {
+function describeStep(
+  method: MethodName,
+  device: "cpu" | "shim",
+  crops: number,
+  precision: Precision = "f32",
+): RetrainStep {
   useDevice(device);
   const step = new RetrainStep({
     method: methods[method],
@@ -20,6 +26,7 @@ function describeStep(method: MethodName, device: "cpu" | "shim", crops: number)
     classes: 3,
     patch: [16, 16, 16],
     pseudoLabels: methods[method].names.none === undefined,
+    precision,
     seed: 1,
   });
   const labels = checkerLabel([2 * crops, 16, 16, 16], 3, 4);
@@ -56,4 +63,19 @@ describe("re-training methods on a device", { skip }, () => {
         assert.ok(off <= 1e-3 * Math.max(1, Math.abs(loss)), `${name}: ${received[name]} of ${loss}`);
       }
     });
+
+  it("precision bf16 stores activations so, where the CPU lets them wait so", async () => {
+    using here = describeStep("labelled-only", "cpu", 1, "bf16");
+    using there = describeStep("labelled-only", "shim", 1, "bf16");
+    const [onCpu, onDevice] = [here, there].map((step) => step.explain().nodes);
+    const volumes = (nodes = onCpu) =>
+      nodes?.filter(({ op }) => op === "conv3d").map(({ outputs }) => outputs[0]?.slice(0, 4));
+    assert.deepEqual(new Set(volumes(onCpu)), new Set(["f32["]));
+    assert.deepEqual(new Set(volumes(onDevice)), new Set(["bf16"]));
+    assert.ok(onDevice?.every(({ op }) => op !== "round_bf16"));
+    const [expected, received] = [await here.run(0), await there.run(0)];
+    // A layer rounds by 2^-9 of a value; the mean over voxels of what thirty of them do to a loss is less.
+    const off = Math.abs((received.loss ?? Number.NaN) / (expected.loss ?? Number.NaN) - 1);
+    assert.ok(off > 0 && off < 0.01, `${received.loss} of ${expected.loss}`);
+  });
 });

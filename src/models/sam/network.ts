@@ -45,7 +45,8 @@ export interface SamNetworkOptions {
 export class SamNetwork implements Disposable {
   readonly weights: WeightSet;
   private readonly added: Addition | undefined;
-  private readonly frozenLinear: Precision;
+  /** Of the frozen weights of linear layers; on a device, of activations as well. */
+  readonly precision: Precision;
 
   constructor(
     readonly config: SamConfig,
@@ -54,7 +55,7 @@ export class SamNetwork implements Disposable {
     { firstValues = "initialised", precision = "f32" }: SamNetworkOptions = {},
   ) {
     this.weights = new WeightSet("sam", seed, firstValues);
-    this.frozenLinear = training.kind === "all" ? "f32" : precision;
+    this.precision = training.kind === "all" ? "f32" : precision;
     this.added =
       training.kind === "lora" || training.kind === "adapter"
         ? { ...training, weights: new WeightSet(training.kind, seed) }
@@ -63,8 +64,8 @@ export class SamNetwork implements Disposable {
 
   /** Logits [N, S/4, S/4, K] of canvases [N, S, S]. */
   forward(graph: Graph, canvas: Value, training: boolean): Value {
-    const { weights, frozenLinear } = this;
-    const context = { graph, weights, training, updateStatistics: training, frozenLinear };
+    const { weights, precision } = this;
+    const context = { graph, weights, training, updateStatistics: training, frozenLinear: precision };
     return sam(context, canvas, this.config, this.added);
   }
 
