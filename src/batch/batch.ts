@@ -131,7 +131,6 @@ class Batch {
       if (await this.isDone(entry)) this.concluded.add(entry.id);
       else this.pending.set(entry.id, entry);
     }
-    await writeColorTable(this.options.out, this.options.model.card);
     this.gate = new MemoryGate(await this.planMemory());
     const start = performance.now();
     this.lastWrite = start;
@@ -139,7 +138,7 @@ class Batch {
     await this.labelAll();
     await this.claims.sweep();
     progress.end((performance.now() - start) / 1000);
-    if (this.options.review) await this.writeReview();
+    await this.writeSummaries();
     return {
       records: cases.flatMap(({ id }) => this.manifest.get(id) ?? []),
       labelled: this.labelled,
@@ -365,15 +364,17 @@ class Batch {
     await claim.release();
   }
 
-  /** Of all cases in the folder; the last process to end writes the last word. */
-  private async writeReview(): Promise<void> {
-    const { out, model } = this.options;
+  /** What is about all cases of the folder; one process at a time, and the last to end writes the last word. */
+  private async writeSummaries(): Promise<void> {
+    const { out, model, review } = this.options;
     let claim = await this.claims.take(batchPaths.review);
     while (claim === undefined) {
       await setTimeout(lookEvery);
       claim = await this.claims.take(batchPaths.review);
     }
     try {
+      await writeColorTable(out, model.card);
+      if (!review) return;
       await this.manifest.refresh();
       const records = this.manifest.all().filter(({ work }) => work === this.work);
       await writeReview(out, records, model.card);
