@@ -1,5 +1,5 @@
 // sfr_native_bench [--cuda libsfr_cuda.so [--bf16]] vnet|unet|sam [sizes]: seconds of a network's training
-// step, on the CPU or on card 0, there with activations in f32 or bf16. Sizes: levels filters side batch of
+// step, on the CPU or on card 0, there with activations in f32 or bf16. Sizes: levels filters batch z y x of
 // vnet (half of the batch labelled, with Mean Teacher) and unet; width depth heads canvas batch of sam (LoRA
 // on weights in bf16). Two lines of JSON: the times, where the first steps, which capture and warm up, do not
 // count; and explain() with the seconds of each node. Status 3 when there is no card.
@@ -28,6 +28,8 @@ struct Request {
   int64_t size(size_t i, int64_t otherwise) const {
     return i < sizes.size() ? std::max<int64_t>(sizes[i], 1) : otherwise;
   }
+  /// Extents from number i on; otherwise the paper's crop of left atria.
+  sfr::Shape volume(size_t i) const { return {size(i, 80), size(i + 1, 112), size(i + 2, 112)}; }
 };
 
 template <class Step, class Size>
@@ -58,16 +60,16 @@ void report(const Request& request, const Size& size) {
 
 void time_vnet(const Request& r) {
   VnetSize size;
-  size.levels = r.size(0, 5), size.filters = r.size(1, 16), size.side = r.size(2, 96);
-  size.labelled = size.unlabelled = std::max<int64_t>(r.size(3, 4) / 2, 1);
+  size.levels = r.size(0, 5), size.filters = r.size(1, 16), size.volume = r.volume(3);
+  size.labelled = size.unlabelled = std::max<int64_t>(r.size(2, 4) / 2, 1);
   size.mean_teacher = true, size.bf16 = r.bf16;
   report<VnetStep>(r, size);
 }
 
 void time_unet(const Request& r) {
   UnetSize size;
-  size.levels = r.size(0, 5), size.filters = r.size(1, 16), size.side = r.size(2, 96);
-  size.batch = r.size(3, 2), size.bf16 = r.bf16;
+  size.levels = r.size(0, 5), size.filters = r.size(1, 16), size.volume = r.volume(3);
+  size.batch = r.size(2, 2), size.bf16 = r.bf16;
   report<UnetStep>(r, size);
 }
 

@@ -10,9 +10,9 @@ const char* const kNet = "unet";
 
 UnetStep::UnetStep(const UnetSize& size, const std::shared_ptr<Device>& device, StepRun run)
     : TrainingStep(device), size_(size) {
-  const int64_t n = size.side;
-  const ValueId labels = add_labels({size.batch, n, n, n});
-  const ValueId images = input("images", normals({size.batch, n, n, n, 1}, "images", 0, 1));
+  const Shape& v = size.volume;
+  const ValueId labels = add_labels({size.batch, v[0], v[1], v[2]});
+  const ValueId images = input("images", normals({size.batch, v[0], v[1], v[2], 1}, "images", 0, 1));
   const ValueId loss = supervised_loss(linear(kNet, "/head", level(images, 0), 2), labels);
   add_sgd(kNet, loss);
   compile(loss, run, size.bf16);

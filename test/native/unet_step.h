@@ -4,9 +4,10 @@
 
 namespace sfr::test {
 
-/// 3D U-Net with `levels` resolutions (the real one has 5, and 16 filters) on cubes of `side` voxels.
+/// 3D U-Net with `levels` resolutions (the real one has 5, and 16 filters) on volumes [z][y][x].
 struct UnetSize {
-  int64_t levels = 2, filters = 4, side = 8, batch = 1;
+  int64_t levels = 2, filters = 4, batch = 1;
+  Shape volume{8, 8, 8};
   bool bf16 = false;  // activations, on a device
 };
 

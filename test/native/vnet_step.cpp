@@ -11,9 +11,10 @@ const std::vector<double> kTwo = {2, 2, 2};
 
 VnetStep::VnetStep(const VnetSize& size, const std::shared_ptr<Device>& device, StepRun run)
     : TrainingStep(device), size_(size) {
-  const int64_t n = size.side, batch = size.labelled + (size.mean_teacher ? size.unlabelled : 0);
-  const ValueId labels = add_labels({size.labelled, n, n, n});
-  const ValueId images = input("images", normals({batch, n, n, n, 1}, "images", 0, 1));
+  const Shape& v = size.volume;
+  const int64_t batch = size.labelled + (size.mean_teacher ? size.unlabelled : 0);
+  const ValueId labels = add_labels({size.labelled, v[0], v[1], v[2]});
+  const ValueId images = input("images", normals({batch, v[0], v[1], v[2], 1}, "images", 0, 1));
   const ValueId logits = vnet("student", images);
   const ValueId labelled = node("slice", {logits}, {{"end", static_cast<double>(size.labelled)}});
   ValueId loss = supervised_loss(labelled, labels);

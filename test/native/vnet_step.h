@@ -4,9 +4,10 @@
 
 namespace sfr::test {
 
-/// V-Net with `levels` resolutions (the real one has 5, and 16 filters) on cubes of `side` voxels.
+/// V-Net with `levels` resolutions (the real one has 5, and 16 filters) on volumes [z][y][x].
 struct VnetSize {
-  int64_t levels = 2, filters = 4, side = 8, labelled = 1, unlabelled = 1;
+  int64_t levels = 2, filters = 4, labelled = 1, unlabelled = 1;
+  Shape volume{8, 8, 8};
   bool mean_teacher = false;
   bool bf16 = false;  // activations, on a device
 };
