@@ -23,10 +23,15 @@ export const deviceFlags: readonly Flag[] = [
   deviceMemoryFlag,
 ];
 
-/** What --device-memory says, for chooseEngine(). Throws UsageError when it is no size. */
-export function deviceMemory(args: Arguments): { deviceBytes?: number } {
+/** What --device-memory says, for chooseEngine(). Throws UsageError when it is no size, or no CUDA device is asked for. */
+export function deviceMemory(args: Arguments, device: DeviceRequest): { deviceBytes?: number } {
   const text = args.optional("device-memory");
-  return text === undefined ? {} : { deviceBytes: memorySize("--device-memory", text) };
+  if (text === undefined) return {};
+  if (device === "cpu")
+    throw new UsageError(
+      `--device-memory: expected --device cuda, cuda:N or auto with it, received the CPU; use --memory there`,
+    );
+  return { deviceBytes: memorySize("--device-memory", text) };
 }
 
 /** The device that a word of `--device` names. Throws UsageError for another word. */
@@ -44,7 +49,8 @@ export function deviceNamed(text: string): DeviceRequest {
  */
 export async function trainingEngine(args: Arguments, context: Context): Promise<EngineInfo> {
   const word = args.optional("device");
-  const request = { engine: "native", device: deviceNamed(word ?? "cpu"), ...deviceMemory(args) } as const;
+  const device = deviceNamed(word ?? "cpu");
+  const request = { engine: "native", device, ...deviceMemory(args, device) } as const;
   await context.engine();
   const { chooseEngine } = await import("../onnxruntime/engine.js");
   const { fallback } = chooseEngine(request);

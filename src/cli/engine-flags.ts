@@ -43,11 +43,11 @@ export async function enginesOf(args: Arguments, context: Context): Promise<Infe
   const engine = engineNamed(args.optional("engine") ?? "native");
   const usual = engine === "onnx" ? "auto" : "cpu";
   const devices = devicesOf(args.optional("device"), args.optional("gpus"), usual);
-  const memory = deviceMemory(args);
   const library = args.optional("onnxruntime");
   await context.engine();
   const { chooseEngine } = await import("../onnxruntime/engine.js");
   return devices.map((device) => {
+    const memory = deviceMemory(args, device);
     const choice = chooseEngine({ engine, device, ...memory, ...(library === undefined ? {} : { library }) });
     if (choice.fallback !== undefined)
       context.progress.note(`--device auto: the CPU is used; ${choice.fallback}`);

@@ -61,6 +61,12 @@ test("--device cuda without the library fails by word and leaves no run", async 
   assert.ok(!existsSync(join(root, "none")));
 });
 
+test("--device-memory without a device is refused", async () => {
+  const { code, stderr } = await retrain(shim, "none", "--device-memory", "500MB");
+  assert.equal(code, exitCodes.usage);
+  assert.match(stderr, /--device-memory: expected --device cuda, cuda:N or auto with it, received the CPU/);
+});
+
 test("--device auto trains on the CPU where there is no card, and says why", async () => {
   const { code, stderr } = await retrain("/nowhere/libsfr_cuda.so", "cpu", "--device", "auto");
   assert.equal(code, exitCodes.ok, stderr);
@@ -85,12 +91,12 @@ test("--device cuda: the losses of a training are those of the CPU", { skip }, a
 async function assertAlike(words: readonly string[], file: string): Promise<void> {
   process.env.SFR_CUDA_LIBRARY = shim;
   const maps: Float32Array[] = [];
-  for (const [device, used] of [
+  for (const [device, used, ...more] of [
     ["cpu", /native engine, cpu/],
-    ["cuda", /native engine, shim:0 launch shim/],
+    ["cuda", /native engine, shim:0 launch shim/, "--device-memory", "500MB"],
   ] as const) {
     const out = join(root, `${words[0]}-${device}`);
-    const flags = ["--maps", "probabilities", "--device", device, "--device-memory", "500MB"];
+    const flags = ["--maps", "probabilities", "--device", device, ...more];
     const { code, stderr } = await sfr(...words, "--out", out, ...flags);
     assert.equal(code, exitCodes.ok, stderr);
     assert.match(stderr, used);
