@@ -229,6 +229,19 @@ export function batchCase(
   };
 }
 
+/** The same files through ONNX Runtime, against the strongest peer. */
+export function inOnnxRuntime(item: BenchCase): BenchCase {
+  const { name, request, settings } = item;
+  if (request.work !== "batch")
+    throw new UsageError(`bench: expected work that knows ONNX Runtime, received ${request.work}`);
+  return {
+    ...item,
+    name: `${name}-onnx`,
+    request: { ...request, engine: "c" },
+    settings: settings.slice(-1),
+  };
+}
+
 /** A file of one canvas, without a peer. */
 export function engineCase(model: SamSize, canvas: number, patch: Extents, engine?: "c" | "node"): BenchCase {
   const request = { work: "batch", model, canvas, classes: 2, patch, volume: patch, volumes: 1 } as const;

@@ -8,6 +8,7 @@ import {
   gigabyte,
   inBf16,
   inferCase,
+  inOnnxRuntime,
   large,
   methodCase,
   samBf16Settings,
@@ -42,6 +43,9 @@ export const benchNames = [
   "metrics",
 ] as const;
 export type BenchName = (typeof benchNames)[number];
+
+const tinyCohort = batchCase("tiny", 512, [small, [96, 96, 48]], 6, 2); // 8 windows each
+const vitBCohort = batchCase("vit_b", 1024, [large, [168, 112, 80]], 3, 7, { smaller: "tiny-512-6-volumes" }); // 2 windows each
 
 const lists: Readonly<Record<BenchName, readonly BenchCase[]>> = {
   "vnet-train": [
@@ -101,10 +105,7 @@ const lists: Readonly<Record<BenchName, readonly BenchCase[]>> = {
     }),
     inBf16(samCase("sam-infer", "vit_b", 1024, 6), samBf16Settings),
   ],
-  batch: [
-    batchCase("tiny", 512, [small, [96, 96, 48]], 6, 2), // 8 windows each
-    batchCase("vit_b", 1024, [large, [168, 112, 80]], 3, 7, { smaller: "tiny-512-6-volumes" }), // 2 windows each
-  ],
+  batch: [tinyCohort, vitBCohort, inOnnxRuntime(tinyCohort), inOnnxRuntime(vitBCohort)],
   engines: [
     engineCase("tiny", 512, small),
     engineCase("tiny", 512, small, "c"),
