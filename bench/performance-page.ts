@@ -38,11 +38,16 @@ function readLines(bench: string, results: URL): BenchLine[] {
 }
 
 function machines(lines: readonly BenchLine[]): string {
-  const each = lines
-    .filter(({ impl }) => impl.startsWith("sfr"))
-    .map(
-      ({ cpu, threads, simd, compiler, commit }) =>
-        `${cpu}, ${threads} threads, level ${simd}, ${compiler}, commit ${commit?.slice(0, 7)}${commit?.endsWith("-dirty") ? " with changes" : ""}`,
-    );
-  return `Measured on: ${[...new Set(each)].join("; ")}.`;
+  const commits = new Map<string, Set<string>>();
+  for (const { impl, cpu, threads, simd, compiler, commit } of lines) {
+    if (!impl.startsWith("sfr")) continue;
+    const machine = `${cpu}, ${threads} threads, level ${simd}, ${compiler}`;
+    const change = commit?.endsWith("-dirty") ? " with changes" : "";
+    commits.set(machine, (commits.get(machine) ?? new Set()).add(`${commit?.slice(0, 7)}${change}`));
+  }
+  const each = [...commits].map(([machine, some]) => {
+    const word = some.size === 1 ? "commit" : "commits";
+    return `${machine}, ${word} ${[...some].join(", ")}`;
+  });
+  return `Measured on: ${each.join("; ")}.`;
 }
