@@ -48,19 +48,27 @@ void expect_close(const std::string& what, const Tensor& expected, const Tensor&
     expect_close(what, static_cast<double>(a[i]), static_cast<double>(b[i]), largest, tolerance);
 }
 
+/// Runs the steps of a device beside the CPU's: equal losses within the tolerance, which fall, and the bits
+/// of a captured step are those of one that is watched.
+template <class Step>
+void run_beside(Step& theirs, Step& ours, Step& watched, int steps, const std::string& device,
+                double tolerance) {
+  float first = 0, last = 0;
+  for (int t = 0; t < steps; ++t) {
+    const float expected = theirs.run(t), received = ours.run(t);
+    expect_close(device + ": loss", expected, received, std::abs(expected), tolerance);
+    expect(watched.run(t) == received, device + ": a captured step gives other bits");
+    if (t == 0) first = received;
+    last = received;
+  }
+  expect(last < first, "expected the loss to fall");
+}
+
 template <class Step, class Size>
 void equals_cpu(const Size& size, int steps, double tolerance = kTolerance) {
   for (const auto& device : devices_under_test()) {
     Step ours(size, device), watched(size, device, StepRun::guarded), theirs(size, nullptr);
-    float first = 0, last = 0;
-    for (int t = 0; t < steps; ++t) {
-      const float expected = theirs.run(t), received = ours.run(t);
-      expect_close(device->name() + ": loss", expected, received, std::abs(expected), tolerance);
-      expect(watched.run(t) == received, device->name() + ": a captured step gives other bits");
-      if (t == 0) first = received;
-      last = received;
-    }
-    expect(last < first, "expected the loss to fall");
+    run_beside(theirs, ours, watched, steps, device->name(), tolerance);
     const auto state = ours.state();
     for (const auto& entry : theirs.state())
       expect_close(device->name() + ": " + entry.first, *entry.second, *state.at(entry.first), tolerance);
@@ -106,15 +114,7 @@ void near_cpu(Size size, bool Size::*is_bf16, int steps) {
     const double share = share_in_bf16(ours.program().graph());
     expect(share > kLeastShare, "expected most activations in bf16, received " + std::to_string(share));
     expect(ours.program().plan().arena_bytes <= full.program().plan().arena_bytes, "expected no more memory");
-    float first = 0, last = 0;
-    for (int t = 0; t < steps; ++t) {
-      const float expected = theirs.run(t), received = ours.run(t);
-      expect_close(device->name() + ": loss", expected, received, std::abs(expected), kActivationLoss);
-      expect(watched.run(t) == received, device->name() + ": a captured step gives other bits");
-      if (t == 0) first = received;
-      last = received;
-    }
-    expect(last < first, "expected the loss to fall");
+    run_beside(theirs, ours, watched, steps, device->name(), kActivationLoss);
     const double off = moments_off(theirs.state(), ours.state());
     expect(off <= kActivationMoments, "expected moments within " + std::to_string(kActivationMoments) +
                                           " of the CPU's, received " + std::to_string(off));
