@@ -187,16 +187,17 @@ function filterRow(
     const a = i >= channels ? (pixels[start + i - channels] ?? 0) : 0;
     const b = pixels[start + i - stride] ?? 0;
     const c = i >= channels ? (pixels[start + i - stride - channels] ?? 0) : 0;
+    const [fromMean, fromPaeth] = [value - ((a + b) >> 1), value - paethOf(a, b, c)];
     none[i] = value;
     left[i] = value - a;
     up[i] = value - b;
-    mean[i] = value - ((a + b) >> 1);
-    paeth[i] = value - paethOf(a, b, c);
+    mean[i] = fromMean;
+    paeth[i] = fromPaeth;
     ofNone += distance(value);
     ofLeft += distance(value - a);
     ofUp += distance(value - b);
-    ofMean += distance(value - ((a + b) >> 1));
-    ofPaeth += distance(value - paethOf(a, b, c));
+    ofMean += distance(fromMean);
+    ofPaeth += distance(fromPaeth);
   }
   return [ofNone, ofLeft, ofUp, ofMean, ofPaeth];
 }
