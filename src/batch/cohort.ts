@@ -9,7 +9,7 @@ import { type WorkerOrder, type WorkerShare, Workers } from "./workers.js";
 /** What became of a cohort, and what the processes of this call have done of it. */
 export interface CohortResult extends Pick<BatchResult, "records" | "labelled" | "seconds"> {
   readonly processes: number;
-  /** Share of the time between the first window and the last in which the engines of all processes worked; null on a device. */
+  /** Share of the time from the first window to the last in which the engines of all processes worked; null on a device. */
   readonly busy: number | null;
 }
 

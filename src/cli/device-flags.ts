@@ -23,7 +23,7 @@ export const deviceFlags: readonly Flag[] = [
   deviceMemoryFlag,
 ];
 
-/** What --device-memory says, for chooseEngine(). Throws UsageError when it is no size, or no CUDA device is asked for. */
+/** What --device-memory says, for chooseEngine(). Throws UsageError when it is no size or there is no device for it. */
 export function deviceMemory(args: Arguments, device: DeviceRequest): { deviceBytes?: number } {
   const text = args.optional("device-memory");
   if (text === undefined) return {};
